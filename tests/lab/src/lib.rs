@@ -1,1 +1,11 @@
-//! .
+//! An AKS estate on one machine, with real packets: for tests, and for `make demo`.
+//!
+//! A [`Scenario`] states what exists and what is wrong. [`data_plane`] moves its packets; the
+//! emulated Azure and Kubernetes APIs sit on top.
+
+pub mod data_plane;
+pub mod estate;
+pub mod scenario;
+
+pub use data_plane::{DataPlane, NodeName};
+pub use scenario::{Scenario, builtin_scenario, builtin_scenario_names};

@@ -1,0 +1,114 @@
+//! The managed cluster and its tunnel.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+/// How the control plane reaches nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TunnelType {
+    /// `konnectivity-agent`, TCP 443 to the API server.
+    #[default]
+    Konnectivity,
+    /// `tunnelfront`, TCP 9000.
+    Tunnelfront,
+    /// `aks-link`, UDP 1194.
+    AksLink,
+}
+
+impl TunnelType {
+    /// The port the tunnel server listens on.
+    pub fn server_port(self) -> u16 {
+        match self {
+            Self::Konnectivity => 443,
+            Self::Tunnelfront => 9000,
+            Self::AksLink => 1194,
+        }
+    }
+
+    /// Name of the agents' deployment in `kube-system`.
+    pub fn deployment(self) -> &'static str {
+        match self {
+            Self::Konnectivity => "konnectivity-agent",
+            Self::Tunnelfront => "tunnelfront",
+            Self::AksLink => "aks-link",
+        }
+    }
+}
+
+/// The managed cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// Name of the managed cluster.
+    pub name: String,
+    /// Subscription id.
+    pub subscription: String,
+    /// Tenant id, part of the token endpoint.
+    pub tenant: String,
+    /// Resource group of the cluster.
+    pub resource_group: String,
+    /// Region.
+    pub location: String,
+    /// Kubernetes version.
+    pub kubernetes_version: String,
+    /// How the control plane reaches nodes.
+    pub tunnel: TunnelType,
+    /// Whether the API server has a private address only.
+    pub private: bool,
+    /// Whether the node resource group only allows reading.
+    pub lockdown: bool,
+    /// `loadBalancer`, `userDefinedRouting`, `managedNATGateway`, `userAssignedNATGateway`, `none`.
+    pub outbound_type: String,
+    /// `allocatedOutboundPorts` of the load balancer profile; 0 means by pool size.
+    pub allocated_outbound_ports: u32,
+    /// Managed outbound addresses of the load balancer.
+    pub managed_outbound_ips: u32,
+    /// Where the API server and the tunnel server listen, in the fabric.
+    pub control_plane_address: Ipv4Addr,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            name: "aks-lab".into(),
+            subscription: "11111111-2222-3333-4444-555555555555".into(),
+            tenant: "99999999-8888-7777-6666-555555555555".into(),
+            resource_group: "rg-lab".into(),
+            location: "westeurope".into(),
+            kubernetes_version: "1.34.1".into(),
+            tunnel: TunnelType::default(),
+            private: false,
+            lockdown: false,
+            outbound_type: "loadBalancer".into(),
+            allocated_outbound_ports: 0,
+            managed_outbound_ips: 1,
+            control_plane_address: Ipv4Addr::new(203, 0, 113, 10),
+        }
+    }
+}
+
+impl Cluster {
+    /// The node resource group AKS makes.
+    pub fn node_resource_group(&self) -> String {
+        format!("MC_{}_{}_{}", self.resource_group, self.name, self.location)
+    }
+
+    /// ARM id of a resource group.
+    pub fn group_id(&self, resource_group: &str) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/{resource_group}",
+            self.subscription
+        )
+    }
+
+    /// ARM id of the managed cluster.
+    pub fn id(&self) -> String {
+        format!(
+            "{}/providers/Microsoft.ContainerService/managedClusters/{}",
+            self.group_id(&self.resource_group),
+            self.name
+        )
+    }
+}

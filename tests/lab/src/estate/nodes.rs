@@ -1,0 +1,124 @@
+//! Node pools, nodes and pods.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::NAME_DIGITS;
+use crate::data_plane::NodeName;
+
+/// A node pool, which is a scale set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pool {
+    /// Name.
+    pub name: String,
+    /// How many nodes.
+    pub count: u32,
+    /// Name of the subnet of its nodes.
+    pub subnet: String,
+    /// Address of the first node; the others follow one by one.
+    pub first_address: Ipv4Addr,
+    /// Name of the NSG on the network interfaces.
+    pub network_security_group: Option<String>,
+    /// `System` or `User`.
+    pub mode: String,
+    /// Largest node count of the autoscaler, when it is on.
+    pub autoscaler_maximum: Option<u32>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            name: "nodepool1".into(),
+            count: 3,
+            subnet: "aks-subnet".into(),
+            first_address: Ipv4Addr::new(10, 224, 0, 4),
+            network_security_group: None,
+            mode: "System".into(),
+            autoscaler_maximum: None,
+        }
+    }
+}
+
+impl Pool {
+    /// Name of the pool's scale set.
+    pub fn scale_set(&self) -> String {
+        format!("aks-{}-{NAME_DIGITS}-vmss", self.name)
+    }
+}
+
+/// What differs on one node from the rest of its pool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeSettings {
+    /// Name of the node.
+    pub name: String,
+    /// Whether a tunnel agent runs on it; without this setting on any node, the first has one.
+    pub agent: Option<bool>,
+    /// The arguments of `ufw` calls, such as `deny 10250/tcp`, run in order at start.
+    pub ufw: Vec<String>,
+    /// Text for `iptables-restore --noflush`.
+    pub iptables_restore: Option<String>,
+    /// Text for `iptables-legacy-restore --noflush`.
+    pub iptables_legacy_restore: Option<String>,
+    /// Text for `ip6tables-restore --noflush`.
+    pub ip6tables_restore: Option<String>,
+    /// Taints in kubectl's words, such as `CriticalAddonsOnly=true:NoExecute`.
+    pub taints: Vec<String>,
+    /// Whether the kubelet stand-in runs; a node without is reported not ready.
+    pub kubelet_stopped: bool,
+}
+
+/// A pod besides those every cluster has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pod {
+    /// Namespace.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Node it runs on.
+    pub node: NodeName,
+    /// Labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn default_namespace() -> String {
+    "default".into()
+}
+
+/// A node with everything known about it, resolved from pool and settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Kubernetes and host name.
+    pub name: NodeName,
+    /// Name of its pool.
+    pub pool: String,
+    /// Name of its scale set.
+    pub scale_set: String,
+    /// Instance id in the scale set.
+    pub instance: u32,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Name of its subnet.
+    pub subnet: String,
+    /// Whether a tunnel agent is meant to run on it at start.
+    pub agent: bool,
+    /// What differs on it.
+    pub settings: NodeSettings,
+}
+
+/// Six digits as AKS numbers instances in node names.
+pub(super) fn base36(instance: u32) -> String {
+    let mut digits = [b'0'; 6];
+    let mut rest = instance;
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
+        rest /= 36;
+    }
+    String::from_utf8_lossy(&digits).into_owned()
+}

@@ -1,0 +1,43 @@
+//! How the emulated APIs and nodes misbehave on demand.
+
+use serde::{Deserialize, Serialize};
+
+/// Misbehaviour of the emulated estate; nothing by default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Switches {
+    /// How many of the first ARM requests are answered 429 with a Retry-After of a second.
+    pub throttled_requests: u32,
+    /// How many of the first asynchronous ARM writes end in `Failed`, having changed nothing.
+    pub async_failures: u32,
+    /// The error code of those failures.
+    pub async_failure_code: String,
+    /// How many of the first conditional ARM writes find that someone else wrote in between.
+    pub etag_conflicts: u32,
+    /// How many of the first run commands are refused because one is in progress.
+    pub busy_run_commands: u32,
+    /// How long an ARM operation takes.
+    pub operation_milliseconds: u64,
+    /// How long a run command takes at least.
+    pub run_command_milliseconds: u64,
+    /// `LANGUAGE` of node scripts, such as `fr`, unless they set it themselves.
+    pub node_language: Option<String>,
+    /// Whether nodes have no `ufw`.
+    pub ufw_absent: bool,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            throttled_requests: 0,
+            async_failures: 0,
+            async_failure_code: "AnotherOperationInProgress".into(),
+            etag_conflicts: 0,
+            busy_run_commands: 0,
+            operation_milliseconds: 50,
+            run_command_milliseconds: 50,
+            node_language: None,
+            ufw_absent: false,
+        }
+    }
+}
