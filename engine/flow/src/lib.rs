@@ -1,1 +1,3 @@
-//! .
+//! Exact analysis of what firewalls let pass.
+
+pub mod set;

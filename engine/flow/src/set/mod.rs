@@ -1,0 +1,28 @@
+//! Packet sets: exact, canonical, within a budget.
+
+mod address;
+mod apply;
+mod arena;
+mod budget;
+mod dimension;
+mod flow_box;
+mod map;
+mod merge;
+mod packet;
+mod query;
+mod ranges;
+mod space;
+mod words;
+
+pub use address::AddressSet;
+pub use budget::{AnalysisTooComplex, Budget, BudgetPart};
+pub use flow_box::{FlowBox, protocols_with_ports};
+pub use map::{Label, PacketMap};
+pub use packet::{ConnectionState, Direction, Packet, Protocol};
+pub use query::Membership;
+pub use ranges::{Ipv4Set, Ipv6Set, PairSet, PortSet, ProtocolSet, RangeSet};
+pub use space::{Atom, AtomId, PacketSet, Space};
+pub use words::{port_texts, protocol_texts};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,333 @@
+//! The laws of the algebra, and the algebra against brute force: every packet
+//! of a small universe, under every value of the atoms.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ATOMS: [&str; 2] = ["a", "b"];
+
+/// A set as an expression that can be built in a space and judged by hand.
+#[derive(Debug, Clone)]
+enum Expression {
+    Flow(FlowBox),
+    Atom(usize),
+    Union(Box<Expression>, Box<Expression>),
+    Intersection(Box<Expression>, Box<Expression>),
+    Difference(Box<Expression>, Box<Expression>),
+    Complement(Box<Expression>),
+}
+
+impl Expression {
+    fn build(&self, space: &mut Space) -> PacketSet {
+        match self {
+            Self::Flow(flow) => space.flow(flow).unwrap(),
+            Self::Atom(atom) => space.atom(ATOMS[*atom], "test").unwrap(),
+            Self::Union(a, b) => {
+                let (a, b) = (a.build(space), b.build(space));
+                space.union(a, b).unwrap()
+            }
+            Self::Intersection(a, b) => {
+                let (a, b) = (a.build(space), b.build(space));
+                space.intersection(a, b).unwrap()
+            }
+            Self::Difference(a, b) => {
+                let (a, b) = (a.build(space), b.build(space));
+                space.difference(a, b).unwrap()
+            }
+            Self::Complement(a) => {
+                let a = a.build(space);
+                space.complement(a).unwrap()
+            }
+        }
+    }
+
+    fn judge(&self, packet: &Packet, atoms: [bool; 2]) -> bool {
+        match self {
+            Self::Flow(flow) => in_box(flow, packet),
+            Self::Atom(atom) => atoms[*atom],
+            Self::Union(a, b) => a.judge(packet, atoms) || b.judge(packet, atoms),
+            Self::Intersection(a, b) => a.judge(packet, atoms) && b.judge(packet, atoms),
+            Self::Difference(a, b) => a.judge(packet, atoms) && !b.judge(packet, atoms),
+            Self::Complement(a) => !a.judge(packet, atoms),
+        }
+    }
+}
+
+fn in_box(flow: &FlowBox, packet: &Packet) -> bool {
+    let ports_match = flow.source_ports.contains(packet.source_port)
+        && flow.destination_ports.contains(packet.destination_port);
+    let ports_free = flow.source_ports.is_full() && flow.destination_ports.is_full();
+    flow.directions
+        .contains(u8::from(packet.direction == Direction::Outbound))
+        && flow
+            .states
+            .contains(u8::from(packet.state == ConnectionState::Established))
+        && flow.protocols.contains(packet.protocol.0)
+        && (ports_free || (packet.protocol.has_ports() && ports_match))
+        && flow.sources.contains(packet.source)
+        && flow.destinations.contains(packet.destination)
+}
+
+/// Addresses 0..3 and the rest of each family; ports 0..3 and the rest.
+fn universe() -> Vec<Packet> {
+    let v4: Vec<IpAddr> = (0..4).map(|n| Ipv4Addr::from_bits(n).into()).collect();
+    let v6: Vec<IpAddr> = (0..2).map(|n| Ipv6Addr::from_bits(n).into()).collect();
+    let pairs: Vec<(IpAddr, IpAddr)> = [v4, v6]
+        .iter()
+        .flat_map(|family| {
+            family
+                .iter()
+                .flat_map(|a| family.iter().map(|b| (*a, *b)))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let mut packets = Vec::new();
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        for state in [ConnectionState::New, ConnectionState::Established] {
+            for protocol in [Protocol::ICMP, Protocol::TCP, Protocol::UDP] {
+                for (source, destination) in &pairs {
+                    for source_port in 0..2 {
+                        for destination_port in 0..3 {
+                            packets.push(Packet {
+                                direction,
+                                state,
+                                protocol,
+                                source: *source,
+                                destination: *destination,
+                                source_port,
+                                destination_port,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    packets
+}
+
+fn ranges<const MAX: u128>(top: u128) -> impl Strategy<Value = RangeSet<MAX>> {
+    prop_oneof![
+        3 => Just(RangeSet::full()),
+        2 => (0..top, 0..=top).prop_map(|(first, length)| RangeSet::range(first, first + length)),
+        1 => (0..top).prop_map(|first| RangeSet::range(first, MAX)),
+        1 => Just(RangeSet::empty()),
+    ]
+}
+
+fn flow() -> impl Strategy<Value = FlowBox> {
+    (
+        (ranges(2), ranges(2), ranges(18)),
+        (ranges(4), ranges(2), ranges(4), ranges(2)),
+        (ranges(2), ranges(3)),
+    )
+        .prop_map(
+            |((directions, states, protocols), (s4, s6, d4, d6), (source_ports, ports))| FlowBox {
+                directions,
+                states,
+                protocols,
+                sources: AddressSet { v4: s4, v6: s6 },
+                source_ports,
+                destinations: AddressSet { v4: d4, v6: d6 },
+                destination_ports: ports,
+            },
+        )
+}
+
+fn expression() -> impl Strategy<Value = Expression> {
+    let leaf = prop_oneof![
+        4 => flow().prop_map(Expression::Flow),
+        1 => (0..ATOMS.len()).prop_map(Expression::Atom),
+    ];
+    leaf.prop_recursive(4, 24, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| Expression::Union(a.into(), b.into())),
+            (inner.clone(), inner.clone())
+                .prop_map(|(a, b)| Expression::Intersection(a.into(), b.into())),
+            (inner.clone(), inner.clone())
+                .prop_map(|(a, b)| Expression::Difference(a.into(), b.into())),
+            inner.prop_map(|a| Expression::Complement(a.into())),
+        ]
+    })
+}
+
+fn every_judgement(expression: &Expression, packet: &Packet) -> Vec<bool> {
+    (0..4)
+        .map(|bits| expression.judge(packet, [bits & 1 != 0, bits & 2 != 0]))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn membership_agrees_with_brute_force(expression in expression()) {
+        let mut space = Space::new();
+        let set = expression.build(&mut space);
+        let certain = space.certainly(set).unwrap();
+        let possible = space.possibly(set).unwrap();
+        for packet in universe() {
+            let judged = every_judgement(&expression, &packet);
+            let all = judged.iter().all(|member| *member);
+            let any = judged.iter().any(|member| *member);
+            match space.contains(set, &packet) {
+                Membership::Yes => prop_assert!(all, "{packet}"),
+                Membership::No => prop_assert!(!any, "{packet}"),
+                Membership::Depends(atoms) => {
+                    prop_assert!(any && !all, "{packet}");
+                    prop_assert!(!atoms.is_empty());
+                }
+            }
+            prop_assert_eq!(space.contains(certain, &packet) == Membership::Yes, all);
+            prop_assert_eq!(space.contains(possible, &packet) == Membership::Yes, any);
+        }
+    }
+
+    #[test]
+    fn equal_sets_have_one_representation(a in expression(), b in expression(), c in expression()) {
+        let mut space = Space::new();
+        let (a, b, c) = (a.build(&mut space), b.build(&mut space), c.build(&mut space));
+        let s = &mut space;
+        // Distribution, De Morgan, double complement, difference.
+        let union = s.union(b, c).unwrap();
+        let left = s.intersection(a, union).unwrap();
+        let (ab, ac) = (s.intersection(a, b).unwrap(), s.intersection(a, c).unwrap());
+        prop_assert_eq!(left, s.union(ab, ac).unwrap());
+        let (not_a, not_b) = (s.complement(a).unwrap(), s.complement(b).unwrap());
+        prop_assert_eq!(s.complement(ab).unwrap(), s.union(not_a, not_b).unwrap());
+        prop_assert_eq!(s.complement(not_a).unwrap(), a);
+        prop_assert_eq!(s.difference(a, b).unwrap(), s.intersection(a, not_b).unwrap());
+        prop_assert_eq!(s.union(b, a).unwrap(), s.union(a, b).unwrap());
+        prop_assert_eq!(s.intersection(a, not_a).unwrap(), PacketSet::EMPTY);
+        prop_assert_eq!(s.union(a, not_a).unwrap(), PacketSet::ALL);
+        prop_assert_eq!(s.union_all([a, b, c]).unwrap(), s.union(a, union).unwrap());
+        prop_assert_eq!(s.is_subset(ab, a).unwrap(), true);
+    }
+
+    #[test]
+    fn boxes_are_disjoint_and_rebuild_the_set(expression in expression()) {
+        let mut space = Space::new();
+        let set = expression.build(&mut space);
+        let boxes = space.boxes(set).unwrap();
+        let mut seen = PacketSet::EMPTY;
+        let mut certain = PacketSet::EMPTY;
+        for (flow, atoms) in &boxes {
+            let part = space.flow(flow).unwrap();
+            prop_assert!(!part.is_empty());
+            prop_assert!(!space.intersects(seen, part).unwrap());
+            seen = space.union(seen, part).unwrap();
+            if atoms.is_empty() {
+                certain = space.union(certain, part).unwrap();
+            }
+        }
+        prop_assert_eq!(seen, space.possibly(set).unwrap());
+        prop_assert_eq!(certain, space.certainly(set).unwrap());
+        prop_assert_eq!(boxes, space.boxes(set).unwrap());
+    }
+
+    #[test]
+    fn a_sample_is_a_possible_member(expression in expression()) {
+        let mut space = Space::new();
+        let set = expression.build(&mut space);
+        let possible = space.possibly(set).unwrap();
+        match space.sample(set) {
+            None => prop_assert!(set.is_empty()),
+            Some(packet) => prop_assert_eq!(space.contains(possible, &packet), Membership::Yes),
+        }
+    }
+
+    #[test]
+    fn the_first_label_wins(expressions in proptest::collection::vec(flow(), 1..8)) {
+        let mut space = Space::new();
+        let mut maps = Vec::new();
+        for (index, flow) in expressions.iter().enumerate() {
+            let set = space.flow(flow).unwrap();
+            maps.push(space.labelled(set, index as u32 + 1).unwrap());
+        }
+        let map = space.first_of(maps).unwrap();
+        let even = space.where_label(map, |label| label % 2 == 0).unwrap();
+        for packet in universe() {
+            let expected = expressions
+                .iter()
+                .position(|flow| in_box(flow, &packet))
+                .map_or(0, |index| index as u32 + 1);
+            prop_assert_eq!(space.labels_of(map, &packet), vec![expected]);
+            prop_assert_eq!(
+                space.contains(even, &packet) == Membership::Yes,
+                expected % 2 == 0
+            );
+        }
+    }
+}
+
+fn prefix(text: &str) -> AddressSet {
+    AddressSet::prefix(text.parse().unwrap())
+}
+
+#[test]
+fn words_name_protocol_port_source_and_destination() {
+    let nodes = prefix("10.224.0.0/16");
+    let flow = FlowBox::new_tcp(nodes.clone(), nodes, PortSet::single(10_250_u16));
+    assert_eq!(
+        flow.to_string(),
+        "new TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16"
+    );
+    assert_eq!(FlowBox::any().to_string(), "any protocol from any to any");
+}
+
+#[test]
+fn a_port_leaves_only_protocols_with_ports() {
+    let mut space = Space::new();
+    let web = FlowBox::any().with_destination_ports(PortSet::single(443_u16));
+    let web = space.flow(&web).unwrap();
+    let mut packet = Packet::new_tcp(
+        "10.0.0.1".parse().unwrap(),
+        "10.0.0.2".parse().unwrap(),
+        443,
+    );
+    assert_eq!(space.contains(web, &packet), Membership::Yes);
+    packet.protocol = Protocol::ICMP;
+    assert_eq!(space.contains(web, &packet), Membership::No);
+}
+
+#[test]
+fn one_atom_is_one_truth_wherever_it_is_used() {
+    let mut space = Space::new();
+    let tag = space
+        .atom("source in Storage", "no service tag list")
+        .unwrap();
+    let not_tag = space.complement(tag).unwrap();
+    assert!(space.union(tag, not_tag).unwrap().is_all());
+    assert!(space.certainly(tag).unwrap().is_empty());
+    assert!(space.possibly(tag).unwrap().is_all());
+    let atoms = space.atoms_of(tag);
+    assert_eq!(space.atom_of(atoms[0]).unwrap().name, "source in Storage");
+}
+
+#[test]
+fn an_exhausted_budget_is_an_error_that_says_which_part() {
+    let mut space = Space::with_budget(Budget {
+        edges: 16,
+        ..Budget::default()
+    });
+    let error = (0..64_u16)
+        .try_for_each(|port| {
+            space
+                .flow(&FlowBox::any().with_destination_ports(PortSet::single(port * 2)))
+                .map(|_| ())
+        })
+        .unwrap_err();
+    assert_eq!(error.code(), "analysis_too_complex");
+    assert_eq!(error.part, BudgetPart::Edges);
+    assert!(error.naming(["deny-all"]).to_string().contains("deny-all"));
+}
+
+#[test]
+fn packets_of_mixed_families_are_in_no_set() {
+    let space = Space::new();
+    let packet = Packet::new_tcp("10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap(), 1);
+    assert_eq!(space.contains(PacketSet::ALL, &packet), Membership::No);
+}

@@ -1,0 +1,81 @@
+//! Boxes in words.
+
+use std::fmt;
+
+use super::flow_box::{FlowBox, protocols_with_ports};
+use super::packet::Protocol;
+use super::ranges::{PairSet, PortSet, ProtocolSet};
+
+/// Ports as text, each range as `first-last` or one number; `*` for all.
+pub fn port_texts(ports: &PortSet) -> Vec<String> {
+    if ports.is_full() {
+        return vec!["*".to_owned()];
+    }
+    number_texts(ports.ranges())
+}
+
+/// Protocols as text: names where they have one; `any` for all.
+pub fn protocol_texts(protocols: &ProtocolSet) -> Vec<String> {
+    if protocols.is_full() {
+        return vec!["any".to_owned()];
+    }
+    let mut texts = Vec::new();
+    for &(first, last) in protocols.ranges() {
+        // Long ranges come from complements; naming each member says nothing.
+        if last - first > 3 {
+            texts.push(format!("protocols {first}-{last}"));
+        } else {
+            texts.extend(
+                (first..=last)
+                    .filter_map(|number| u8::try_from(number).ok())
+                    .map(|number| Protocol(number).to_string()),
+            );
+        }
+    }
+    texts
+}
+
+fn number_texts(ranges: &[(u128, u128)]) -> Vec<String> {
+    ranges
+        .iter()
+        .map(|(first, last)| {
+            if first == last {
+                first.to_string()
+            } else {
+                format!("{first}-{last}")
+            }
+        })
+        .collect()
+}
+
+/// `TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16`
+impl fmt::Display for FlowBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing");
+        }
+        if self.states != PairSet::full() {
+            let established = self.states.contains(1_u8);
+            f.write_str(if established { "established " } else { "new " })?;
+        }
+        if self.directions != PairSet::full() {
+            let outbound = self.directions.contains(1_u8);
+            f.write_str(if outbound { "outbound " } else { "inbound " })?;
+        }
+        if self.protocols.is_full() {
+            f.write_str("any protocol")?;
+        } else if self.protocols == protocols_with_ports() {
+            f.write_str("any protocol with ports,")?;
+        } else {
+            f.write_str(&protocol_texts(&self.protocols).join(", "))?;
+        }
+        if !self.destination_ports.is_full() {
+            write!(f, " {}", port_texts(&self.destination_ports).join(", "))?;
+        }
+        write!(f, " from {}", self.sources)?;
+        if !self.source_ports.is_full() {
+            write!(f, " port {}", port_texts(&self.source_ports).join(", "))?;
+        }
+        write!(f, " to {}", self.destinations)
+    }
+}
