@@ -1,0 +1,3 @@
+//! Tests of the parser and the printer on texts as iptables writes them.
+
+mod parse;
