@@ -1,3 +1,4 @@
 //! Exact analysis of what firewalls let pass.
 
+pub mod iptables;
 pub mod set;

@@ -294,7 +294,11 @@ fn options(options: &[OptionText], f: &mut Formatter<'_>) -> fmt::Result {
         // What iptables itself prints quoted, whether it must be or not.
         let always = matches!(option.name.as_str(), "--u32" | "--string" | "--hex-string");
         for value in &option.values {
-            let value = if always { quote(value) } else { quote_if_split(value) };
+            let value = if always {
+                quote(value)
+            } else {
+                quote_if_split(value)
+            };
             write!(f, " {value}")?;
         }
     }
