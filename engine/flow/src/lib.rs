@@ -1,4 +1,6 @@
 //! Exact analysis of what firewalls let pass.
 
+pub mod delta;
 pub mod iptables;
+pub mod nsg;
 pub mod set;

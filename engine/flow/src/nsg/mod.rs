@@ -1,0 +1,5 @@
+//! Network security groups.
+
+pub mod rule;
+
+pub use rule::{Access, Direction, NsgRule};

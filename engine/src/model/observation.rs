@@ -1,0 +1,53 @@
+//! Recorded reads.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{digest::Digest, query::Query};
+
+/// One recorded read: what was asked, what came, when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Observation {
+    /// What was asked.
+    pub query: Query,
+    /// What came, or why nothing did. Both are replayed.
+    pub answer: Result<String, ObserveError>,
+    /// ETag or resourceVersion to fence a write with, when the peer gave one.
+    pub version: Option<String>,
+    /// When it was read.
+    pub observed_at: Timestamp,
+    /// Digest of the answer (canonical JSON of `answer`).
+    pub digest: Digest,
+}
+
+/// Why a read gave nothing. A fact like any other: a plugin may conclude from
+/// `not_found` that a cause is ruled out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[error("{message}")]
+pub struct ObserveError {
+    /// Which kind.
+    pub kind: ObserveErrorKind,
+    /// Stable code of the driver's error: "azure_forbidden".
+    pub code: crate::error::Code,
+    /// What was wrong, with the value.
+    pub message: String,
+}
+
+/// The kinds of [`ObserveError`], as the plugin contract has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ObserveErrorKind {
+    /// There is no such thing.
+    NotFound,
+    /// The host's credentials may not read it.
+    Forbidden,
+    /// The plugin lacks the grant.
+    NotGranted,
+    /// The answer was cut short.
+    Truncated,
+    /// The query is malformed.
+    Invalid,
+    /// The peer did not answer, or answered garbage.
+    Unavailable,
+}

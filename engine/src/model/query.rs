@@ -1,0 +1,234 @@
+//! What can be read. The closed list that plugins choose from and drivers answer.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plugin::Capability;
+
+/// One read. Mirrors `query` of the plugin contract.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Query {
+    /// One Azure resource.
+    AzureGet {
+        /// ARM id.
+        resource: String,
+    },
+    /// A collection, all pages, answered as one JSON array.
+    AzureList {
+        /// ARM path of the collection.
+        path: String,
+    },
+    /// A metric of one resource.
+    AzureMetric {
+        /// ARM id.
+        resource: String,
+        /// "SnatConnectionCount".
+        metric: String,
+        /// "Total", "Average".
+        aggregation: String,
+        /// OData filter; empty for none.
+        filter: String,
+        /// How far back, in minutes.
+        window_minutes: u32,
+    },
+    /// One Kubernetes object.
+    KubernetesGet {
+        /// Which.
+        object: ObjectRef,
+    },
+    /// Objects of one kind, answered as one JSON array.
+    KubernetesList {
+        /// "v1", "apps/v1".
+        api_version: String,
+        /// "Pod".
+        object_kind: String,
+        /// Empty for all.
+        namespace: String,
+        /// Empty for all.
+        label_selector: String,
+    },
+    /// What a node says of itself.
+    Node {
+        /// Kubernetes node name.
+        node: String,
+        /// Which observation.
+        what: NodeObservation,
+    },
+    /// A TCP connection tried from a node; answered by [`ProbeResult`] as JSON.
+    TcpProbe {
+        /// Kubernetes node name.
+        from_node: String,
+        /// Address or name.
+        to_host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// The kubelet of a node asked through the API server; answered by
+    /// [`ProbeResult`] as JSON.
+    TunnelProbe {
+        /// Kubernetes node name.
+        node: String,
+    },
+}
+
+impl Query {
+    /// The capability that a plugin needs for this read.
+    pub fn capability(&self) -> Capability {
+        match self {
+            Self::AzureGet { .. } | Self::AzureList { .. } => Capability::AzureRead,
+            Self::AzureMetric { .. } => Capability::AzureMetrics,
+            Self::KubernetesGet { .. } | Self::KubernetesList { .. } => Capability::KubernetesRead,
+            Self::Node { .. } => Capability::NodeRead,
+            Self::TcpProbe { .. } | Self::TunnelProbe { .. } => Capability::Probe,
+        }
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AzureGet { resource } => write!(f, "{resource}"),
+            Self::AzureList { path } => write!(f, "{path}"),
+            Self::AzureMetric {
+                resource, metric, ..
+            } => write!(f, "{resource} metric {metric}"),
+            Self::KubernetesGet { object } => write!(f, "{object}"),
+            Self::KubernetesList {
+                object_kind,
+                namespace,
+                label_selector,
+                ..
+            } => {
+                write!(f, "{object_kind} in {namespace:?} where {label_selector:?}")
+            }
+            Self::Node { node, what } => write!(f, "node/{node} {}", what.name()),
+            Self::TcpProbe {
+                from_node,
+                to_host,
+                port,
+            } => {
+                write!(f, "TCP probe node/{from_node} to {to_host}:{port}")
+            }
+            Self::TunnelProbe { node } => write!(f, "tunnel probe of node/{node}"),
+        }
+    }
+}
+
+/// A Kubernetes object's name.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct ObjectRef {
+    /// "v1", "apps/v1".
+    pub api_version: String,
+    /// "Pod".
+    #[serde(rename = "object_kind")]
+    pub kind: String,
+    /// Empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{}/{}", self.kind.to_lowercase(), self.name)
+        } else {
+            write!(
+                f,
+                "{}/{}/{}",
+                self.kind.to_lowercase(),
+                self.namespace,
+                self.name
+            )
+        }
+    }
+}
+
+/// The closed list of node observations; the script of each is the node driver's.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeObservation {
+    /// JSON [`UfwStatus`].
+    UfwStatus,
+    /// JSON [`UfwRules`].
+    UfwRules,
+    /// JSON [`FirewallRuleset`].
+    FirewallRuleset,
+    /// Text of `ss -H -lntu`.
+    ListeningSockets,
+    /// Text: count, process, destination, one line each.
+    OutboundConnections,
+}
+
+impl NodeObservation {
+    /// The name in words of the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UfwStatus => "ufw-status",
+            Self::UfwRules => "ufw-rules",
+            Self::FirewallRuleset => "firewall-ruleset",
+            Self::ListeningSockets => "listening-sockets",
+            Self::OutboundConnections => "outbound-connections",
+        }
+    }
+}
+
+/// Body of [`NodeObservation::UfwStatus`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UfwStatus {
+    /// Whether the program is there at all (current AKS images have none).
+    pub installed: bool,
+    /// `ufw status verbose` under `LC_ALL=C`; empty when not installed.
+    pub verbose: String,
+    /// `ufw status numbered` under `LC_ALL=C`; empty when not installed.
+    pub numbered: String,
+}
+
+/// Body of [`NodeObservation::UfwRules`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UfwRules {
+    /// Whether the program is there at all.
+    pub installed: bool,
+    /// `ufw show added`.
+    pub added: String,
+    /// `/etc/ufw/user.rules`.
+    pub user_rules: String,
+    /// `/etc/ufw/user6.rules`.
+    pub user6_rules: String,
+    /// `/etc/default/ufw`.
+    pub defaults: String,
+}
+
+/// Body of [`NodeObservation::FirewallRuleset`]: whole `*-save` outputs. A
+/// program that is not there gives `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FirewallRuleset {
+    /// `iptables-nft-save`.
+    pub ipv4_nft: Option<String>,
+    /// `iptables-legacy-save`.
+    pub ipv4_legacy: Option<String>,
+    /// `ip6tables-nft-save`.
+    pub ipv6_nft: Option<String>,
+    /// `ip6tables-legacy-save`.
+    pub ipv6_legacy: Option<String>,
+}
+
+/// Body of a probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeResult {
+    /// Whether the peer answered.
+    pub reached: bool,
+    /// The error as the tool or the API server said it; empty when reached.
+    pub error: String,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
+}

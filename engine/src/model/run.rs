@@ -1,0 +1,76 @@
+//! Runs: one execution of an approved plan.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ClusterId, Digest, Entry, Principal, plan::PlanId};
+
+/// Id of a run: "run-<uuid v7>".
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct RunId(pub String);
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs)]
+pub enum RunState {
+    Applying,
+    Verifying,
+    Succeeded,
+    RollingBack,
+    RolledBack,
+    Stuck,
+    Cancelled,
+}
+
+impl RunState {
+    /// Whether nothing more happens by itself.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::RolledBack | Self::Stuck | Self::Cancelled
+        )
+    }
+}
+
+/// Where one step of a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs)]
+pub enum StepState {
+    Pending,
+    /// An intent is journaled, no outcome yet.
+    InFlight,
+    Applied,
+    Refused,
+    TakenBack,
+}
+
+/// A run as folded from its journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// The plan it executes.
+    pub plan: PlanId,
+    /// Digest of that plan.
+    pub plan_digest: Digest,
+    /// The cluster it mends.
+    pub cluster: ClusterId,
+    /// Who applied.
+    pub principal: Principal,
+    /// Where it stands.
+    pub state: RunState,
+    /// One a step.
+    pub steps: Vec<StepState>,
+    /// Last word for a person: the verification's summary, why it is stuck.
+    pub summary: String,
+    /// First entry.
+    pub started_at: Timestamp,
+    /// Last entry.
+    pub updated_at: Timestamp,
+    /// The journal.
+    pub entries: Vec<Entry>,
+}
