@@ -1,0 +1,62 @@
+# Naosu: every task of the project. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup build release test lint fmt bench demo lab fuzz clean
+
+# Tools that setup installs live in .tools, not in the system.
+export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools/venv/bin:$(CURDIR)/.tools/node_modules/.bin:$(PATH):/usr/sbin:/sbin
+
+SCENARIO ?= nsg-deny-10250
+# Seconds that each fuzz target runs in `make fuzz`.
+FUZZ_SECONDS ?= 60
+
+help: ## List the tasks
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Install what building, linting and testing need, saying what
+	@scripts/setup.sh
+
+build: ## Build everything (dev profile)
+	@scripts/setup.sh build
+	cargo build --workspace --locked
+
+release: ## Build the naosu binary, optimised
+	@scripts/setup.sh build
+	cargo build --release --locked -p naosu-server
+
+test: ## Run all tests; those on real packets need root or a user namespace
+	@scripts/setup.sh test
+	cargo test --workspace --doc --locked --quiet
+	cargo nextest run --workspace --locked --no-fail-fast
+
+lint: ## Check format, clippy, docs, protocol, licences and spelling
+	@scripts/setup.sh lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@if command -v buf >/dev/null; then echo "buf lint"; buf lint; else echo "SKIPPED: buf lint (buf is missing)"; fi
+	@if command -v cargo-deny >/dev/null; then echo "cargo deny"; cargo deny --offline --log-level error check licenses bans sources; else echo "SKIPPED: cargo deny (cargo-deny is missing)"; fi
+	@if command -v typos >/dev/null; then echo "typos"; typos; else echo "SKIPPED: typos (typos is missing)"; fi
+
+fmt: ## Format the code
+	cargo fmt --all
+
+bench: ## Measure speed and size (release build); prints the promised limits beside
+	@scripts/setup.sh bench
+	@scripts/bench.sh
+
+demo: ## Show the whole product on the lab: make demo SCENARIO=nsg-deny-10250
+	@scripts/setup.sh demo
+	cargo build --locked --quiet -p naosu-server -p naosu-lab --bins
+	@scripts/demo.sh "$(SCENARIO)"
+
+lab: ## Serve a lab to try things on: make lab SCENARIO=nsg-deny-10250
+	@scripts/setup.sh demo
+	cargo build --locked --quiet -p naosu-lab --bins
+	$${CARGO_TARGET_DIR:-target}/debug/naosu-lab serve --scenario "$(SCENARIO)"
+
+fuzz: ## Fuzz every parser for FUZZ_SECONDS each (needs a nightly toolchain and cargo-fuzz)
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
+
+clean: ## Remove what was built
+	cargo clean
