@@ -3,4 +3,8 @@
 pub mod delta;
 pub mod iptables;
 pub mod nsg;
+pub mod policy;
 pub mod set;
+
+#[cfg(test)]
+mod testing;

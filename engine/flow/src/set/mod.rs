@@ -3,8 +3,10 @@
 mod address;
 mod apply;
 mod arena;
+mod bounds;
 mod budget;
 mod dimension;
+mod facing;
 mod flow_box;
 mod map;
 mod merge;

@@ -1,6 +1,6 @@
 //! Questions about sets: membership, atoms, samples, boxes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hashbrown::{HashMap, HashSet};
@@ -137,25 +137,18 @@ impl Space {
             limit: self.arena.budget.boxes,
         };
         walk.visit(set.0, &FlowBox::any())?;
-        let mut by_leaf: Vec<(NodeId, Vec<FlowBox>)> = Vec::new();
-        let mut places: HashMap<NodeId, usize> = HashMap::new();
+        let mut by_atoms: BTreeMap<Vec<AtomId>, Vec<FlowBox>> = BTreeMap::new();
+        let mut atoms_of_leaf: HashMap<NodeId, Vec<AtomId>> = HashMap::new();
         for (flow, leaf) in walk.found {
-            let place = *places.entry(leaf).or_insert_with(|| {
-                by_leaf.push((leaf, Vec::new()));
-                by_leaf.len() - 1
-            });
-            if let Some((_, boxes)) = by_leaf.get_mut(place) {
-                boxes.push(flow);
-            }
+            let atoms = atoms_of_leaf
+                .entry(leaf)
+                .or_insert_with(|| self.atoms_of(PacketSet(leaf)));
+            by_atoms.entry(atoms.clone()).or_default().push(flow);
         }
         let mut boxes = Vec::new();
-        for (leaf, flows) in by_leaf {
-            let atoms = self.atoms_of(PacketSet(leaf));
-            boxes.extend(
-                merge_boxes(flows)
-                    .into_iter()
-                    .map(|flow| (flow, atoms.clone())),
-            );
+        for (atoms, flows) in by_atoms {
+            let merged = merge_boxes(flows).into_iter();
+            boxes.extend(merged.map(|flow| (flow, atoms.clone())));
         }
         boxes.sort();
         Ok(boxes)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::flow_box::{FlowBox, protocols_with_ports};
 use super::packet::Protocol;
-use super::ranges::{PairSet, PortSet, ProtocolSet};
+use super::ranges::{PortSet, ProtocolSet};
 
 /// Ports as text, each range as `first-last` or one number; `*` for all.
 pub fn port_texts(ports: &PortSet) -> Vec<String> {
@@ -48,17 +48,17 @@ fn number_texts(ranges: &[(u128, u128)]) -> Vec<String> {
         .collect()
 }
 
-/// `TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16`
+/// `TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16`; packets that open a
+/// connection are meant unless the words say otherwise.
 impl fmt::Display for FlowBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return f.write_str("nothing");
         }
-        if self.states != PairSet::full() {
-            let established = self.states.contains(1_u8);
-            f.write_str(if established { "established " } else { "new " })?;
+        if !self.states.contains(0_u8) {
+            f.write_str("established ")?;
         }
-        if self.directions != PairSet::full() {
+        if !self.directions.is_full() {
             let outbound = self.directions.contains(1_u8);
             f.write_str(if outbound { "outbound " } else { "inbound " })?;
         }
@@ -76,6 +76,10 @@ impl fmt::Display for FlowBox {
         if !self.source_ports.is_full() {
             write!(f, " port {}", port_texts(&self.source_ports).join(", "))?;
         }
-        write!(f, " to {}", self.destinations)
+        write!(f, " to {}", self.destinations)?;
+        if self.states.is_full() {
+            f.write_str(", established connections too")?;
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,103 @@
+//! What changes for packets between two states of a policy.
+
+use super::decisions::Decisions;
+use super::report::DeltaReport;
+use crate::set::{AnalysisTooComplex, PacketSet, Space};
+
+/// The packets whose verdict changes between two policies: exact.
+///
+/// A packet whose verdict is unknown before and after for the same reason does
+/// not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowDelta {
+    /// Denied before and allowed after, whatever the atoms are.
+    pub newly_allowed: PacketSet,
+    /// Allowed before and denied after, whatever the atoms are.
+    pub newly_denied: PacketSet,
+    /// Become allowed under some values of the atoms and not under others.
+    pub may_become_allowed: PacketSet,
+    /// Become denied under some values of the atoms and not under others.
+    pub may_become_denied: PacketSet,
+}
+
+impl FlowDelta {
+    /// The delta of the packets both decisions are about.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn between(
+        space: &mut Space,
+        before: &Decisions,
+        after: &Decisions,
+    ) -> Result<Self, AnalysisTooComplex> {
+        let within = space.intersection(before.within(), after.within())?;
+        let passed = before.allowed(space)?;
+        let passed = space.intersection(passed, within)?;
+        let passes = after.allowed(space)?;
+        let passes = space.intersection(passes, within)?;
+        Self::of_sets(space, passed, passes)
+    }
+
+    /// The delta when `passed` passed before and `passes` pass after.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn of_sets(
+        space: &mut Space,
+        passed: PacketSet,
+        passes: PacketSet,
+    ) -> Result<Self, AnalysisTooComplex> {
+        let gained = space.difference(passes, passed)?;
+        let lost = space.difference(passed, passes)?;
+        let newly_allowed = space.certainly(gained)?;
+        let newly_denied = space.certainly(lost)?;
+        Ok(Self {
+            newly_allowed,
+            newly_denied,
+            may_become_allowed: space.difference(gained, newly_allowed)?,
+            may_become_denied: space.difference(lost, newly_denied)?,
+        })
+    }
+
+    /// Whether no packet's verdict changes, or may change.
+    pub fn is_empty(&self) -> bool {
+        self.newly_allowed.is_empty() && self.newly_denied.is_empty() && self.is_exactly_known()
+    }
+
+    /// Whether no part of the delta depends on atoms.
+    pub fn is_exactly_known(&self) -> bool {
+        self.may_become_allowed.is_empty() && self.may_become_denied.is_empty()
+    }
+
+    /// Every packet whose verdict changes or may change.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn changed(&self, space: &mut Space) -> Result<PacketSet, AnalysisTooComplex> {
+        let certain = space.union(self.newly_allowed, self.newly_denied)?;
+        let unknown = space.union(self.may_become_allowed, self.may_become_denied)?;
+        let unknown = space.possibly(unknown)?;
+        space.union(certain, unknown)
+    }
+
+    /// What is or may be opened beyond the packets `needed`.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn excess(
+        &self,
+        space: &mut Space,
+        needed: PacketSet,
+    ) -> Result<PacketSet, AnalysisTooComplex> {
+        let opened = space.union(self.newly_allowed, self.may_become_allowed)?;
+        space.difference(opened, needed)
+    }
+
+    /// The delta as lists of boxes and words.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`] when there are too many boxes to list.
+    pub fn report(&self, space: &Space) -> Result<DeltaReport, AnalysisTooComplex> {
+        DeltaReport::new(space, self)
+    }
+}

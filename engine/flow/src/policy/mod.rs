@@ -1,0 +1,34 @@
+//! Policies: which packets pass, which do not, and which rule says so.
+
+mod answer;
+mod decisions;
+mod delta;
+mod report;
+mod rules;
+mod verdict;
+
+pub use answer::{Block, PacketAnswer, Partition};
+pub use decisions::{DecidingRule, Decisions};
+pub use delta::FlowDelta;
+pub use report::{AtomReport, DeltaReport, FlowReport, MayBecome, UnknownFlowReport};
+pub use rules::{Rule, RuleMatch, RulePolicy, UnknownAddresses};
+pub use verdict::Verdict;
+
+use crate::set::{AnalysisTooComplex, PacketSet, Space};
+
+/// Something that lets packets pass or not: an NSG, a node's firewall.
+pub trait Policy {
+    /// The name people know it by.
+    fn name(&self) -> &str;
+
+    /// Decides every packet of `within`; packets outside are left undecided,
+    /// and rules that only concern those cost nothing.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`], naming the rules that matter to `within`.
+    fn decide(&self, space: &mut Space, within: PacketSet)
+    -> Result<Decisions, AnalysisTooComplex>;
+}
+
+#[cfg(test)]
+mod tests;
