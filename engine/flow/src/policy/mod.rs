@@ -2,15 +2,11 @@
 
 mod answer;
 mod decisions;
-mod delta;
-mod report;
 mod rules;
 mod verdict;
 
 pub use answer::{Block, PacketAnswer, Partition};
 pub use decisions::{DecidingRule, Decisions};
-pub use delta::FlowDelta;
-pub use report::{AtomReport, DeltaReport, FlowReport, MayBecome, UnknownFlowReport};
 pub use rules::{Rule, RuleMatch, RulePolicy, UnknownAddresses};
 pub use verdict::Verdict;
 

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::delta::{DeltaReport, FlowDelta};
 use crate::set::{
     AddressSet, Atom, Direction, FlowBox, Membership, Packet, PacketSet, PortSet, Protocol, Space,
 };
@@ -216,10 +217,10 @@ fn a_delta_report_says_in_words_what_opens() {
     let delta = FlowDelta::between(&mut space, &before, &after).unwrap();
     let report = delta.report(&space).unwrap();
     assert_eq!(
-        report.lines(),
+        report.words,
         ["newly allowed: inbound TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16"]
     );
-    assert_eq!(report.newly_allowed[0].src, ["10.224.0.0/16"]);
+    assert_eq!(report.newly_allowed[0].source, "10.224.0.0/16");
     let json = serde_json::to_string(&report).unwrap();
     let back: DeltaReport = serde_json::from_str(&json).unwrap();
     assert_eq!(back, report);
@@ -248,7 +249,14 @@ fn a_rule_about_an_unknown_tag_makes_the_delta_unknown_and_names_the_tag() {
     assert!(delta.newly_allowed.is_empty());
     assert!(!delta.is_exactly_known());
     let report = delta.report(&space).unwrap();
-    assert_eq!(report.unknown[0].may_become, MayBecome::Allowed);
+    assert!(report.is_partly_unknown());
+    assert_eq!(
+        report.words,
+        [
+            "may become allowed: inbound TCP 10250 from any-ipv4 to 10.224.0.0/16, \
+             depending on: source in service tag Storage"
+        ]
+    );
     assert_eq!(report.atoms[0].name, "source in service tag Storage");
     // Nothing changes when the same unknown rule is there before and after.
     let same = FlowDelta::between(&mut space, &after, &after).unwrap();

@@ -1,7 +1,10 @@
 //! What changes for packets between two states of a policy.
 
-use super::decisions::Decisions;
-use super::report::DeltaReport;
+mod report;
+
+pub use report::{DeltaReport, FlowBox, UnknownAtom};
+
+use crate::policy::Decisions;
 use crate::set::{AnalysisTooComplex, PacketSet, Space};
 
 /// The packets whose verdict changes between two policies: exact.

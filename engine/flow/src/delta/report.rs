@@ -1,0 +1,151 @@
+//! What a change does to packets, as a report that is stored, signed and shown.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::FlowDelta;
+use crate::set::{self, AnalysisTooComplex, AtomId, PacketSet, Space, port_texts, protocol_texts};
+
+/// A set of packets that is a product of ranges, written down. Source and
+/// destination of a packet are of one address family. Several values in one
+/// field are separated by ", ".
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct FlowBox {
+    /// "inbound", "outbound" or "any", seen from the machine that is filtered.
+    pub direction: String,
+    /// Prefixes, addresses or ranges; "any", "any-ipv4", "any-ipv6".
+    pub source: String,
+    /// Prefixes, addresses or ranges; "any", "any-ipv4", "any-ipv6".
+    pub destination: String,
+    /// "TCP", "UDP", "any", …
+    pub protocol: String,
+    /// "10250", "1-65535"; "any".
+    pub source_ports: String,
+    /// "10250", "1-65535"; "any".
+    pub destination_ports: String,
+    /// "new", "established" or "any".
+    pub state: String,
+    /// Unknown atoms that must hold for these packets; empty when none.
+    pub conditions: Vec<String>,
+}
+
+/// Something that the analysis cannot know, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct UnknownAtom {
+    /// Its name: "service tag Storage.WestEurope".
+    pub name: String,
+    /// Why it is unknown.
+    pub reason: String,
+}
+
+/// The exact difference between the verdicts before and after. The same change
+/// gives the same report, byte for byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeltaReport {
+    /// Packets denied before and allowed after.
+    pub newly_allowed: Vec<FlowBox>,
+    /// Packets allowed before and denied after.
+    pub newly_denied: Vec<FlowBox>,
+    /// Packets for which it cannot be known whether the verdict changes; a box
+    /// that may change both ways is listed twice.
+    pub unknown: Vec<FlowBox>,
+    /// What is not known, and why.
+    pub atoms: Vec<UnknownAtom>,
+    /// The same in words, one line each; for unknown packets also which way
+    /// the verdict may change.
+    pub words: Vec<String>,
+}
+
+impl FlowBox {
+    /// The possible members of a set as disjoint boxes, always the same for
+    /// the same set.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`] when there are too many boxes to list.
+    pub fn list(space: &Space, set: PacketSet) -> Result<Vec<Self>, AnalysisTooComplex> {
+        let boxes = space.boxes(set)?;
+        Ok(boxes
+            .iter()
+            .map(|(flow, atoms)| Self::new(space, flow, atoms))
+            .collect())
+    }
+
+    fn new(space: &Space, flow: &set::FlowBox, atoms: &[AtomId]) -> Self {
+        let any_or = |texts: Vec<String>| match texts.as_slice() {
+            [all] if all == "*" => "any".to_owned(),
+            _ => texts.join(", "),
+        };
+        let either = |pair: &set::PairSet, first: &str, second: &str| {
+            let text = match (pair.contains(0_u8), pair.contains(1_u8)) {
+                (true, false) => first,
+                (false, true) => second,
+                _ => "any",
+            };
+            text.to_owned()
+        };
+        let mut conditions: Vec<String> = atoms
+            .iter()
+            .filter_map(|id| space.atom_of(*id))
+            .map(|atom| atom.name.clone())
+            .collect();
+        conditions.sort_unstable();
+        Self {
+            direction: either(&flow.directions, "inbound", "outbound"),
+            source: flow.sources.to_string(),
+            destination: flow.destinations.to_string(),
+            protocol: protocol_texts(&flow.effective_protocols()).join(", "),
+            source_ports: any_or(port_texts(&flow.source_ports)),
+            destination_ports: any_or(port_texts(&flow.destination_ports)),
+            state: either(&flow.states, "new", "established"),
+            conditions,
+        }
+    }
+}
+
+impl DeltaReport {
+    pub(super) fn new(space: &Space, delta: &FlowDelta) -> Result<Self, AnalysisTooComplex> {
+        let mut report = Self::default();
+        let mut atoms = BTreeMap::new();
+        let parts = [
+            ("newly allowed", delta.newly_allowed),
+            ("newly denied", delta.newly_denied),
+            ("may become allowed", delta.may_become_allowed),
+            ("may become denied", delta.may_become_denied),
+        ];
+        for (place, (what, set)) in parts.into_iter().enumerate() {
+            for (flow, ids) in space.boxes(set)? {
+                let known = ids.iter().filter_map(|id| space.atom_of(*id));
+                atoms.extend(known.map(|atom| (atom.name.clone(), atom.reason.clone())));
+                let written = FlowBox::new(space, &flow, &ids);
+                let mut line = format!("{what}: {flow}");
+                if !written.conditions.is_empty() {
+                    line.push_str(", depending on: ");
+                    line.push_str(&written.conditions.join("; "));
+                }
+                report.words.push(line);
+                match place {
+                    0 => report.newly_allowed.push(written),
+                    1 => report.newly_denied.push(written),
+                    _ => report.unknown.push(written),
+                }
+            }
+        }
+        report.atoms = atoms
+            .into_iter()
+            .map(|(name, reason)| UnknownAtom { name, reason })
+            .collect();
+        Ok(report)
+    }
+
+    /// Whether nothing changes and nothing may change.
+    pub fn is_empty(&self) -> bool {
+        self.newly_allowed.is_empty() && self.newly_denied.is_empty() && self.unknown.is_empty()
+    }
+
+    /// Whether part of the change depends on what is not known.
+    pub fn is_partly_unknown(&self) -> bool {
+        !self.unknown.is_empty()
+    }
+}
