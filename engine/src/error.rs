@@ -227,4 +227,16 @@ mod tests {
             assert_eq!(serde_json::from_str::<Code>(&json).unwrap(), *code);
         }
     }
+
+    #[test]
+    fn each_code_has_its_entry_in_the_errors_page_and_no_other_has() {
+        let page = include_str!("../../docs/errors.md");
+        let mut documented = std::collections::BTreeSet::new();
+        for line in page.lines().filter(|line| line.starts_with("- `")) {
+            let head = line.split_once(':').map_or(line, |(head, _)| head);
+            documented.extend(head.split('`').skip(1).step_by(2));
+        }
+        let known: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(documented, known);
+    }
 }
