@@ -5,7 +5,12 @@
 
 pub mod data_plane;
 pub mod estate;
+pub mod fabric;
+pub mod kubelet;
+pub mod machine;
+pub mod planes;
 pub mod scenario;
+pub mod tunnel;
 
 pub use data_plane::{DataPlane, NodeName};
 pub use scenario::{Scenario, builtin_scenario, builtin_scenario_names};

@@ -1,0 +1,17 @@
+//! What Azure's network does to packets between VMs: ARM resources compiled to packet filters.
+//!
+//! Written from the JSON alone and independent of `naosu-flow`, so that it can judge it.
+
+mod address_match;
+mod firewall_rules;
+mod nft;
+mod policy;
+mod read;
+mod routes;
+mod security_rules;
+mod verdict;
+
+pub use address_match::{AddressMatch, Addressing};
+pub use nft::nft_script;
+pub use policy::{FabricPolicy, Port};
+pub use verdict::{Packet, Protocol};

@@ -1,0 +1,101 @@
+//! The verdict of a policy on one packet, for where no kernel can be asked.
+
+use std::net::IpAddr;
+
+use super::policy::FabricPolicy;
+use super::routes::Hop;
+use super::security_rules::Rule;
+use crate::estate::Access;
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP, of either IP version.
+    Icmp,
+    /// IPsec's encapsulation.
+    Esp,
+    /// IPsec's authentication.
+    Ah,
+}
+
+impl Protocol {
+    /// The protocol of a name in a rule, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "tcp" => Self::Tcp,
+            "udp" => Self::Udp,
+            "icmp" => Self::Icmp,
+            "esp" => Self::Esp,
+            "ah" => Self::Ah,
+            _ => return None,
+        })
+    }
+
+    /// Whether its packets carry ports.
+    pub fn has_ports(self) -> bool {
+        matches!(self, Self::Tcp | Self::Udp)
+    }
+}
+
+/// The first packet of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Where it comes from.
+    pub source: IpAddr,
+    /// Where it goes.
+    pub destination: IpAddr,
+    /// Source port; 0 where the protocol has none.
+    pub source_port: u16,
+    /// Destination port; 0 where the protocol has none.
+    pub destination_port: u16,
+}
+
+impl FabricPolicy {
+    /// Whether the fabric passes the first packet of a flow between two different machines.
+    pub fn passes(&self, packet: &Packet) -> bool {
+        let at = |address| self.ports.iter().find(|port| port.address == address);
+        let allowed = |group: Option<usize>, inbound: bool| {
+            let Some(group) = group.and_then(|index| self.groups.get(index)) else {
+                return true;
+            };
+            first_match(
+                if inbound {
+                    &group.inbound
+                } else {
+                    &group.outbound
+                },
+                packet,
+            )
+        };
+        let leaves = at(packet.source).is_none_or(|port| {
+            allowed(port.interface_group, false) && allowed(port.subnet_group, false)
+        });
+        let routed = at(packet.source)
+            .and_then(|port| self.route_tables.get(port.route_table?))
+            .is_none_or(|routes| match routes.hop(packet.destination) {
+                Hop::Direct => true,
+                Hop::Nowhere => false,
+                Hop::Firewall(index) => self
+                    .firewalls
+                    .get(index)
+                    .is_some_and(|rules| first_match(rules, packet)),
+            });
+        let enters = at(packet.destination).is_none_or(|port| {
+            allowed(port.subnet_group, true) && allowed(port.interface_group, true)
+        });
+        leaves && routed && enters
+    }
+}
+
+fn first_match(rules: &[Rule], packet: &Packet) -> bool {
+    rules
+        .iter()
+        .find(|rule| rule.packets.contains(packet))
+        .is_some_and(|rule| rule.access == Access::Allow)
+}

@@ -1,0 +1,278 @@
+//! The data plane of real packets: every node a machine, the fabric another between them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+
+use super::DataPlaneOptions;
+use super::node::{RunningNode, failed};
+use super::probe::{self, Probe, ProbeResult};
+use crate::data_plane::{
+    AgentStatus, ArmResources, DataPlane, DataPlaneError, KubeletPod, NodeName, ScriptOutput,
+    TunnelError, TunnelStream,
+};
+use crate::estate::Estate;
+use crate::fabric::{FabricPolicy, nft_script};
+use crate::kubelet::Authority;
+use crate::machine::{AddressedCable, Machine, MachineError, connect_to_fabric, succeed};
+use crate::scenario::Scenario;
+use crate::tunnel::{Agent, TunnelServer};
+
+const CONTROL_PLANE_INTERFACE: &str = "control";
+
+/// How long stopping an agent waits for its server to notice.
+const NOTICE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The data plane of real packets.
+#[derive(Debug)]
+pub struct NamespacedDataPlane {
+    estate: Estate,
+    options: DataPlaneOptions,
+    nodes: BTreeMap<NodeName, RunningNode>,
+    agents: Mutex<BTreeMap<NodeName, Option<Agent>>>,
+    server: TunnelServer,
+    kubelet_tls: Arc<rustls::ClientConfig>,
+    control_plane: Machine,
+    fabric: Machine,
+    enforcing: tokio::sync::Mutex<()>,
+}
+
+impl NamespacedDataPlane {
+    /// Builds the estate's machines and cables. Nothing passes the fabric before the first
+    /// [`DataPlane::enforce`], and no agent runs before [`DataPlane::start_agent`].
+    ///
+    /// # Errors
+    /// The machine allows no namespaces, or a tool is missing.
+    pub async fn start(
+        scenario: &Scenario,
+        options: DataPlaneOptions,
+    ) -> Result<Self, DataPlaneError> {
+        let estate = scenario.estate.clone();
+        let authority = Authority::new().map_err(|e| failed("making an authority", e))?;
+        let kubelet_tls = authority
+            .client_tls()
+            .map_err(|e| failed("making an authority", e))?;
+        let fabric = start_fabric(&estate).await?;
+        let control_plane = Machine::start("control-plane", || Ok(()))?;
+        let control_plane_address = estate.cluster.control_plane_address;
+        let cable = AddressedCable {
+            interface: CONTROL_PLANE_INTERFACE.to_owned(),
+            address: control_plane_address,
+            prefix_length: 32,
+            gateway: None,
+        };
+        connect_to_fabric(&fabric, &control_plane, &cable).await?;
+        let port = estate.cluster.tunnel.server_port();
+        let listener = control_plane
+            .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+            .await?;
+        let server = TunnelServer::start(listener, options.dial_limit);
+        let nodes = estate.nodes().into_iter().enumerate().map(|(index, node)| {
+            let subnet = estate.subnet(&node.subnet);
+            let cable = AddressedCable {
+                interface: format!("node{index}"),
+                address: node.address,
+                prefix_length: subnet.map_or(32, |s| s.address_prefix.prefix_len()),
+                gateway: subnet.and_then(|s| gateway(s.address_prefix)),
+            };
+            RunningNode::start(
+                node,
+                cable,
+                &fabric,
+                &authority,
+                &scenario.switches,
+                &options,
+            )
+        });
+        let nodes = try_join_all(nodes)
+            .await?
+            .into_iter()
+            .map(|running| (running.node.name.clone(), running))
+            .collect();
+        Ok(Self {
+            agents: Mutex::default(),
+            enforcing: tokio::sync::Mutex::new(()),
+            estate,
+            options,
+            nodes,
+            server,
+            kubelet_tls,
+            control_plane,
+            fabric,
+        })
+    }
+
+    /// Tries a TCP connection over the real packets.
+    ///
+    /// # Errors
+    /// An unknown node, or a machine that is gone.
+    pub async fn probe(
+        &self,
+        from: &Probe,
+        target: SocketAddr,
+    ) -> Result<ProbeResult, DataPlaneError> {
+        let machine = match from {
+            Probe::FromNode(node) => &self.node(node)?.machine,
+            Probe::FromControlPlane => &self.control_plane,
+        };
+        Ok(probe::connect(machine, target, self.options.dial_limit).await?)
+    }
+
+    /// For each machine the thread to give to `nsenter -t`, for a person who wants to look.
+    pub fn machines(&self) -> Vec<(String, i32)> {
+        let nodes = self.nodes.values().map(|node| node.machine.as_ref());
+        [&self.fabric, &self.control_plane]
+            .into_iter()
+            .chain(nodes)
+            .map(|machine| (machine.name().to_owned(), machine.thread_id()))
+            .collect()
+    }
+
+    /// Waits until the agent of a node is connected; `false` when it is not within the limit.
+    pub async fn wait_for_agent(&self, node: &NodeName, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.server.wait_for(node, true))
+            .await
+            .is_ok()
+    }
+
+    fn node(&self, name: &NodeName) -> Result<&RunningNode, DataPlaneError> {
+        self.nodes
+            .get(name)
+            .ok_or_else(|| DataPlaneError::NodeNotFound(name.clone()))
+    }
+
+    fn agents_by_node(&self) -> MutexGuard<'_, BTreeMap<NodeName, Option<Agent>>> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl DataPlane for NamespacedDataPlane {
+    async fn enforce(&self, resources: &ArmResources) -> Result<(), DataPlaneError> {
+        let policy = FabricPolicy::read(resources, &self.estate.service_tags)
+            .map_err(DataPlaneError::ResourcesInvalid)?;
+        for running in self.nodes.values() {
+            let address = IpAddr::V4(running.node.address);
+            if !policy.ports.iter().any(|port| port.address == address) {
+                let message = format!(
+                    "no network interface has {address} of {}",
+                    running.node.name
+                );
+                return Err(DataPlaneError::ResourcesInvalid(message));
+            }
+        }
+        let script = nft_script(&policy, |address| {
+            self.nodes
+                .values()
+                .find(|running| IpAddr::V4(running.node.address) == address)
+                .map(|running| running.interface.clone())
+        });
+        let _one_at_a_time = self.enforcing.lock().await;
+        self.fabric
+            .attempt("writing the fabric's rules", move || {
+                std::fs::write("/run/fabric.nft", script)
+            })
+            .await?;
+        Ok(succeed(&self.fabric, "nft -f /run/fabric.nft").await?)
+    }
+
+    async fn run_on_node(
+        &self,
+        node: &NodeName,
+        script: &str,
+    ) -> Result<ScriptOutput, DataPlaneError> {
+        self.node(node)?.run(script, &self.options).await
+    }
+
+    async fn dial_through_tunnel(
+        &self,
+        node_address: IpAddr,
+        port: u16,
+    ) -> Result<TunnelStream, TunnelError> {
+        self.server.dial(node_address, port).await
+    }
+
+    fn kubelet_tls(&self) -> Arc<rustls::ClientConfig> {
+        Arc::clone(&self.kubelet_tls)
+    }
+
+    async fn set_pods(&self, node: &NodeName, pods: Vec<KubeletPod>) -> Result<(), DataPlaneError> {
+        self.node(node)?.pods.set(pods);
+        Ok(())
+    }
+
+    async fn agents(&self) -> Vec<AgentStatus> {
+        let connected = self.server.connected();
+        self.agents_by_node()
+            .iter()
+            .map(|(node, agent)| AgentStatus {
+                running: agent.is_some(),
+                connected: connected.contains(node),
+                node: node.clone(),
+            })
+            .collect()
+    }
+
+    async fn start_agent(&self, node: &NodeName) -> Result<(), DataPlaneError> {
+        let running = self.node(node)?;
+        let cluster = &self.estate.cluster;
+        let server =
+            SocketAddr::from((cluster.control_plane_address, cluster.tunnel.server_port()));
+        self.agents_by_node()
+            .entry(node.clone())
+            .or_default()
+            .get_or_insert_with(|| {
+                let machine = Arc::clone(&running.machine);
+                Agent::start(node.clone(), machine, server, self.options.dial_limit)
+            });
+        Ok(())
+    }
+
+    async fn stop_agent(&self, node: &NodeName) -> Result<(), DataPlaneError> {
+        self.node(node)?;
+        let stopped = self.agents_by_node().get_mut(node).and_then(Option::take);
+        if stopped.is_some() {
+            drop(stopped);
+            let gone = self.server.wait_for(node, false);
+            // A firewall may swallow the goodbye: then the server finds out by itself, or never.
+            let _ = tokio::time::timeout(NOTICE_LIMIT, gone).await;
+        }
+        Ok(())
+    }
+}
+
+impl From<MachineError> for DataPlaneError {
+    fn from(error: MachineError) -> Self {
+        failed("working on a machine of the lab", error)
+    }
+}
+
+async fn start_fabric(estate: &Estate) -> Result<Machine, DataPlaneError> {
+    let fabric = Machine::start("fabric", || Ok(()))?;
+    let mut script = String::from(
+        "set -e\nip link set lo up\necho 1 > /proc/sys/net/ipv4/ip_forward\n\
+         nft -f - <<'END'\n\
+         table inet fabric {\n\
+         chain forward { type filter hook forward priority filter; policy drop; }\n\
+         }\nEND\n",
+    );
+    for subnet in &estate.network.subnets {
+        if let Some(gateway) = gateway(subnet.address_prefix) {
+            script.push_str(&format!("ip address add {gateway}/32 dev lo\n"));
+        }
+    }
+    succeed(&fabric, &script).await?;
+    Ok(fabric)
+}
+
+/// The first address of a subnet, which Azure keeps for its gateway.
+fn gateway(prefix: ipnet::IpNet) -> Option<Ipv4Addr> {
+    match prefix.hosts().next() {
+        Some(IpAddr::V4(address)) => Some(address),
+        _ => None,
+    }
+}
