@@ -3,6 +3,7 @@
 //! A [`Scenario`] states what exists and what is wrong. [`data_plane`] moves its packets; the
 //! emulated Azure and Kubernetes APIs sit on top.
 
+pub mod arm;
 pub mod data_plane;
 pub mod estate;
 pub mod fabric;
@@ -11,6 +12,7 @@ pub mod machine;
 pub mod planes;
 pub mod scenario;
 pub mod tunnel;
+pub mod wire;
 
 pub use data_plane::{DataPlane, NodeName};
 pub use scenario::{Scenario, builtin_scenario, builtin_scenario_names};

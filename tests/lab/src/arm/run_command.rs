@@ -1,0 +1,187 @@
+//! Run Command v1 on scale-set instances: out of band, one at a time, the exit
+//! code hidden and each stream cut to its last 4,096 bytes.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::error::ArmError;
+use super::id::ArmPath;
+use super::operations::urls;
+use super::reply::{Family, Reply};
+use super::state::State;
+use crate::data_plane::NodeName;
+use crate::wire::Received;
+
+/// How much of each stream is kept.
+pub const STREAM_LIMIT_BYTES: usize = 4096;
+
+/// Which instances are running a command.
+#[derive(Debug, Default)]
+pub(super) struct RunCommands {
+    busy: Mutex<BTreeSet<String>>,
+    /// How many further commands are refused as if one were running.
+    pub refusals: AtomicU32,
+    /// How long a command takes at least.
+    pub duration: Duration,
+}
+
+impl RunCommands {
+    /// Commands that take at least `duration`, the first `refusals` refused.
+    pub fn new(refusals: u32, duration: Duration) -> Self {
+        Self {
+            busy: Mutex::default(),
+            refusals: AtomicU32::new(refusals),
+            duration,
+        }
+    }
+
+    fn start(&self, instance_id: &str) -> bool {
+        self.lock().insert(instance_id.to_ascii_lowercase())
+    }
+
+    fn end(&self, instance_id: &str) {
+        self.lock().remove(&instance_id.to_ascii_lowercase());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Handles `POST …/virtualMachines/{i}/runCommand`.
+pub(super) fn post(
+    state: &Arc<State>,
+    request: &Received,
+    path: &ArmPath,
+    api_version: &str,
+) -> Result<Reply, ArmError> {
+    let instance_id = path.parent_id();
+    let (location, node) = {
+        let store = state.store();
+        let Some(instance) = store.get(&instance_id) else {
+            return Err(ArmError::new(
+                StatusCode::NOT_FOUND,
+                "InstanceIdNotFound",
+                format!("The instance of '{instance_id}' was not found."),
+            ));
+        };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (
+            text(&instance.body["location"]),
+            NodeName(text(
+                &instance.body["properties"]["osProfile"]["computerName"],
+            )),
+        )
+    };
+    let script = script(request)?;
+    if State::take_one(&state.run_commands.refusals) || !state.run_commands.start(&instance_id) {
+        return Err(ArmError::new(
+            StatusCode::CONFLICT,
+            "Conflict",
+            "Run command extension execution is in progress. Please wait for completion before invoking a run command.",
+        ));
+    }
+    let operation = state
+        .operations
+        .begin(Family::Compute, "RunCommand", &instance_id, false);
+    let urls = urls(
+        state.endpoint(),
+        Family::Compute,
+        &path.subscription,
+        &location,
+        api_version,
+        operation,
+    );
+    let failure = request.fail_operation.clone();
+    let task = state.clone();
+    tokio::spawn(async move {
+        let running = async {
+            tokio::time::sleep(task.run_commands.duration).await;
+            match failure {
+                Some((code, message)) => Err(ArmError::new(StatusCode::CONFLICT, &code, message)),
+                None => run(&task, &node, &script).await,
+            }
+        };
+        let ended = tokio::select! {
+            () = task.stop.cancelled() => return,
+            ended = running => ended,
+        };
+        task.run_commands.end(&instance_id);
+        match ended {
+            Ok(output) => task.operations.succeed(operation, Some(output)),
+            Err(error) => task.operations.fail(operation, &error),
+        }
+    });
+    Ok(Reply::empty(StatusCode::ACCEPTED)
+        .header("azure-asyncoperation", urls.status)
+        .header("azure-asyncnotification", "Enabled")
+        .header("location", urls.result)
+        .header("retry-after", state.retry_after_seconds.to_string()))
+}
+
+fn script(request: &Received) -> Result<String, ArmError> {
+    let body: Value = serde_json::from_slice(&request.body).map_err(|error| {
+        ArmError::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidRequestContent",
+            format!("The request content was invalid and could not be deserialized: '{error}'."),
+        )
+    })?;
+    match body["commandId"].as_str() {
+        Some("RunShellScript") => {}
+        other => {
+            return Err(ArmError::new(
+                StatusCode::BAD_REQUEST,
+                "InvalidParameter",
+                format!(
+                    "The entity was not found: run command '{}'.",
+                    other.unwrap_or_default()
+                ),
+            )
+            .with_target("commandId"));
+        }
+    }
+    let lines: Vec<&str> = body["script"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    Ok(lines.join("\n"))
+}
+
+async fn run(state: &State, node: &NodeName, script: &str) -> Result<Value, ArmError> {
+    let output = state
+        .data_plane
+        .run_on_node(node, script)
+        .await
+        .map_err(|error| {
+            ArmError::new(
+                StatusCode::CONFLICT,
+                "VMAgentStatusCommunicationError",
+                format!("VM '{node}' has not reported status for VM agent or extensions: {error}"),
+            )
+        })?;
+    let message = format!(
+        "Enable succeeded: \n[stdout]\n{}\n[stderr]\n{}",
+        kept(&output.stdout),
+        kept(&output.stderr)
+    );
+    Ok(json!({ "value": [{
+        "code": "ProvisioningState/succeeded",
+        "level": "Info",
+        "displayStatus": "Provisioning succeeded",
+        "message": message,
+    }]}))
+}
+
+/// The end of a stream, as text.
+fn kept(stream: &[u8]) -> String {
+    let from = stream.len().saturating_sub(STREAM_LIMIT_BYTES);
+    String::from_utf8_lossy(stream.get(from..).unwrap_or_default()).into_owned()
+}
