@@ -299,10 +299,14 @@ impl ConnectionStates {
     ];
     /// No state.
     pub const NONE: Self = Self(0);
+    /// A packet that belongs to no connection.
+    pub const INVALID: Self = Self(1);
     /// The first packet of a connection.
     pub const NEW: Self = Self(2);
     /// A packet of a connection that went both ways.
     pub const ESTABLISHED: Self = Self(8);
+    /// A packet exempted from tracking.
+    pub const UNTRACKED: Self = Self(16);
     /// A connection whose addresses were translated, one way or the other.
     pub const TRANSLATED: Self = Self(32 | 64);
 

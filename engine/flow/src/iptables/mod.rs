@@ -1,11 +1,27 @@
 //! The firewall of a node: what `iptables-save` shows, and what it does.
 //!
 //! [`Ruleset::parse`] reads one dump; printing a [`Ruleset`] writes it back.
+//! [`NodeFirewall`] puts the dumps of a node together and decides packets. A
+//! new TCP connection's packet has SYN alone, and no packet is a fragment. What
+//! is not modelled is left open by a named atom (after Diekmann et al.,
+//! "Verified iptables firewall analysis"), so that an answer is either certain
+//! or names what it hangs on.
 
 mod condition;
+mod decision;
+mod edit;
 mod error;
+mod flow_state;
 mod graph;
+mod hook;
+mod hull;
+mod knowledge;
+mod managed;
+mod mark;
+mod masked;
+mod matching;
 mod module;
+mod node;
 mod parse;
 mod print;
 mod protocol;
@@ -14,6 +30,8 @@ mod ruleset;
 mod target;
 mod token;
 mod value;
+mod verdicts;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +41,13 @@ pub use condition::{
     Negatable, OptionText, PortRange, PortSide, SetLookup, Side, TcpFlags, Transport,
     TransportModule,
 };
+pub use decision::{DecidedBy, Decision, RulePlace};
+pub use edit::{Edit, EditError};
 pub use error::{ParseError, ParseErrorKind};
+pub use hook::Hook;
+pub use knowledge::{InterfaceKnowledge, Knowledge};
+pub use managed::{ManagedBy, managed_chain, managed_rule};
+pub use node::{LoadedRuleset, NodeDecisions, NodeFirewall, POLICY_NAME};
 pub use parse::LINE_LIMIT_BYTES;
 pub use ruleset::{Backend, Chain, ChainPolicy, Counters, Family, Rule, Ruleset, Table, TableName};
 pub use target::Target;

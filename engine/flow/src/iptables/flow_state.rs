@@ -1,0 +1,81 @@
+//! What packets on the same way through the tables have in common.
+
+use super::mark::Mark;
+use crate::set::{AnalysisTooComplex, PacketSet, Space};
+
+/// What connection tracking knows of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Tracking {
+    /// It has not seen the packet yet: the `raw` table comes before it.
+    NotYet,
+    /// The packet's state is its connection's.
+    Tracked,
+    /// A rule exempted the packet.
+    Untracked,
+    /// A rule changed what is known in a way that is not modelled.
+    Unknown,
+}
+
+/// What the rules passed so far did to a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct FlowState {
+    pub(super) mark: Mark,
+    pub(super) tracking: Tracking,
+}
+
+/// Disjoint packet sets by state.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Flows(Vec<(FlowState, PacketSet)>);
+
+impl Flows {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The sets; each state once, none empty.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (FlowState, PacketSet)> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub(super) fn add(
+        &mut self,
+        space: &mut Space,
+        state: FlowState,
+        set: PacketSet,
+    ) -> Result<(), AnalysisTooComplex> {
+        if set.is_empty() {
+            return Ok(());
+        }
+        match self.0.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, all)) => *all = space.union(*all, set)?,
+            None => self.0.push((state, set)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn append(
+        &mut self,
+        space: &mut Space,
+        other: &Self,
+    ) -> Result<(), AnalysisTooComplex> {
+        other.iter().try_for_each(|(state, set)| self.add(space, state, set))
+    }
+
+    /// The same sets with their states changed.
+    pub(super) fn changed(
+        &self,
+        space: &mut Space,
+        change: impl Fn(FlowState) -> FlowState,
+    ) -> Result<Self, AnalysisTooComplex> {
+        let mut changed = Self::default();
+        for (state, set) in self.iter() {
+            changed.add(space, change(state), set)?;
+        }
+        Ok(changed)
+    }
+
+    /// All packets, whatever their state.
+    pub(super) fn packets(&self, space: &mut Space) -> Result<PacketSet, AnalysisTooComplex> {
+        space.union_all(self.0.iter().map(|(_, set)| *set))
+    }
+}

@@ -1,0 +1,95 @@
+//! The order in which the kernel consults tables.
+
+use super::ruleset::TableName;
+
+/// Which packets of a node are asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// Packets from the network that the node itself receives.
+    Input,
+    /// Packets from the network that the node passes on.
+    Forward,
+    /// Packets the node itself sends.
+    Output,
+}
+
+/// A built-in chain of a table, where a hook consults it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stage {
+    pub(super) chain: &'static str,
+    pub(super) table: TableName,
+}
+
+impl Stage {
+    /// Whether address translation here changes where the packet goes.
+    pub(super) fn rewrites_destination(self) -> bool {
+        matches!(self.chain, "PREROUTING" | "OUTPUT")
+    }
+
+    /// Whether packets here have an interface they came in by, or leave by.
+    pub(super) fn interfaces(self) -> (bool, bool) {
+        match self.chain {
+            "PREROUTING" | "INPUT" => (true, false),
+            "FORWARD" => (true, true),
+            _ => (false, true),
+        }
+    }
+}
+
+impl Hook {
+    /// The built-in chains a packet passes, in order.
+    pub(super) fn stages(self) -> &'static [Stage] {
+        use TableName::{Filter, Mangle, Nat, Raw, Security};
+        const fn at(chain: &'static str, table: TableName) -> Stage {
+            Stage { chain, table }
+        }
+        match self {
+            Self::Input => {
+                const STAGES: [Stage; 7] = [
+                    at("PREROUTING", Raw),
+                    at("PREROUTING", Mangle),
+                    at("PREROUTING", Nat),
+                    at("INPUT", Mangle),
+                    at("INPUT", Filter),
+                    at("INPUT", Security),
+                    at("INPUT", Nat),
+                ];
+                &STAGES
+            }
+            Self::Forward => {
+                const STAGES: [Stage; 8] = [
+                    at("PREROUTING", Raw),
+                    at("PREROUTING", Mangle),
+                    at("PREROUTING", Nat),
+                    at("FORWARD", Mangle),
+                    at("FORWARD", Filter),
+                    at("FORWARD", Security),
+                    at("POSTROUTING", Mangle),
+                    at("POSTROUTING", Nat),
+                ];
+                &STAGES
+            }
+            Self::Output => {
+                const STAGES: [Stage; 7] = [
+                    at("OUTPUT", Raw),
+                    at("OUTPUT", Mangle),
+                    at("OUTPUT", Nat),
+                    at("OUTPUT", Filter),
+                    at("OUTPUT", Security),
+                    at("POSTROUTING", Mangle),
+                    at("POSTROUTING", Nat),
+                ];
+                &STAGES
+            }
+        }
+    }
+
+    /// The chain of `filter` the hook is named after.
+    pub fn chain(self) -> &'static str {
+        match self {
+            Self::Input => "INPUT",
+            Self::Forward => "FORWARD",
+            Self::Output => "OUTPUT",
+        }
+    }
+}

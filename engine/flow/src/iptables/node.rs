@@ -1,0 +1,287 @@
+//! All rulesets of a node together.
+
+use super::decision::{DecidedBy, Decision};
+use super::flow_state::{FlowState, Flows, Tracking};
+use super::hook::{Hook, Stage};
+use super::hull::Hull;
+use super::knowledge::Knowledge;
+use super::mark::Mark;
+use super::ruleset::{Backend, Family, Ruleset, TableName};
+use super::walk::{IndexedTable, UNTOUCHED, Walk};
+use crate::policy::{Decisions, DecidingRule, Policy, Verdict};
+use crate::set::{
+    AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, PacketSet, Space,
+};
+
+/// A ruleset and the backend that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedRuleset {
+    /// The backend.
+    pub backend: Backend,
+    /// Its rules of one family.
+    pub ruleset: Ruleset,
+}
+
+/// The firewall of a node: every ruleset in force there, and what is known of
+/// the node besides.
+///
+/// A packet passes when the rules of both backends let it pass. A family of
+/// which no ruleset is given is not known; give [`Ruleset::empty`] for one that
+/// is known to have no rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeFirewall {
+    /// The rulesets.
+    pub rulesets: Vec<LoadedRuleset>,
+    /// What the rules refer to but do not say.
+    pub knowledge: Knowledge,
+}
+
+/// The decisions of a node's firewall, with the places of the rules.
+#[derive(Debug, Clone)]
+pub struct NodeDecisions {
+    /// The decisions; rule `n` is that of `made[n]`.
+    pub decisions: Decisions,
+    /// What made them, in the order packets come to it.
+    pub made: Vec<Decision>,
+}
+
+/// The name of the policy that decisions of a node's firewall carry.
+pub const POLICY_NAME: &str = "node firewall";
+
+impl NodeFirewall {
+    /// A firewall of rulesets whose dumps name their backends, `nft` where one
+    /// does not.
+    pub fn new(rulesets: impl IntoIterator<Item = Ruleset>, knowledge: Knowledge) -> Self {
+        let rulesets = rulesets
+            .into_iter()
+            .map(|ruleset| LoadedRuleset {
+                backend: ruleset.backend.unwrap_or(Backend::Nft),
+                ruleset,
+            })
+            .collect();
+        Self { rulesets, knowledge }
+    }
+
+    /// Decides every packet of `within` on its way through one hook. Rules that
+    /// cannot concern such a packet cost next to nothing.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`], naming the rule that was too much.
+    pub fn analyse(
+        &self,
+        space: &mut Space,
+        hook: Hook,
+        within: PacketSet,
+    ) -> Result<NodeDecisions, AnalysisTooComplex> {
+        let mut walk = Walk::new(space, &self.knowledge);
+        for (family, addresses) in
+            [(Family::Ipv4, AddressSet::any_v4()), (Family::Ipv6, AddressSet::any_v6())]
+        {
+            let of_family = walk.space.flow(&FlowBox::any().with_sources(addresses))?;
+            let set = walk.space.intersection(of_family, within)?;
+            if !set.is_empty() {
+                self.family(&mut walk, family, hook, set)?;
+            }
+        }
+        let Walk { space, verdicts, .. } = walk;
+        let (map, made) = verdicts.finish(space)?;
+        let rules = made.iter().map(deciding_rule).collect();
+        Ok(NodeDecisions { decisions: Decisions::new(space, within, map, rules)?, made })
+    }
+
+    fn family<'a>(
+        &'a self,
+        walk: &mut Walk<'a, '_>,
+        family: Family,
+        hook: Hook,
+        set: PacketSet,
+    ) -> Result<(), AnalysisTooComplex> {
+        let tables = self.tables(family);
+        let rulesets = || self.rulesets.iter().filter(|loaded| loaded.ruleset.family == family);
+        if rulesets().next().is_none() {
+            let what = format!("the rules of {}", family_name(family));
+            let reason = format!("{what} were not read");
+            walk.verdicts.lose(set, DecidedBy::Unread { what }, reason);
+            return Ok(());
+        }
+        let hull = Hull::of(walk.space, family, set);
+        let mut flows = Flows::default();
+        flows.add(walk.space, UNTOUCHED, set)?;
+        for stage in hook.stages() {
+            flows = pass_stage(walk, &tables, *stage, flows, hull)?;
+            if stage.table == TableName::Raw {
+                flows = flows.changed(walk.space, |state| match state.tracking {
+                    Tracking::NotYet => FlowState { tracking: Tracking::Tracked, ..state },
+                    _ => state,
+                })?;
+            }
+        }
+        let mut passed = flows.packets(walk.space)?;
+        for what in unread(family, rulesets) {
+            let reason = "rules that exist were not shown";
+            let dropped = walk.space.atom(&format!("{what} drop the packet"), reason)?;
+            let denied = walk.space.intersection(passed, dropped)?;
+            passed = walk.space.difference(passed, dropped)?;
+            walk.verdicts.deny(denied, DecidedBy::Unread { what });
+        }
+        walk.verdicts.arrive(walk.space, passed)
+    }
+
+    /// The tables of a family, those of the legacy backend first.
+    fn tables(&self, family: Family) -> Vec<IndexedTable<'_>> {
+        let mut tables: Vec<IndexedTable<'_>> = self
+            .rulesets
+            .iter()
+            .filter(|loaded| loaded.ruleset.family == family)
+            .flat_map(|loaded| {
+                let tables = loaded.ruleset.tables.iter();
+                tables.map(|table| IndexedTable::new(family, loaded.backend, table))
+            })
+            .collect();
+        tables.sort_by_key(|table| table.backend);
+        tables
+    }
+}
+
+/// Sends packets through the tables consulted at one stage.
+fn pass_stage<'a>(
+    walk: &mut Walk<'a, '_>,
+    tables: &[IndexedTable<'a>],
+    stage: Stage,
+    mut flows: Flows,
+    hull: Hull,
+) -> Result<Flows, AnalysisTooComplex> {
+    let consulted: Vec<&IndexedTable<'_>> =
+        tables.iter().filter(|table| table.table.name == stage.table).collect();
+    // Which backend comes first depends on which was loaded first, so marks one
+    // of them sets cannot be told where both are consulted.
+    let marks_lost = consulted.len() > 1 && consulted.iter().any(|table| table.changes_marks());
+    let forget = |state: FlowState| FlowState { mark: Mark::UNKNOWN, ..state };
+    for table in consulted {
+        if marks_lost {
+            flows = flows.changed(walk.space, forget)?;
+        }
+        let (translated, others) = match stage.table {
+            TableName::Nat => opening(walk, flows)?,
+            _ => (flows, Flows::default()),
+        };
+        flows = walk.stage(table, stage, translated, hull)?;
+        flows.append(walk.space, &others)?;
+    }
+    if marks_lost {
+        flows = flows.changed(walk.space, forget)?;
+    }
+    Ok(flows)
+}
+
+/// Splits off what the `nat` table sees: first packets of tracked connections.
+fn opening(
+    walk: &mut Walk<'_, '_>,
+    flows: Flows,
+) -> Result<(Flows, Flows), AnalysisTooComplex> {
+    let new = walk.space.flow(&FlowBox::any().with_state(ConnectionState::New))?;
+    let (mut opening, mut others) = (Flows::default(), Flows::default());
+    for (state, set) in flows.iter() {
+        if state.tracking == Tracking::Untracked {
+            others.add(walk.space, state, set)?;
+            continue;
+        }
+        let first = walk.space.intersection(new, set)?;
+        opening.add(walk.space, state, first)?;
+        let later = walk.space.difference(set, new)?;
+        others.add(walk.space, state, later)?;
+    }
+    Ok((opening, others))
+}
+
+/// Rules of a family that exist but were not given.
+fn unread<'a, I: Iterator<Item = &'a LoadedRuleset>>(
+    family: Family,
+    rulesets: impl Fn() -> I,
+) -> Vec<String> {
+    let mut unread = Vec::new();
+    let warned = rulesets().any(|loaded| loaded.ruleset.legacy_tables_present);
+    if warned && !rulesets().any(|loaded| loaded.backend == Backend::Legacy) {
+        unread.push(format!("the legacy rules of {}", family_name(family)));
+    }
+    for name in rulesets().flat_map(|loaded| &loaded.ruleset.unreadable_tables) {
+        let name = name.escape_debug();
+        unread.push(format!("the nft rules of table {name} of {}", family_name(family)));
+    }
+    unread
+}
+
+fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
+}
+
+fn deciding_rule(decision: &Decision) -> DecidingRule {
+    DecidingRule {
+        policy: POLICY_NAME.to_owned(),
+        rule: decision.by.to_string(),
+        verdict: decision.verdict,
+    }
+}
+
+impl NodeDecisions {
+    /// What decides about the packets of a decision, by its place in
+    /// [`Decisions::rules`].
+    pub fn made_by(&self, rule: usize) -> Option<&Decision> {
+        self.made.get(rule)
+    }
+
+    /// The first thing that keeps packets of the question from passing, and
+    /// which packets it keeps.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn first_block(
+        &self,
+        space: &mut Space,
+    ) -> Result<Option<(Decision, PacketSet)>, AnalysisTooComplex> {
+        for block in self.decisions.blocks(space)? {
+            if let Some(decision) = self.made.get(block.index) {
+                if decision.verdict != Verdict::Allow {
+                    return Ok(Some((decision.clone(), block.part)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Inbound packets are decided by `INPUT`, outbound ones by `OUTPUT`.
+impl Policy for NodeFirewall {
+    fn name(&self) -> &str {
+        POLICY_NAME
+    }
+
+    fn decide(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+    ) -> Result<Decisions, AnalysisTooComplex> {
+        let mut both = None;
+        for (direction, hook) in
+            [(Direction::Inbound, Hook::Input), (Direction::Outbound, Hook::Output)]
+        {
+            let set = space.flow(&FlowBox::any().with_direction(direction))?;
+            let set = space.intersection(set, within)?;
+            if set.is_empty() {
+                continue;
+            }
+            let decisions = self.analyse(space, hook, set)?.decisions;
+            both = Some(match both {
+                None => decisions,
+                Some(other) => Decisions::beside(space, &other, &decisions)?,
+            });
+        }
+        match both {
+            Some(decisions) => Ok(decisions),
+            None => Decisions::new(space, within, crate::set::PacketMap::NONE, Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Follows packet sets through the chains of one table.
+
+use std::collections::HashMap;
+
+use super::decision::{DecidedBy, RulePlace, program};
+use super::flow_state::{FlowState, Flows, Tracking};
+use super::hook::Stage;
+use super::hull::Hull;
+use super::knowledge::Knowledge;
+use super::mark::Mark;
+use super::matching::Reading;
+use super::ruleset::{Backend, Chain, ChainPolicy, Family, Rule, Table, TableName};
+use super::target::Target;
+use super::verdicts::Verdicts;
+use crate::set::{AnalysisTooComplex, BudgetPart, Space};
+
+/// A chain entered more often than rules can be looked at in reason: nested
+/// chains can be made to be entered twice as often at every level.
+const RULE_VISITS: u64 = 10_000_000;
+
+/// One table of one ruleset, with its chains by name.
+pub(super) struct IndexedTable<'a> {
+    pub(super) family: Family,
+    pub(super) backend: Backend,
+    pub(super) table: &'a Table,
+    chains: HashMap<&'a str, &'a Chain>,
+}
+
+impl<'a> IndexedTable<'a> {
+    pub(super) fn new(family: Family, backend: Backend, table: &'a Table) -> Self {
+        let chains = table.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect();
+        Self { family, backend, table, chains }
+    }
+
+    /// Whether a rule of the table may change a packet's mark.
+    pub(super) fn changes_marks(&self) -> bool {
+        self.table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| match &rule.target {
+            Target::SetMark { .. } => true,
+            Target::Continue(extension) => sets_unknown_mark(&extension.name),
+            _ => false,
+        })
+    }
+
+    fn rule_place(&self, chain: &Chain, index: usize, rule: &Rule) -> RulePlace {
+        RulePlace {
+            family: self.family,
+            backend: self.backend,
+            table: self.table.name,
+            chain: chain.name.clone(),
+            number: index + 1,
+            line: rule.line,
+            specification: rule.to_string().trim_start().to_owned(),
+        }
+    }
+}
+
+fn sets_unknown_mark(target: &str) -> bool {
+    matches!(target, "MARK" | "HMARK" | "CONNMARK")
+}
+
+/// Packets on their way through a chain.
+struct Frame<'a> {
+    chain: &'a Chain,
+    next_rule: usize,
+    flows: Flows,
+    /// Packets that go back to where the chain was jumped from.
+    returned: Flows,
+    hull: Hull,
+    /// Whether the chain was entered by a goto.
+    by_goto: bool,
+}
+
+/// Follows packets through a table.
+pub(super) struct Walk<'a, 's> {
+    pub(super) space: &'s mut Space,
+    pub(super) knowledge: &'a Knowledge,
+    pub(super) verdicts: Verdicts,
+    visits: u64,
+}
+
+impl<'a, 's> Walk<'a, 's> {
+    pub(super) fn new(space: &'s mut Space, knowledge: &'a Knowledge) -> Self {
+        Self { space, knowledge, verdicts: Verdicts::default(), visits: 0 }
+    }
+
+    /// Sends packets through a built-in chain; gives back those that pass.
+    pub(super) fn stage(
+        &mut self,
+        table: &IndexedTable<'a>,
+        stage: Stage,
+        flows: Flows,
+        hull: Hull,
+    ) -> Result<Flows, AnalysisTooComplex> {
+        let Some(&chain) = table.chains.get(stage.chain) else {
+            return Ok(flows);
+        };
+        let mut passed = Flows::default();
+        let mut frames = vec![Frame {
+            chain,
+            next_rule: 0,
+            flows,
+            returned: Flows::default(),
+            hull,
+            by_goto: false,
+        }];
+        while let Some(frame) = frames.last_mut() {
+            if !frame.flows.is_empty() && frame.next_rule < frame.chain.rules.len() {
+                let place = (frame.chain, frame.next_rule);
+                self.rule(table, stage, &mut frames, &mut passed).map_err(|error| name(error, table, place))?;
+                continue;
+            }
+            let Some(mut done) = frames.pop() else { break };
+            let fell_through = std::mem::take(&mut done.flows);
+            done.returned.append(self.space, &fell_through)?;
+            match frames.last_mut() {
+                Some(caller) if done.by_goto => caller.returned.append(self.space, &done.returned)?,
+                Some(caller) => caller.flows.append(self.space, &done.returned)?,
+                None => self.policy(table, chain, &done.returned, &mut passed)?,
+            }
+        }
+        Ok(passed)
+    }
+
+    fn policy(
+        &mut self,
+        table: &IndexedTable<'a>,
+        chain: &Chain,
+        flows: &Flows,
+        passed: &mut Flows,
+    ) -> Result<(), AnalysisTooComplex> {
+        if flows.is_empty() {
+            return Ok(());
+        }
+        let set = flows.packets(self.space)?;
+        let by = DecidedBy::ChainPolicy {
+            family: table.family,
+            backend: table.backend,
+            table: table.table.name,
+            chain: chain.name.clone(),
+        };
+        if chain.policy == Some(ChainPolicy::Drop) {
+            self.verdicts.deny(set, by);
+            return Ok(());
+        }
+        if table.table.name == TableName::Filter {
+            self.verdicts.pass(set, by);
+        }
+        passed.append(self.space, flows)
+    }
+
+    /// Applies the next rule of the innermost chain.
+    fn rule(
+        &mut self,
+        table: &IndexedTable<'a>,
+        stage: Stage,
+        frames: &mut Vec<Frame<'a>>,
+        passed: &mut Flows,
+    ) -> Result<(), AnalysisTooComplex> {
+        self.visits += 1;
+        if self.visits > RULE_VISITS {
+            let (part, limit) = (BudgetPart::Steps, RULE_VISITS);
+            return Err(AnalysisTooComplex { part, limit, rules: Vec::new() });
+        }
+        let Some(frame) = frames.last_mut() else { return Ok(()) };
+        let (chain, index) = (frame.chain, frame.next_rule);
+        frame.next_rule += 1;
+        let Some(rule) = chain.rules.get(index) else { return Ok(()) };
+        if rule.target == Target::None || rule.conditions.iter().any(|c| frame.hull.excludes(c)) {
+            return Ok(());
+        }
+        let (matched, rest) = self.split(table, stage, frames, chain, rule)?;
+        let Some(frame) = frames.last_mut() else { return Ok(()) };
+        if matched.is_empty() {
+            return Ok(());
+        }
+        frame.flows = rest;
+        let by = |table: &IndexedTable<'a>| DecidedBy::Rule(table.rule_place(chain, index, rule));
+        match &rule.target {
+            Target::None => {}
+            Target::Accept => {
+                if table.table.name == TableName::Filter {
+                    let set = matched.packets(self.space)?;
+                    self.verdicts.pass(set, by(table));
+                }
+                passed.append(self.space, &matched)?;
+            }
+            Target::Drop | Target::Reject(_) => {
+                let set = matched.packets(self.space)?;
+                self.verdicts.deny(set, by(table));
+            }
+            Target::Return => frame.returned.append(self.space, &matched)?,
+            Target::Jump(to) | Target::Goto(to) => {
+                // The parser knows every chain that is jumped to.
+                let Some(&chain) = table.chains.get(to.as_str()) else { return Ok(()) };
+                let hull = frame.hull.narrowed(&rule.conditions);
+                frames.push(Frame {
+                    chain,
+                    next_rule: 0,
+                    flows: matched,
+                    returned: Flows::default(),
+                    hull,
+                    by_goto: matches!(rule.target, Target::Goto(_)),
+                });
+            }
+            Target::SetMark { value, mask } => {
+                let marked = matched.changed(self.space, |state| FlowState {
+                    mark: state.mark.set(*value, *mask),
+                    ..state
+                })?;
+                frame.flows.append(self.space, &marked)?;
+            }
+            Target::Continue(extension) => {
+                let change = |state: FlowState| match extension.name.as_str() {
+                    "NOTRACK" => FlowState { tracking: Tracking::Untracked, ..state },
+                    "CT" if extension.has("--notrack") => {
+                        FlowState { tracking: Tracking::Untracked, ..state }
+                    }
+                    "CT" if extension.options.iter().any(|o| o.name.starts_with("--zone")) => {
+                        FlowState { tracking: Tracking::Unknown, ..state }
+                    }
+                    name if sets_unknown_mark(name) && !extension.has("--save-mark") => {
+                        FlowState { mark: Mark::UNKNOWN, ..state }
+                    }
+                    _ => state,
+                };
+                let changed = matched.changed(self.space, change)?;
+                frame.flows.append(self.space, &changed)?;
+            }
+            Target::Translate(extension) => {
+                if stage.rewrites_destination() {
+                    let set = matched.packets(self.space)?;
+                    let reason = format!("{} changes where the packet goes", extension.name);
+                    self.verdicts.lose(set, by(table), reason);
+                } else {
+                    passed.append(self.space, &matched)?;
+                }
+            }
+            Target::Unmodelled(extension) => {
+                let set = matched.packets(self.space)?;
+                let name = extension.name.escape_debug();
+                let reason = format!("what the target {name} does is not modelled");
+                self.verdicts.lose(set, by(table), reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// The packets in the innermost chain that a rule matches, and the others.
+    fn split(
+        &mut self,
+        table: &IndexedTable<'a>,
+        stage: Stage,
+        frames: &[Frame<'a>],
+        chain: &Chain,
+        rule: &Rule,
+    ) -> Result<(Flows, Flows), AnalysisTooComplex> {
+        let visit = || visit_name(table, stage, frames, chain, rule);
+        let reading = Reading {
+            family: table.family,
+            knowledge: self.knowledge,
+            has_interface: stage.interfaces(),
+            visit: &visit,
+        };
+        let (mut matched, mut rest) = (Flows::default(), Flows::default());
+        let Some(frame) = frames.last() else { return Ok((matched, rest)) };
+        for (state, set) in frame.flows.iter() {
+            let hit = reading.matching(self.space, &rule.conditions, state, set)?;
+            let missed =
+                if hit.is_empty() { set } else { self.space.difference(set, hit)? };
+            matched.add(self.space, state, hit)?;
+            rest.add(self.space, state, missed)?;
+        }
+        Ok((matched, rest))
+    }
+}
+
+/// Names one visit of a rule, the same however the rules around it change:
+/// where it stands and by which jumps it was reached.
+fn visit_name(
+    table: &IndexedTable<'_>,
+    stage: Stage,
+    frames: &[Frame<'_>],
+    chain: &Chain,
+    rule: &Rule,
+) -> String {
+    let mut path = String::new();
+    for (outer, inner) in frames.iter().zip(frames.iter().skip(1)) {
+        let jumps = outer.chain.rules.iter().take(outer.next_rule);
+        let count = jumps.filter(|r| r.target.chain() == Some(inner.chain.name.as_str())).count();
+        path.push_str(&format!("{}#{count} > ", outer.chain.name));
+    }
+    let index = frames.last().map_or(0, |frame| frame.next_rule);
+    let alike = chain.rules.iter().take(index).filter(|other| other.same_specification(rule)).count();
+    format!(
+        "{} {} {} {path}{}#{alike}{rule}",
+        program(table.family, table.backend),
+        stage.table.as_str(),
+        stage.chain,
+        chain.name,
+    )
+}
+
+fn name(
+    error: AnalysisTooComplex,
+    table: &IndexedTable<'_>,
+    (chain, index): (&Chain, usize),
+) -> AnalysisTooComplex {
+    let rule = chain.rules.get(index);
+    error.naming(rule.map(|rule| table.rule_place(chain, index, rule).to_string()))
+}
+
+/// The state of a packet no rule has seen.
+pub(super) const UNTOUCHED: FlowState =
+    FlowState { mark: Mark::ZERO, tracking: Tracking::NotYet };
