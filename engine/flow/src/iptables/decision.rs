@@ -26,18 +26,29 @@ pub struct RulePlace {
 
 impl fmt::Display for RulePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A node's text may hold anything, terminal escapes included.
-        let specification = self.specification.escape_debug().to_string().replace("\\\"", "\"");
         write!(
             f,
-            "{} {} {} rule {} (line {}): {specification}",
+            "{} {} {} rule {} (line {}): {}",
             program(self.family, self.backend),
             self.table.as_str(),
-            self.chain.escape_debug(),
+            printable(&self.chain),
             self.number,
             self.line,
+            printable(&self.specification),
         )
     }
+}
+
+/// A node's text without what a terminal would act on.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => printable.push(c),
+            _ => printable.extend(c.escape_debug()),
+        }
+    }
+    printable
 }
 
 /// The program that shows a backend's rules of a family.
@@ -75,11 +86,32 @@ pub enum DecidedBy {
     },
 }
 
+impl DecidedBy {
+    /// The same words wherever in its chain a rule stands.
+    pub(super) fn without_number(&self) -> String {
+        match self {
+            Self::Rule(place) => format!(
+                "{} {} {}: {}",
+                program(place.family, place.backend),
+                place.table.as_str(),
+                printable(&place.chain),
+                printable(&place.specification)
+            ),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for DecidedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(place) => place.fmt(f),
-            Self::ChainPolicy { family, backend, table, chain } => write!(
+            Self::ChainPolicy {
+                family,
+                backend,
+                table,
+                chain,
+            } => write!(
                 f,
                 "{} {} {chain} policy",
                 program(*family, *backend),

@@ -1,6 +1,6 @@
 //! Changes of a ruleset: what `iptables --insert` and `--delete` do.
 
-use super::error::{excerpt};
+use super::error::excerpt;
 use super::ruleset::{Rule, Ruleset, TableName};
 
 /// A change of one rule.
@@ -84,21 +84,36 @@ impl Ruleset {
             .tables
             .iter_mut()
             .find(|candidate| candidate.name == *table)
-            .and_then(|table| table.chains.iter_mut().find(|candidate| candidate.name == *chain))
+            .and_then(|table| {
+                table
+                    .chains
+                    .iter_mut()
+                    .find(|candidate| candidate.name == *chain)
+            })
             .map(|chain| &mut chain.rules)
-            .ok_or_else(|| EditError::NoChain { table: table.as_str(), chain: excerpt(chain) })?;
+            .ok_or_else(|| EditError::NoChain {
+                table: table.as_str(),
+                chain: excerpt(chain),
+            })?;
         let number = match edit {
             Edit::Insert { number, rule, .. } => {
                 let count = rules.len();
                 let at = number.checked_sub(1).filter(|at| *at <= count);
                 let Some(at) = at else {
-                    return Err(EditError::NoPlace { chain: excerpt(chain), count, number: *number });
+                    return Err(EditError::NoPlace {
+                        chain: excerpt(chain),
+                        count,
+                        number: *number,
+                    });
                 };
                 rules.insert(at, rule.clone());
                 *number
             }
             Edit::Delete { rule, .. } => {
-                let Some(at) = rules.iter().position(|other| other.same_specification(rule)) else {
+                let Some(at) = rules
+                    .iter()
+                    .position(|other| other.same_specification(rule))
+                else {
                     return Err(EditError::NoRule {
                         chain: excerpt(chain),
                         specification: excerpt(rule.to_string().trim_start()),

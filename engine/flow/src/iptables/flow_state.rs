@@ -58,7 +58,9 @@ impl Flows {
         space: &mut Space,
         other: &Self,
     ) -> Result<(), AnalysisTooComplex> {
-        other.iter().try_for_each(|(state, set)| self.add(space, state, set))
+        other
+            .iter()
+            .try_for_each(|(state, set)| self.add(space, state, set))
     }
 
     /// The same sets with their states changed.

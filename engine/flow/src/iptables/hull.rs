@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::condition::{
-    AddressMask, Condition, Negatable, PortRange, PortSide, Side, Transport,
-};
+use super::condition::{AddressMask, Condition, Negatable, PortRange, PortSide, Side, Transport};
 use super::ruleset::Family;
 use crate::set::{FlowBox, PacketSet, RangeSet, Space};
 
@@ -33,7 +31,10 @@ impl Span {
     }
 
     fn between(first: impl Into<u128>, last: impl Into<u128>) -> Self {
-        Self { first: first.into(), last: last.into() }
+        Self {
+            first: first.into(),
+            last: last.into(),
+        }
     }
 
     fn joined(self, other: Self) -> Self {
@@ -43,7 +44,10 @@ impl Span {
         if other.first > other.last {
             return self;
         }
-        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+        }
     }
 
     fn meets(self, other: Self) -> bool {
@@ -65,7 +69,9 @@ impl Hull {
             Err(_) => vec![(FlowBox::any(), Vec::new())],
         };
         let spans = boxes.iter().map(|(flow, _)| Self::of_box(family, flow));
-        spans.reduce(Self::joined).unwrap_or_else(|| Self::of_box(family, &FlowBox::any()))
+        spans
+            .reduce(Self::joined)
+            .unwrap_or_else(|| Self::of_box(family, &FlowBox::any()))
     }
 
     fn of_box(family: Family, flow: &FlowBox) -> Self {
@@ -99,14 +105,24 @@ impl Hull {
                 Some(span) => !self.addresses(*side).meets(span),
                 None => false,
             },
-            Condition::Protocol(Negatable { negated, value: protocol }) => {
+            Condition::Protocol(Negatable {
+                negated,
+                value: protocol,
+            }) => {
                 let wanted = Span::between(*protocol, *protocol);
                 match negated {
                     false => *protocol != 0 && !self.protocol.meets(wanted),
-                    true => self.protocol.first == wanted.first && self.protocol.last == wanted.last,
+                    true => {
+                        self.protocol.first == wanted.first && self.protocol.last == wanted.last
+                    }
                 }
             }
-            Condition::Transport(Transport { module, source, destination, .. }) => {
+            Condition::Transport(Transport {
+                module,
+                source,
+                destination,
+                ..
+            }) => {
                 let protocol = module.protocol();
                 !self.protocol.meets(Span::between(protocol, protocol))
                     || source.is_some_and(|range| excluded(self.source_ports, range))
@@ -120,11 +136,22 @@ impl Hull {
                     PortSide::Either => none(self.source_ports) && none(self.destination_ports),
                 }
             }
-            Condition::IpRange { source, destination } => {
+            Condition::IpRange {
+                source,
+                destination,
+            } => {
                 let outside = |range: &Option<Negatable<(IpAddr, IpAddr)>>, side| {
-                    range.is_some_and(|Negatable { negated, value: (first, last) }| {
-                        !negated && !self.addresses(side).meets(Span::between(bits(first), bits(last)))
-                    })
+                    range.is_some_and(
+                        |Negatable {
+                             negated,
+                             value: (first, last),
+                         }| {
+                            !negated
+                                && !self
+                                    .addresses(side)
+                                    .meets(Span::between(bits(first), bits(last)))
+                        },
+                    )
                 };
                 outside(source, Side::Source) || outside(destination, Side::Destination)
             }
@@ -144,14 +171,29 @@ impl Hull {
                         }
                     }
                 }
-                Condition::Protocol(Negatable { negated: false, value }) if *value != 0 => {
+                Condition::Protocol(Negatable {
+                    negated: false,
+                    value,
+                }) if *value != 0 => {
                     self.protocol.narrowed(Span::between(*value, *value));
                 }
-                Condition::Transport(Transport { source, destination, .. }) => {
-                    if let Some(Negatable { negated: false, value }) = source {
+                Condition::Transport(Transport {
+                    source,
+                    destination,
+                    ..
+                }) => {
+                    if let Some(Negatable {
+                        negated: false,
+                        value,
+                    }) = source
+                    {
                         self.source_ports.narrowed(span(*value));
                     }
-                    if let Some(Negatable { negated: false, value }) = destination {
+                    if let Some(Negatable {
+                        negated: false,
+                        value,
+                    }) = destination
+                    {
                         self.destination_ports.narrowed(span(*value));
                     }
                 }
@@ -179,9 +221,10 @@ fn span(range: PortRange) -> Span {
 
 fn span_of_mask(value: &Negatable<AddressMask>) -> Option<Span> {
     match value {
-        Negatable { negated: false, value: AddressMask::Prefix(net) } => {
-            Some(Span::between(bits(net.network()), bits(net.broadcast())))
-        }
+        Negatable {
+            negated: false,
+            value: AddressMask::Prefix(net),
+        } => Some(Span::between(bits(net.network()), bits(net.broadcast()))),
         _ => None,
     }
 }

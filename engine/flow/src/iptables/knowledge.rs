@@ -58,7 +58,10 @@ pub(super) struct AddressTypeMembers {
 impl Knowledge {
     /// The addresses of one type of `-m addrtype`.
     pub(super) fn address_type(&self, family: Family, name: &str) -> AddressTypeMembers {
-        let certain = |certain| AddressTypeMembers { certain, possible: AddressSet::empty() };
+        let certain = |certain| AddressTypeMembers {
+            certain,
+            possible: AddressSet::empty(),
+        };
         match (name, family) {
             ("MULTICAST", Family::Ipv4) => certain(multicast_v4()),
             ("MULTICAST", Family::Ipv6) => certain(prefix(Ipv6Addr::from_bits(0xff << 120), 8)),
@@ -75,21 +78,36 @@ impl Knowledge {
                 }
             },
             ("BROADCAST" | "UNICAST", Family::Ipv4) => self.broadcast_or_unicast_v4(name),
-            _ => AddressTypeMembers { certain: AddressSet::empty(), possible: AddressSet::any() },
+            _ => AddressTypeMembers {
+                certain: AddressSet::empty(),
+                possible: AddressSet::any(),
+            },
         }
     }
 
     fn broadcast_or_unicast_v4(&self, name: &str) -> AddressTypeMembers {
-        let special = multicast_v4().union(&broadcast_v4()).union(&prefix(Ipv4Addr::LOCALHOST, 8));
+        let special = multicast_v4()
+            .union(&broadcast_v4())
+            .union(&prefix(Ipv4Addr::LOCALHOST, 8));
         let Some(addresses) = &self.local_addresses else {
-            let certain = if name == "BROADCAST" { broadcast_v4() } else { AddressSet::empty() };
-            return AddressTypeMembers { certain, possible: special.complement() };
+            let certain = if name == "BROADCAST" {
+                broadcast_v4()
+            } else {
+                AddressSet::empty()
+            };
+            return AddressTypeMembers {
+                certain,
+                possible: special.complement(),
+            };
         };
         let mut broadcast = broadcast_v4();
         // Whether the first address of a subnet is a broadcast address, too,
         // depends on the kernel's age.
         let mut possible = AddressSet::empty();
-        for net in addresses.iter().filter(|net| net.addr().is_ipv4() && net.prefix_len() < 31) {
+        for net in addresses
+            .iter()
+            .filter(|net| net.addr().is_ipv4() && net.prefix_len() < 31)
+        {
             broadcast = broadcast.union(&AddressSet::host(net.broadcast()));
             possible = possible.union(&AddressSet::host(net.network()));
         }
@@ -113,7 +131,9 @@ fn local(family: Family, addresses: &[IpNet]) -> AddressSet {
     addresses
         .iter()
         .filter(|net| net.addr().is_ipv4() == (family == Family::Ipv4))
-        .fold(loopback, |set, net| set.union(&AddressSet::host(net.addr())))
+        .fold(loopback, |set, net| {
+            set.union(&AddressSet::host(net.addr()))
+        })
 }
 
 fn multicast_v4() -> AddressSet {

@@ -73,15 +73,36 @@ mod tests {
 
     #[test]
     fn rules_of_the_cluster_are_recognised_wherever_they_stand() {
-        let chains = ["KUBE-FIREWALL", "AZURE-NPM", "ufw-user-input", "cilium_x", "USER"];
+        let chains = [
+            "KUBE-FIREWALL",
+            "AZURE-NPM",
+            "ufw-user-input",
+            "cilium_x",
+            "USER",
+        ];
         let managed = |chain: &str, text: &str| {
             managed_rule(chain, &Rule::parse(Family::Ipv4, text, &chains).unwrap())
         };
-        assert_eq!(managed("INPUT", "-j KUBE-FIREWALL"), Some(ManagedBy::Kubernetes));
-        assert_eq!(managed("KUBE-FIREWALL", "-j DROP"), Some(ManagedBy::Kubernetes));
-        assert_eq!(managed("FORWARD", "-j AZURE-NPM"), Some(ManagedBy::AzureNetworkPolicy));
-        assert_eq!(managed("ufw-user-input", "-p tcp --dport 22 -j DROP"), Some(ManagedBy::Ufw));
-        assert_eq!(managed("IP-MASQ-AGENT", "-j RETURN"), Some(ManagedBy::IpMasqueradeAgent));
+        assert_eq!(
+            managed("INPUT", "-j KUBE-FIREWALL"),
+            Some(ManagedBy::Kubernetes)
+        );
+        assert_eq!(
+            managed("KUBE-FIREWALL", "-j DROP"),
+            Some(ManagedBy::Kubernetes)
+        );
+        assert_eq!(
+            managed("FORWARD", "-j AZURE-NPM"),
+            Some(ManagedBy::AzureNetworkPolicy)
+        );
+        assert_eq!(
+            managed("ufw-user-input", "-p tcp --dport 22 -j DROP"),
+            Some(ManagedBy::Ufw)
+        );
+        assert_eq!(
+            managed("IP-MASQ-AGENT", "-j RETURN"),
+            Some(ManagedBy::IpMasqueradeAgent)
+        );
         let commented = "-m comment --comment \"kubernetes forwarding rules\" -j DROP";
         assert_eq!(managed("INPUT", commented), Some(ManagedBy::Kubernetes));
         assert_eq!(managed("INPUT", "-j USER"), None);

@@ -11,14 +11,20 @@ pub(super) struct Mark {
 
 impl Mark {
     /// The mark of a packet that nothing has marked.
-    pub(super) const ZERO: Self = Self { value: 0, known: u32::MAX };
+    pub(super) const ZERO: Self = Self {
+        value: 0,
+        known: u32::MAX,
+    };
     /// A mark of which nothing is known.
     pub(super) const UNKNOWN: Self = Self { value: 0, known: 0 };
 
     /// The mark after `(mark & !mask) ^ value`.
     pub(super) fn set(self, value: u32, mask: u32) -> Self {
         let known = self.known | mask;
-        Self { value: ((self.value & !mask) ^ value) & known, known }
+        Self {
+            value: ((self.value & !mask) ^ value) & known,
+            known,
+        }
     }
 
     /// Whether the mark is `wanted` under its mask, where that is known.

@@ -14,11 +14,17 @@ pub(super) fn addresses(address: IpAddr, mask: IpAddr) -> Option<AddressSet> {
     match (address, mask) {
         (IpAddr::V4(address), IpAddr::V4(mask)) => {
             let ranges = ranges(address.to_bits().into(), mask.to_bits().into(), 32)?;
-            Some(AddressSet { v4: Ipv4Set::from_ranges(ranges), v6: Ipv6Set::empty() })
+            Some(AddressSet {
+                v4: Ipv4Set::from_ranges(ranges),
+                v6: Ipv6Set::empty(),
+            })
         }
         (IpAddr::V6(address), IpAddr::V6(mask)) => {
             let ranges = ranges(address.to_bits(), mask.to_bits(), 128)?;
-            Some(AddressSet { v4: Ipv4Set::empty(), v6: Ipv6Set::from_ranges(ranges) })
+            Some(AddressSet {
+                v4: Ipv4Set::empty(),
+                v6: Ipv6Set::from_ranges(ranges),
+            })
         }
         _ => None,
     }
@@ -27,8 +33,9 @@ pub(super) fn addresses(address: IpAddr, mask: IpAddr) -> Option<AddressSet> {
 fn ranges(address: u128, mask: u128, width: u32) -> Option<Vec<(u128, u128)>> {
     let tail_bits = mask.trailing_zeros().min(width);
     let tail = u128::MAX.checked_shr(128 - tail_bits).unwrap_or(0);
-    let wildcards: Vec<u32> =
-        (tail_bits..width).filter(|bit| mask & (1_u128 << bit) == 0).collect();
+    let wildcards: Vec<u32> = (tail_bits..width)
+        .filter(|bit| mask & (1_u128 << bit) == 0)
+        .collect();
     if wildcards.len() as u32 > WILDCARD_BITS {
         return None;
     }
@@ -59,9 +66,12 @@ mod tests {
     #[test]
     fn a_mask_with_a_hole_is_one_range_a_wildcard_value() {
         let set = of("1.0.3.0", "255.0.255.0").unwrap();
-        for (address, member) in
-            [("1.0.3.0", true), ("1.255.3.255", true), ("1.7.4.0", false), ("2.0.3.0", false)]
-        {
+        for (address, member) in [
+            ("1.0.3.0", true),
+            ("1.255.3.255", true),
+            ("1.7.4.0", false),
+            ("2.0.3.0", false),
+        ] {
             assert_eq!(set.contains(address.parse().unwrap()), member, "{address}");
         }
         assert_eq!(set.v4.ranges().len(), 256);
@@ -71,7 +81,12 @@ mod tests {
     fn masks_of_no_bit_and_of_every_bit_are_all_and_one() {
         assert_eq!(of("0.0.0.0", "0.0.0.0").unwrap(), AddressSet::any_v4());
         assert_eq!(of("::", "::").unwrap(), AddressSet::any_v6());
-        assert_eq!(of("::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff").unwrap().to_string(), "::1");
+        assert_eq!(
+            of("::1", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+                .unwrap()
+                .to_string(),
+            "::1"
+        );
     }
 
     #[test]

@@ -42,15 +42,21 @@ impl Reading<'_> {
         state: FlowState,
         within: PacketSet,
     ) -> Result<PacketSet, AnalysisTooComplex> {
-        let mut found =
-            Match { space, flow: FlowBox::any(), terms: Vec::new(), never: false };
+        let mut found = Match {
+            space,
+            flow: FlowBox::any(),
+            terms: Vec::new(),
+            never: false,
+        };
         for condition in conditions {
             self.apply(&mut found, condition, state)?;
             if found.never {
                 return Ok(PacketSet::EMPTY);
             }
         }
-        let Match { space, flow, terms, .. } = found;
+        let Match {
+            space, flow, terms, ..
+        } = found;
         let mut set = if flow == FlowBox::any() {
             within
         } else {
@@ -83,15 +89,25 @@ impl Reading<'_> {
             }
             Condition::ProtocolName(value) => {
                 let name = format!("protocol is {}", value.value);
-                found.atom(value.negated, &name, "its number is only in the node's /etc/protocols")
+                found.atom(
+                    value.negated,
+                    &name,
+                    "its number is only in the node's /etc/protocols",
+                )
             }
-            Condition::Fragment { negated } => {
-                found.atom(*negated, "packet is a later fragment", "fragments are not modelled")
-            }
+            Condition::Fragment { negated } => found.atom(
+                *negated,
+                "packet is a later fragment",
+                "fragments are not modelled",
+            ),
             Condition::Transport(transport) => self.transport(found, transport),
             Condition::Multiport { side, value } => multiport(found, *side, value),
             Condition::Icmp(value) => {
-                let protocol = if value.value.v6 { Protocol::ICMPV6 } else { Protocol::ICMP };
+                let protocol = if value.value.v6 {
+                    Protocol::ICMPV6
+                } else {
+                    Protocol::ICMP
+                };
                 found.protocols(&ProtocolSet::single(protocol.0));
                 match value.value.number {
                     None if value.negated => {
@@ -110,7 +126,11 @@ impl Reading<'_> {
                 if let Some(states) = states {
                     self.connection(found, states, state.tracking)?;
                 }
-                if other.is_empty() { Ok(()) } else { self.unmodelled(found, condition) }
+                if other.is_empty() {
+                    Ok(())
+                } else {
+                    self.unmodelled(found, condition)
+                }
             }
             Condition::Mark(value) => match state.mark.is(value.value) {
                 Some(is) => {
@@ -119,19 +139,31 @@ impl Reading<'_> {
                 }
                 None => self.unmodelled(found, condition),
             },
-            Condition::IpRange { source, destination } => {
+            Condition::IpRange {
+                source,
+                destination,
+            } => {
                 for (side, range) in [(Side::Source, source), (Side::Destination, destination)] {
-                    if let Some(Negatable { negated, value: (first, last) }) = range {
+                    if let Some(Negatable {
+                        negated,
+                        value: (first, last),
+                    }) = range
+                    {
                         let set = AddressSet::range(*first, *last);
                         found.addresses(side, &negate(*negated, set, AddressSet::complement));
                     }
                 }
                 Ok(())
             }
-            Condition::AddressType { limit_interface: Some(_), .. } => {
-                self.unmodelled(found, condition)
-            }
-            Condition::AddressType { source, destination, limit_interface: None } => {
+            Condition::AddressType {
+                limit_interface: Some(_),
+                ..
+            } => self.unmodelled(found, condition),
+            Condition::AddressType {
+                source,
+                destination,
+                limit_interface: None,
+            } => {
                 for (side, types) in [(Side::Source, source), (Side::Destination, destination)] {
                     if let Some(types) = types {
                         self.address_type(found, side, types)?;
@@ -141,15 +173,20 @@ impl Reading<'_> {
             }
             Condition::Set { value, other } => {
                 let known = match value.value.fields.as_slice() {
-                    [side] if other.is_empty() => {
-                        self.knowledge.address_sets.get(&value.value.name).map(|set| (side, set))
-                    }
+                    [side] if other.is_empty() => self
+                        .knowledge
+                        .address_sets
+                        .get(&value.value.name)
+                        .map(|set| (side, set)),
                     _ => None,
                 };
                 match known {
                     Some((side, members)) => {
                         let members = members.clone();
-                        found.addresses(*side, &negate(value.negated, members, AddressSet::complement));
+                        found.addresses(
+                            *side,
+                            &negate(value.negated, members, AddressSet::complement),
+                        );
                         Ok(())
                     }
                     None if other.is_empty() => {
@@ -172,7 +209,11 @@ impl Reading<'_> {
         let text = condition.to_string();
         let text = text.trim();
         let name = format!("{text} matches in {}", (self.visit)());
-        found.atom(false, &name, &format!("what {text} matches is not modelled"))
+        found.atom(
+            false,
+            &name,
+            &format!("what {text} matches is not modelled"),
+        )
     }
 
     fn address(
@@ -207,7 +248,11 @@ impl Reading<'_> {
             InterfaceSide::Out => (self.has_interface.1, &self.knowledge.out_interface, "out"),
         };
         // Where a hook has no such interface its name is empty.
-        let fits = if exists { known.fits(&value.value) } else { Some(value.value == "+") };
+        let fits = if exists {
+            known.fits(&value.value)
+        } else {
+            Some(value.value == "+")
+        };
         match fits {
             Some(fits) => {
                 found.never |= fits == value.negated;
@@ -337,7 +382,11 @@ impl Match<'_> {
     }
 
     fn term(&mut self, negated: bool, set: PacketSet) -> Result<(), AnalysisTooComplex> {
-        let set = if negated { self.space.complement(set)? } else { set };
+        let set = if negated {
+            self.space.complement(set)?
+        } else {
+            set
+        };
         self.never |= set.is_empty();
         if !set.is_all() {
             self.terms.push(set);
@@ -345,12 +394,7 @@ impl Match<'_> {
         Ok(())
     }
 
-    fn atom(
-        &mut self,
-        negated: bool,
-        name: &str,
-        reason: &str,
-    ) -> Result<(), AnalysisTooComplex> {
+    fn atom(&mut self, negated: bool, name: &str, reason: &str) -> Result<(), AnalysisTooComplex> {
         let atom = self.space.atom(name, reason)?;
         self.term(negated, atom)
     }
@@ -375,7 +419,11 @@ fn with_addresses(side: Side, addresses: AddressSet) -> FlowBox {
 }
 
 fn ports(ranges: &[PortRange]) -> PortSet {
-    PortSet::from_ranges(ranges.iter().map(|range| (range.first.into(), range.last.into())))
+    PortSet::from_ranges(
+        ranges
+            .iter()
+            .map(|range| (range.first.into(), range.last.into())),
+    )
 }
 
 fn multiport(
@@ -394,8 +442,12 @@ fn multiport(
             found.ports(Side::Destination, &ports);
         }
         PortSide::Either => {
-            let source = found.space.flow(&FlowBox::any().with_source_ports(ports.clone()))?;
-            let destination = found.space.flow(&FlowBox::any().with_destination_ports(ports))?;
+            let source = found
+                .space
+                .flow(&FlowBox::any().with_source_ports(ports.clone()))?;
+            let destination = found
+                .space
+                .flow(&FlowBox::any().with_destination_ports(ports))?;
             let either = found.space.union(source, destination)?;
             return found.term(false, either);
         }
@@ -431,4 +483,3 @@ fn tcp_flags(space: &mut Space, flags: TcpFlags) -> Result<PacketSet, AnalysisTo
     }
     Ok(matching)
 }
-

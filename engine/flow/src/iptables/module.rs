@@ -120,12 +120,11 @@ pub(super) fn condition(family: Family, module: Extension) -> Result<Condition, 
 
 /// The target of an extension that is no chain; `None` for an unknown name.
 pub(super) fn target(extension: Extension) -> Result<Option<Target>, ParseErrorKind> {
-    if extension.name == "MARK" {
-        if let [option] = extension.options.as_slice() {
-            if let Some(target) = mark_target(option)? {
-                return Ok(Some(target));
-            }
-        }
+    if extension.name == "MARK"
+        && let [option] = extension.options.as_slice()
+        && let Some(target) = mark_target(option)?
+    {
+        return Ok(Some(target));
     }
     Ok(Target::of_extension(extension))
 }

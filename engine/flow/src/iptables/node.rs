@@ -8,7 +8,7 @@ use super::knowledge::Knowledge;
 use super::mark::Mark;
 use super::ruleset::{Backend, Family, Ruleset, TableName};
 use super::walk::{IndexedTable, UNTOUCHED, Walk};
-use crate::policy::{Decisions, DecidingRule, Policy, Verdict};
+use crate::policy::{DecidingRule, Decisions, Policy, Verdict};
 use crate::set::{
     AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, PacketSet, Space,
 };
@@ -59,7 +59,10 @@ impl NodeFirewall {
                 ruleset,
             })
             .collect();
-        Self { rulesets, knowledge }
+        Self {
+            rulesets,
+            knowledge,
+        }
     }
 
     /// Decides every packet of `within` on its way through one hook. Rules that
@@ -73,20 +76,38 @@ impl NodeFirewall {
         hook: Hook,
         within: PacketSet,
     ) -> Result<NodeDecisions, AnalysisTooComplex> {
+        self.decide_hooks(space, within, &[(hook, within)])
+    }
+
+    /// Decides the packets of each hook; the sets are disjoint.
+    fn decide_hooks(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+        hooks: &[(Hook, PacketSet)],
+    ) -> Result<NodeDecisions, AnalysisTooComplex> {
         let mut walk = Walk::new(space, &self.knowledge);
-        for (family, addresses) in
-            [(Family::Ipv4, AddressSet::any_v4()), (Family::Ipv6, AddressSet::any_v6())]
-        {
-            let of_family = walk.space.flow(&FlowBox::any().with_sources(addresses))?;
-            let set = walk.space.intersection(of_family, within)?;
-            if !set.is_empty() {
-                self.family(&mut walk, family, hook, set)?;
+        for (hook, packets) in hooks {
+            for (family, addresses) in [
+                (Family::Ipv4, AddressSet::any_v4()),
+                (Family::Ipv6, AddressSet::any_v6()),
+            ] {
+                let of_family = walk.space.flow(&FlowBox::any().with_sources(addresses))?;
+                let set = walk.space.intersection(of_family, *packets)?;
+                if !set.is_empty() {
+                    self.family(&mut walk, family, *hook, set)?;
+                }
             }
         }
-        let Walk { space, verdicts, .. } = walk;
+        let Walk {
+            space, verdicts, ..
+        } = walk;
         let (map, made) = verdicts.finish(space)?;
         let rules = made.iter().map(deciding_rule).collect();
-        Ok(NodeDecisions { decisions: Decisions::new(space, within, map, rules)?, made })
+        Ok(NodeDecisions {
+            decisions: Decisions::new(space, within, map, rules)?,
+            made,
+        })
     }
 
     fn family<'a>(
@@ -97,7 +118,11 @@ impl NodeFirewall {
         set: PacketSet,
     ) -> Result<(), AnalysisTooComplex> {
         let tables = self.tables(family);
-        let rulesets = || self.rulesets.iter().filter(|loaded| loaded.ruleset.family == family);
+        let rulesets = || {
+            self.rulesets
+                .iter()
+                .filter(|loaded| loaded.ruleset.family == family)
+        };
         if rulesets().next().is_none() {
             let what = format!("the rules of {}", family_name(family));
             let reason = format!("{what} were not read");
@@ -111,7 +136,10 @@ impl NodeFirewall {
             flows = pass_stage(walk, &tables, *stage, flows, hull)?;
             if stage.table == TableName::Raw {
                 flows = flows.changed(walk.space, |state| match state.tracking {
-                    Tracking::NotYet => FlowState { tracking: Tracking::Tracked, ..state },
+                    Tracking::NotYet => FlowState {
+                        tracking: Tracking::Tracked,
+                        ..state
+                    },
                     _ => state,
                 })?;
             }
@@ -119,7 +147,9 @@ impl NodeFirewall {
         let mut passed = flows.packets(walk.space)?;
         for what in unread(family, rulesets) {
             let reason = "rules that exist were not shown";
-            let dropped = walk.space.atom(&format!("{what} drop the packet"), reason)?;
+            let dropped = walk
+                .space
+                .atom(&format!("{what} drop the packet"), reason)?;
             let denied = walk.space.intersection(passed, dropped)?;
             passed = walk.space.difference(passed, dropped)?;
             walk.verdicts.deny(denied, DecidedBy::Unread { what });
@@ -151,12 +181,17 @@ fn pass_stage<'a>(
     mut flows: Flows,
     hull: Hull,
 ) -> Result<Flows, AnalysisTooComplex> {
-    let consulted: Vec<&IndexedTable<'_>> =
-        tables.iter().filter(|table| table.table.name == stage.table).collect();
+    let consulted: Vec<&IndexedTable<'_>> = tables
+        .iter()
+        .filter(|table| table.table.name == stage.table)
+        .collect();
     // Which backend comes first depends on which was loaded first, so marks one
     // of them sets cannot be told where both are consulted.
     let marks_lost = consulted.len() > 1 && consulted.iter().any(|table| table.changes_marks());
-    let forget = |state: FlowState| FlowState { mark: Mark::UNKNOWN, ..state };
+    let forget = |state: FlowState| FlowState {
+        mark: Mark::UNKNOWN,
+        ..state
+    };
     for table in consulted {
         if marks_lost {
             flows = flows.changed(walk.space, forget)?;
@@ -175,11 +210,10 @@ fn pass_stage<'a>(
 }
 
 /// Splits off what the `nat` table sees: first packets of tracked connections.
-fn opening(
-    walk: &mut Walk<'_, '_>,
-    flows: Flows,
-) -> Result<(Flows, Flows), AnalysisTooComplex> {
-    let new = walk.space.flow(&FlowBox::any().with_state(ConnectionState::New))?;
+fn opening(walk: &mut Walk<'_, '_>, flows: Flows) -> Result<(Flows, Flows), AnalysisTooComplex> {
+    let new = walk
+        .space
+        .flow(&FlowBox::any().with_state(ConnectionState::New))?;
     let (mut opening, mut others) = (Flows::default(), Flows::default());
     for (state, set) in flows.iter() {
         if state.tracking == Tracking::Untracked {
@@ -206,7 +240,10 @@ fn unread<'a, I: Iterator<Item = &'a LoadedRuleset>>(
     }
     for name in rulesets().flat_map(|loaded| &loaded.ruleset.unreadable_tables) {
         let name = name.escape_debug();
-        unread.push(format!("the nft rules of table {name} of {}", family_name(family)));
+        unread.push(format!(
+            "the nft rules of table {name} of {}",
+            family_name(family)
+        ));
     }
     unread
 }
@@ -221,7 +258,12 @@ fn family_name(family: Family) -> &'static str {
 fn deciding_rule(decision: &Decision) -> DecidingRule {
     DecidingRule {
         policy: POLICY_NAME.to_owned(),
-        rule: decision.by.to_string(),
+        rule: match decision.verdict {
+            // An atom is named after it, which must not change when another
+            // rule is inserted before.
+            Verdict::Unknown => decision.by.without_number(),
+            Verdict::Allow | Verdict::Deny => decision.by.to_string(),
+        },
         verdict: decision.verdict,
     }
 }
@@ -243,10 +285,10 @@ impl NodeDecisions {
         space: &mut Space,
     ) -> Result<Option<(Decision, PacketSet)>, AnalysisTooComplex> {
         for block in self.decisions.blocks(space)? {
-            if let Some(decision) = self.made.get(block.index) {
-                if decision.verdict != Verdict::Allow {
-                    return Ok(Some((decision.clone(), block.part)));
-                }
+            if let Some(decision) = self.made.get(block.index)
+                && decision.verdict != Verdict::Allow
+            {
+                return Ok(Some((decision.clone(), block.part)));
             }
         }
         Ok(None)
@@ -264,24 +306,14 @@ impl Policy for NodeFirewall {
         space: &mut Space,
         within: PacketSet,
     ) -> Result<Decisions, AnalysisTooComplex> {
-        let mut both = None;
-        for (direction, hook) in
-            [(Direction::Inbound, Hook::Input), (Direction::Outbound, Hook::Output)]
-        {
+        let mut hooks = Vec::new();
+        for (direction, hook) in [
+            (Direction::Inbound, Hook::Input),
+            (Direction::Outbound, Hook::Output),
+        ] {
             let set = space.flow(&FlowBox::any().with_direction(direction))?;
-            let set = space.intersection(set, within)?;
-            if set.is_empty() {
-                continue;
-            }
-            let decisions = self.analyse(space, hook, set)?.decisions;
-            both = Some(match both {
-                None => decisions,
-                Some(other) => Decisions::beside(space, &other, &decisions)?,
-            });
+            hooks.push((hook, space.intersection(set, within)?));
         }
-        match both {
-            Some(decisions) => Ok(decisions),
-            None => Decisions::new(space, within, crate::set::PacketMap::NONE, Vec::new()),
-        }
+        Ok(self.decide_hooks(space, within, &hooks)?.decisions)
     }
 }

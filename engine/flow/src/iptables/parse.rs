@@ -85,10 +85,10 @@ impl Reader {
         } else if line.starts_with("# Warning: ip") && line.contains("tables-legacy tables present")
         {
             self.ruleset.legacy_tables_present = true;
-        } else if let Some(rest) = line.strip_prefix("# Table `") {
-            if let Some((name, _)) = rest.split_once("' is incompatible") {
-                self.ruleset.unreadable_tables.push(excerpt(name));
-            }
+        } else if let Some(rest) = line.strip_prefix("# Table `")
+            && let Some((name, _)) = rest.split_once("' is incompatible")
+        {
+            self.ruleset.unreadable_tables.push(excerpt(name));
         }
         Ok(())
     }

@@ -21,7 +21,11 @@ pub(super) struct Verdicts {
 
 impl Verdicts {
     fn label(&mut self, verdict: Verdict, by: DecidedBy, reason: Option<String>) -> Label {
-        let decision = Decision { verdict, by, reason };
+        let decision = Decision {
+            verdict,
+            by,
+            reason,
+        };
         if let Some(label) = self.labels.get(&decision) {
             return *label;
         }
@@ -47,7 +51,11 @@ impl Verdicts {
     pub(super) fn pass(&mut self, set: PacketSet, by: DecidedBy) {
         let by_rule = matches!(by, DecidedBy::Rule(_));
         let label = self.label(Verdict::Allow, by, None);
-        let passed = if by_rule { &mut self.passed_by_rule } else { &mut self.passed_by_policy };
+        let passed = if by_rule {
+            &mut self.passed_by_rule
+        } else {
+            &mut self.passed_by_policy
+        };
         passed.push((set, label));
     }
 
@@ -62,7 +70,11 @@ impl Verdicts {
         }
         let none = self.label(Verdict::Allow, DecidedBy::NoFilter, None);
         let mut maps = Vec::new();
-        for (packets, label) in self.passed_by_rule.drain(..).chain(self.passed_by_policy.drain(..)) {
+        for (packets, label) in self
+            .passed_by_rule
+            .drain(..)
+            .chain(self.passed_by_policy.drain(..))
+        {
             let packets = space.intersection(packets, set)?;
             if !packets.is_empty() {
                 maps.push(space.labelled(packets, label)?);

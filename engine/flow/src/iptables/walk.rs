@@ -16,7 +16,7 @@ use crate::set::{AnalysisTooComplex, BudgetPart, Space};
 
 /// A chain entered more often than rules can be looked at in reason: nested
 /// chains can be made to be entered twice as often at every level.
-const RULE_VISITS: u64 = 10_000_000;
+const RULE_VISITS: u64 = 1_000_000;
 
 /// One table of one ruleset, with its chains by name.
 pub(super) struct IndexedTable<'a> {
@@ -28,17 +28,30 @@ pub(super) struct IndexedTable<'a> {
 
 impl<'a> IndexedTable<'a> {
     pub(super) fn new(family: Family, backend: Backend, table: &'a Table) -> Self {
-        let chains = table.chains.iter().map(|chain| (chain.name.as_str(), chain)).collect();
-        Self { family, backend, table, chains }
+        let chains = table
+            .chains
+            .iter()
+            .map(|chain| (chain.name.as_str(), chain))
+            .collect();
+        Self {
+            family,
+            backend,
+            table,
+            chains,
+        }
     }
 
     /// Whether a rule of the table may change a packet's mark.
     pub(super) fn changes_marks(&self) -> bool {
-        self.table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| match &rule.target {
-            Target::SetMark { .. } => true,
-            Target::Continue(extension) => sets_unknown_mark(&extension.name),
-            _ => false,
-        })
+        self.table
+            .chains
+            .iter()
+            .flat_map(|chain| &chain.rules)
+            .any(|rule| match &rule.target {
+                Target::SetMark { .. } => true,
+                Target::Continue(extension) => sets_unknown_mark(&extension.name),
+                _ => false,
+            })
     }
 
     fn rule_place(&self, chain: &Chain, index: usize, rule: &Rule) -> RulePlace {
@@ -80,7 +93,12 @@ pub(super) struct Walk<'a, 's> {
 
 impl<'a, 's> Walk<'a, 's> {
     pub(super) fn new(space: &'s mut Space, knowledge: &'a Knowledge) -> Self {
-        Self { space, knowledge, verdicts: Verdicts::default(), visits: 0 }
+        Self {
+            space,
+            knowledge,
+            verdicts: Verdicts::default(),
+            visits: 0,
+        }
     }
 
     /// Sends packets through a built-in chain; gives back those that pass.
@@ -106,14 +124,17 @@ impl<'a, 's> Walk<'a, 's> {
         while let Some(frame) = frames.last_mut() {
             if !frame.flows.is_empty() && frame.next_rule < frame.chain.rules.len() {
                 let place = (frame.chain, frame.next_rule);
-                self.rule(table, stage, &mut frames, &mut passed).map_err(|error| name(error, table, place))?;
+                self.rule(table, stage, &mut frames, &mut passed)
+                    .map_err(|error| name(error, table, place))?;
                 continue;
             }
             let Some(mut done) = frames.pop() else { break };
             let fell_through = std::mem::take(&mut done.flows);
             done.returned.append(self.space, &fell_through)?;
             match frames.last_mut() {
-                Some(caller) if done.by_goto => caller.returned.append(self.space, &done.returned)?,
+                Some(caller) if done.by_goto => {
+                    caller.returned.append(self.space, &done.returned)?
+                }
                 Some(caller) => caller.flows.append(self.space, &done.returned)?,
                 None => self.policy(table, chain, &done.returned, &mut passed)?,
             }
@@ -159,17 +180,27 @@ impl<'a, 's> Walk<'a, 's> {
         self.visits += 1;
         if self.visits > RULE_VISITS {
             let (part, limit) = (BudgetPart::Steps, RULE_VISITS);
-            return Err(AnalysisTooComplex { part, limit, rules: Vec::new() });
+            return Err(AnalysisTooComplex {
+                part,
+                limit,
+                rules: Vec::new(),
+            });
         }
-        let Some(frame) = frames.last_mut() else { return Ok(()) };
+        let Some(frame) = frames.last_mut() else {
+            return Ok(());
+        };
         let (chain, index) = (frame.chain, frame.next_rule);
         frame.next_rule += 1;
-        let Some(rule) = chain.rules.get(index) else { return Ok(()) };
+        let Some(rule) = chain.rules.get(index) else {
+            return Ok(());
+        };
         if rule.target == Target::None || rule.conditions.iter().any(|c| frame.hull.excludes(c)) {
             return Ok(());
         }
         let (matched, rest) = self.split(table, stage, frames, chain, rule)?;
-        let Some(frame) = frames.last_mut() else { return Ok(()) };
+        let Some(frame) = frames.last_mut() else {
+            return Ok(());
+        };
         if matched.is_empty() {
             return Ok(());
         }
@@ -191,7 +222,9 @@ impl<'a, 's> Walk<'a, 's> {
             Target::Return => frame.returned.append(self.space, &matched)?,
             Target::Jump(to) | Target::Goto(to) => {
                 // The parser knows every chain that is jumped to.
-                let Some(&chain) = table.chains.get(to.as_str()) else { return Ok(()) };
+                let Some(&chain) = table.chains.get(to.as_str()) else {
+                    return Ok(());
+                };
                 let hull = frame.hull.narrowed(&rule.conditions);
                 frames.push(Frame {
                     chain,
@@ -211,16 +244,28 @@ impl<'a, 's> Walk<'a, 's> {
             }
             Target::Continue(extension) => {
                 let change = |state: FlowState| match extension.name.as_str() {
-                    "NOTRACK" => FlowState { tracking: Tracking::Untracked, ..state },
-                    "CT" if extension.has("--notrack") => {
-                        FlowState { tracking: Tracking::Untracked, ..state }
+                    "NOTRACK" => FlowState {
+                        tracking: Tracking::Untracked,
+                        ..state
+                    },
+                    "CT" if extension.has("--notrack") => FlowState {
+                        tracking: Tracking::Untracked,
+                        ..state
+                    },
+                    "CT" if extension
+                        .options
+                        .iter()
+                        .any(|o| o.name.starts_with("--zone")) =>
+                    {
+                        FlowState {
+                            tracking: Tracking::Unknown,
+                            ..state
+                        }
                     }
-                    "CT" if extension.options.iter().any(|o| o.name.starts_with("--zone")) => {
-                        FlowState { tracking: Tracking::Unknown, ..state }
-                    }
-                    name if sets_unknown_mark(name) && !extension.has("--save-mark") => {
-                        FlowState { mark: Mark::UNKNOWN, ..state }
-                    }
+                    name if sets_unknown_mark(name) && !extension.has("--save-mark") => FlowState {
+                        mark: Mark::UNKNOWN,
+                        ..state
+                    },
                     _ => state,
                 };
                 let changed = matched.changed(self.space, change)?;
@@ -262,11 +307,16 @@ impl<'a, 's> Walk<'a, 's> {
             visit: &visit,
         };
         let (mut matched, mut rest) = (Flows::default(), Flows::default());
-        let Some(frame) = frames.last() else { return Ok((matched, rest)) };
+        let Some(frame) = frames.last() else {
+            return Ok((matched, rest));
+        };
         for (state, set) in frame.flows.iter() {
             let hit = reading.matching(self.space, &rule.conditions, state, set)?;
-            let missed =
-                if hit.is_empty() { set } else { self.space.difference(set, hit)? };
+            let missed = if hit.is_empty() {
+                set
+            } else {
+                self.space.difference(set, hit)?
+            };
             matched.add(self.space, state, hit)?;
             rest.add(self.space, state, missed)?;
         }
@@ -286,11 +336,18 @@ fn visit_name(
     let mut path = String::new();
     for (outer, inner) in frames.iter().zip(frames.iter().skip(1)) {
         let jumps = outer.chain.rules.iter().take(outer.next_rule);
-        let count = jumps.filter(|r| r.target.chain() == Some(inner.chain.name.as_str())).count();
+        let count = jumps
+            .filter(|r| r.target.chain() == Some(inner.chain.name.as_str()))
+            .count();
         path.push_str(&format!("{}#{count} > ", outer.chain.name));
     }
     let index = frames.last().map_or(0, |frame| frame.next_rule);
-    let alike = chain.rules.iter().take(index).filter(|other| other.same_specification(rule)).count();
+    let alike = chain
+        .rules
+        .iter()
+        .take(index)
+        .filter(|other| other.same_specification(rule))
+        .count();
     format!(
         "{} {} {} {path}{}#{alike}{rule}",
         program(table.family, table.backend),
@@ -310,5 +367,7 @@ fn name(
 }
 
 /// The state of a packet no rule has seen.
-pub(super) const UNTOUCHED: FlowState =
-    FlowState { mark: Mark::ZERO, tracking: Tracking::NotYet };
+pub(super) const UNTOUCHED: FlowState = FlowState {
+    mark: Mark::ZERO,
+    tracking: Tracking::NotYet,
+};

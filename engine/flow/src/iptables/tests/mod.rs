@@ -1,3 +1,5 @@
-//! Tests of the parser and the printer on texts as iptables writes them.
+//! Tests of rulesets as iptables writes them: read, printed, decided.
 
+mod decide;
+mod edit;
 mod parse;
