@@ -1,5 +1,25 @@
-//! Network security groups.
+//! Network security groups: what ARM returns, what it means, what a change does.
 
+mod address;
+mod admin;
+mod arm;
+mod chain;
+mod change;
+mod compile;
+mod error;
+mod group;
+mod parse;
 pub mod rule;
+mod tags;
 
-pub use rule::{Access, Direction, NsgRule};
+pub use admin::{AdminAccess, AdminRule};
+pub use chain::NsgChain;
+pub use change::{nsg_delta, nsg_delta_report};
+pub use compile::ESTABLISHED;
+pub use error::NsgError;
+pub use group::{Nsg, default_rules};
+pub use rule::{Access, Direction, MAX_PRIORITY, MAX_RULES, MIN_PRIORITY, NsgRule};
+pub use tags::{PLATFORM_ADDRESS, Resolved, Side, TagContext};
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,50 @@
 //! One security rule, as typed data.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::set;
 
 /// Which way packets go, seen from the virtual machine.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum Direction {
+    /// Towards the virtual machine.
     Inbound,
+    /// Away from it.
     Outbound,
+}
+
+impl Direction {
+    /// As ARM writes it.
+    pub fn arm(self) -> &'static str {
+        match self {
+            Self::Inbound => "Inbound",
+            Self::Outbound => "Outbound",
+        }
+    }
+}
+
+impl From<Direction> for set::Direction {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Inbound => Self::Inbound,
+            Direction::Outbound => Self::Outbound,
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        })
+    }
 }
 
 /// Whether matching packets pass.
@@ -19,10 +52,21 @@ pub enum Direction {
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum Access {
+    /// They pass.
     Allow,
+    /// They do not.
     Deny,
+}
+
+impl Access {
+    /// As ARM writes it.
+    pub fn arm(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::Deny => "Deny",
+        }
+    }
 }
 
 /// One custom or default rule of a network security group.
@@ -53,3 +97,10 @@ pub struct NsgRule {
     /// At most 140 characters.
     pub description: String,
 }
+
+/// The smallest priority of a custom rule.
+pub const MIN_PRIORITY: u16 = 100;
+/// The largest priority of a custom rule.
+pub const MAX_PRIORITY: u16 = 4096;
+/// How many custom rules one group may have.
+pub const MAX_RULES: usize = 1000;

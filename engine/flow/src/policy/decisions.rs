@@ -171,6 +171,43 @@ impl Decisions {
         Self::new(space, within, map, rules)
     }
 
+    /// What this decides, and for packets it leaves without a rule what
+    /// `other` decides.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn or_else(&self, space: &mut Space, other: &Self) -> Result<Self, AnalysisTooComplex> {
+        let offset = u32::try_from(self.rules.len()).unwrap_or(Label::MAX);
+        let others = space.relabelled(other.map, |label| match label {
+            0 => 0,
+            label => label.saturating_add(offset),
+        })?;
+        let map = space.or_else(self.map, others)?;
+        let within = space.union(self.within, other.within)?;
+        let rules = self.rules.iter().chain(&other.rules).cloned().collect();
+        Self::new(space, within, map, rules)
+    }
+
+    /// The same decisions, but where a rule is not accepted, left without one.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn only_rules(
+        &self,
+        space: &mut Space,
+        accept: impl Fn(&DecidingRule) -> bool,
+    ) -> Result<Self, AnalysisTooComplex> {
+        let map = space.relabelled(self.map, |label| match self.rule(label) {
+            Some(rule) if accept(rule) => label,
+            _ => 0,
+        })?;
+        Ok(Self {
+            within: self.within,
+            map,
+            rules: self.rules.clone(),
+        })
+    }
+
     /// The same decisions for packets in one direction, no longer asking it.
     #[must_use]
     pub fn facing(&self, space: &Space, direction: crate::set::Direction) -> Self {

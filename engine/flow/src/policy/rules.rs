@@ -10,8 +10,11 @@ use crate::set::{
 /// Addresses that are not known: a tag or group without its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownAddresses {
-    /// The atom that is true of packets whose address is one of them.
+    /// The atom that tells packets whose address is one of them.
     pub atom: Atom,
+    /// Whether the address is one of them when the atom is true; else when it
+    /// is false.
+    pub when: bool,
     /// Where they can lie at all.
     pub within: AddressSet,
 }
@@ -85,7 +88,11 @@ impl RuleMatch {
         for unknown in &self.unknown_sources {
             let atom = space.atom(&unknown.atom.name, &unknown.atom.reason)?;
             let within = space.flow(&cut(FlowBox::any().with_sources(unknown.within.clone())))?;
-            let members = space.intersection(within, atom)?;
+            let members = if unknown.when {
+                space.intersection(within, atom)?
+            } else {
+                space.difference(within, atom)?
+            };
             sources = space.union(sources, members)?;
         }
         packets = space.intersection(packets, sources)?;
@@ -96,7 +103,11 @@ impl RuleMatch {
             let within = space.flow(&cut(
                 FlowBox::any().with_destinations(unknown.within.clone())
             ))?;
-            let members = space.intersection(within, atom)?;
+            let members = if unknown.when {
+                space.intersection(within, atom)?
+            } else {
+                space.difference(within, atom)?
+            };
             destinations = space.union(destinations, members)?;
         }
         packets = space.intersection(packets, destinations)?;

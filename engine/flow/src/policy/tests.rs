@@ -50,6 +50,7 @@ fn policy(name: &str, rules: &[Plain]) -> RulePolicy {
         if plain.unknown_source {
             matches.unknown_sources.push(UnknownAddresses {
                 atom: atom("tag"),
+                when: true,
                 within: AddressSet::any(),
             });
         }
@@ -235,6 +236,7 @@ fn a_rule_about_an_unknown_tag_makes_the_delta_unknown_and_names_the_tag() {
     let mut matches = RuleMatch::from(kubelet().with_sources(AddressSet::empty()));
     matches.unknown_sources.push(UnknownAddresses {
         atom: atom("source in service tag Storage"),
+        when: true,
         within: AddressSet::any(),
     });
     let closed = tagged.clone();

@@ -120,6 +120,17 @@ impl AddressSet {
         }
     }
 
+    /// The addresses in any of the sets.
+    pub fn union_all<'a>(sets: impl IntoIterator<Item = &'a Self> + Clone) -> Self {
+        let v4 = sets.clone().into_iter().flat_map(|set| set.v4.ranges());
+        let v4 = Ipv4Set::from_ranges(v4.copied());
+        let v6 = sets.into_iter().flat_map(|set| set.v6.ranges());
+        Self {
+            v4,
+            v6: Ipv6Set::from_ranges(v6.copied()),
+        }
+    }
+
     /// The addresses in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {

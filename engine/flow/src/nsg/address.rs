@@ -1,0 +1,143 @@
+//! What stands in the address and port fields of a rule.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::error::{NsgError, excerpt};
+use crate::set::{AddressSet, PortSet, Protocol, ProtocolSet};
+
+/// One value of an address field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddressValue {
+    /// `*`
+    Any,
+    /// Addresses written out: one, a prefix or a range.
+    Addresses(AddressSet),
+    /// A service tag by name.
+    Tag(String),
+}
+
+/// Where a value stands, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) rule: &'a str,
+    pub(crate) field: &'a str,
+}
+
+impl Place<'_> {
+    fn invalid(&self, value: &str, expected: &'static str) -> NsgError {
+        NsgError::Invalid {
+            place: self.rule.to_owned(),
+            field: self.field.to_owned(),
+            value: format!("\"{}\"", excerpt(value)),
+            expected,
+        }
+    }
+
+    fn out_of_range(&self, value: &str, maximum: u32) -> NsgError {
+        NsgError::OutOfRange {
+            place: self.rule.to_owned(),
+            field: self.field.to_owned(),
+            value: excerpt(value),
+            minimum: 0,
+            maximum,
+        }
+    }
+}
+
+/// Reads one value of an address field.
+pub(crate) fn parse_address(place: Place<'_>, value: &str) -> Result<AddressValue, NsgError> {
+    const EXPECTED: &str = "an address, a prefix, a service tag or \"*\"";
+    let value = value.trim();
+    if value == "*" || value.eq_ignore_ascii_case("any") {
+        return Ok(AddressValue::Any);
+    }
+    if let Ok(address) = value.parse::<IpAddr>() {
+        return Ok(AddressValue::Addresses(AddressSet::host(address)));
+    }
+    if value.contains('/') {
+        let prefix: IpNet = value.parse().map_err(|_| place.invalid(value, EXPECTED))?;
+        if prefix.trunc() != prefix {
+            return Err(NsgError::HostBits {
+                place: place.rule.to_owned(),
+                field: place.field.to_owned(),
+                value: value.to_owned(),
+                corrected: prefix.trunc().to_string(),
+            });
+        }
+        return Ok(AddressValue::Addresses(AddressSet::prefix(prefix)));
+    }
+    if let Some((first, last)) = value.split_once('-')
+        && let (Ok(first), Ok(last)) = (first.trim().parse(), last.trim().parse())
+    {
+        let range = AddressSet::range(first, last);
+        if range.is_empty() {
+            return Err(place.invalid(value, "a range whose first address is not after its last"));
+        }
+        return Ok(AddressValue::Addresses(range));
+    }
+    let is_tag = value.starts_with(|c: char| c.is_ascii_alphabetic())
+        && value.len() <= 100
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if is_tag {
+        Ok(AddressValue::Tag(value.to_owned()))
+    } else {
+        Err(place.invalid(value, EXPECTED))
+    }
+}
+
+/// Reads one value of a port field: `*`, a number, `first-last`.
+pub(crate) fn parse_ports(place: Place<'_>, value: &str) -> Result<PortSet, NsgError> {
+    let value = value.trim();
+    if value == "*" {
+        return Ok(PortSet::full());
+    }
+    let number = |text: &str| -> Result<u16, NsgError> {
+        let text = text.trim();
+        let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        if !digits {
+            return Err(place.invalid(value, "a port, a range first-last or \"*\""));
+        }
+        text.parse()
+            .map_err(|_| place.out_of_range(text, u32::from(u16::MAX)))
+    };
+    match value.split_once('-') {
+        None => Ok(PortSet::single(number(value)?)),
+        Some((first, last)) => {
+            let (first, last) = (number(first)?, number(last)?);
+            if first > last {
+                return Err(place.invalid(value, "a range whose first port is not after its last"));
+            }
+            Ok(PortSet::range(first, last))
+        }
+    }
+}
+
+/// The spelling of a protocol ARM uses; values are compared case aside.
+pub(crate) fn canonical_protocol(place: Place<'_>, value: &str) -> Result<&'static str, NsgError> {
+    const KNOWN: [&str; 6] = ["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"];
+    if value.eq_ignore_ascii_case("any") {
+        return Ok("*");
+    }
+    KNOWN
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(value))
+        .ok_or_else(|| place.invalid(value, "one of Tcp, Udp, Icmp, Esp, Ah, *"))
+}
+
+/// The protocol numbers of a protocol field. `Icmp` is taken for the ICMP of
+/// both families.
+pub(crate) fn parse_protocol(place: Place<'_>, value: &str) -> Result<ProtocolSet, NsgError> {
+    let one = |protocol: Protocol| ProtocolSet::single(protocol.0);
+    Ok(match canonical_protocol(place, value)? {
+        "Tcp" => one(Protocol::TCP),
+        "Udp" => one(Protocol::UDP),
+        "Icmp" => one(Protocol::ICMP).union(&one(Protocol::ICMPV6)),
+        "Esp" => one(Protocol::ESP),
+        "Ah" => one(Protocol::AH),
+        _ => ProtocolSet::full(),
+    })
+}

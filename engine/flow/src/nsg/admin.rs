@@ -1,0 +1,198 @@
+//! Security admin rules of Azure Virtual Network Manager, which come before
+//! every security group.
+
+use serde_json::Value;
+
+use super::address::{AddressValue, Place, parse_address, parse_ports, parse_protocol};
+use super::error::{NsgError, excerpt};
+use super::rule::Direction;
+use super::tags::{Resolved, Side, TagContext};
+use crate::policy::{Rule, RuleMatch, UnknownAddresses, Verdict};
+use crate::set::{AddressSet, ConnectionState, FlowBox, PortSet};
+
+/// What a security admin rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminAccess {
+    /// Shields from later admin rules; the security groups decide.
+    Allow,
+    /// Lets pass, whatever the security groups say.
+    AlwaysAllow,
+    /// Stops, whatever the security groups say.
+    Deny,
+}
+
+/// One security admin rule in force for a virtual network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminRule {
+    /// Its name.
+    pub name: String,
+    /// Smaller comes first.
+    pub priority: u16,
+    /// Inbound or outbound.
+    pub direction: Direction,
+    /// What it does.
+    pub access: AdminAccess,
+    /// `Tcp`, `Udp`, `Icmp`, `Esp`, `Ah`, `Any`.
+    pub protocol: String,
+    /// Prefixes and service tags; empty for any.
+    pub sources: Vec<String>,
+    /// Port ranges; empty for any.
+    pub source_ports: Vec<String>,
+    /// Prefixes and service tags; empty for any.
+    pub destinations: Vec<String>,
+    /// Port ranges; empty for any.
+    pub destination_ports: Vec<String>,
+}
+
+impl AdminRule {
+    /// Reads one admin rule from its ARM resource.
+    ///
+    /// # Errors
+    /// [`NsgError`] naming the rule and the field.
+    pub fn from_arm(rule: &Value) -> Result<Self, NsgError> {
+        let missing = |place: &str, field: &str| NsgError::Missing {
+            place: place.to_owned(),
+            field: field.to_owned(),
+        };
+        let name = rule
+            .get("name")
+            .or_else(|| rule.get("id"))
+            .and_then(Value::as_str)
+            .ok_or_else(|| missing("an admin rule", "name"))?;
+        let place = format!("admin rule {}", excerpt(name));
+        let properties = rule
+            .get("properties")
+            .and_then(Value::as_object)
+            .ok_or_else(|| missing(&place, "properties"))?;
+        let required = |field: &str| {
+            let text = properties.get(field).and_then(Value::as_str);
+            text.ok_or_else(|| missing(&place, field))
+        };
+        let invalid = |field: &str, value: &str, expected| NsgError::Invalid {
+            place: place.clone(),
+            field: field.to_owned(),
+            value: format!("\"{}\"", excerpt(value)),
+            expected,
+        };
+        let list = |field: &str, item: Option<&str>| -> Result<Vec<String>, NsgError> {
+            let values = match properties.get(field) {
+                None | Some(Value::Null) => return Ok(Vec::new()),
+                Some(Value::Array(values)) => values,
+                Some(other) => return Err(invalid(field, &other.to_string(), "a list")),
+            };
+            let text = |value: &Value| {
+                let value = match item {
+                    Some(item) => value.get(item).unwrap_or(&Value::Null),
+                    None => value,
+                };
+                let text = value.as_str().map(str::to_owned);
+                text.ok_or_else(|| invalid(field, &value.to_string(), "a list of texts"))
+            };
+            values.iter().map(text).collect()
+        };
+        let priority = properties
+            .get("priority")
+            .ok_or_else(|| missing(&place, "priority"))?;
+        let access = required("access")?;
+        let direction = required("direction")?;
+        Ok(Self {
+            name: name.to_owned(),
+            priority: priority
+                .as_u64()
+                .and_then(|number| u16::try_from(number).ok())
+                .filter(|number| (1..=4096).contains(number))
+                .ok_or_else(|| NsgError::OutOfRange {
+                    place: place.clone(),
+                    field: "priority".to_owned(),
+                    value: excerpt(&priority.to_string()),
+                    minimum: 1,
+                    maximum: 4096,
+                })?,
+            direction: match direction.to_ascii_lowercase().as_str() {
+                "inbound" => Direction::Inbound,
+                "outbound" => Direction::Outbound,
+                _ => return Err(invalid("direction", direction, "Inbound or Outbound")),
+            },
+            access: match access.to_ascii_lowercase().as_str() {
+                "allow" => AdminAccess::Allow,
+                "alwaysallow" => AdminAccess::AlwaysAllow,
+                "deny" => AdminAccess::Deny,
+                _ => return Err(invalid("access", access, "Allow, AlwaysAllow or Deny")),
+            },
+            protocol: required("protocol")?.to_owned(),
+            sources: list("sources", Some("addressPrefix"))?,
+            source_ports: list("sourcePortRanges", None)?,
+            destinations: list("destinations", Some("addressPrefix"))?,
+            destination_ports: list("destinationPortRanges", None)?,
+        })
+    }
+
+    /// The rule of an ordered policy.
+    pub(super) fn compile(&self, tags: &TagContext) -> Result<Rule, NsgError> {
+        let place = format!("admin rule {}", excerpt(&self.name));
+        let at = |field| Place {
+            rule: &place,
+            field,
+        };
+        let ports = |field, values: &[String]| -> Result<PortSet, NsgError> {
+            if values.is_empty() {
+                return Ok(PortSet::full());
+            }
+            values.iter().try_fold(PortSet::empty(), |set, value| {
+                Ok(set.union(&parse_ports(at(field), value)?))
+            })
+        };
+        let (sources, unknown_sources) =
+            addresses(at("sources"), &self.sources, tags, Side::Source)?;
+        let (destinations, unknown_destinations) = addresses(
+            at("destinations"),
+            &self.destinations,
+            tags,
+            Side::Destination,
+        )?;
+        let flow = FlowBox::any()
+            .with_direction(self.direction.into())
+            .with_state(ConnectionState::New)
+            .with_protocols(parse_protocol(at("protocol"), &self.protocol)?)
+            .with_sources(sources)
+            .with_source_ports(ports("sourcePortRanges", &self.source_ports)?)
+            .with_destinations(destinations)
+            .with_destination_ports(ports("destinationPortRanges", &self.destination_ports)?);
+        Ok(Rule {
+            name: self.name.clone(),
+            matches: RuleMatch {
+                flow,
+                unknown_sources,
+                unknown_destinations,
+                conditions: Vec::new(),
+            },
+            verdict: match self.access {
+                AdminAccess::Deny => Verdict::Deny,
+                AdminAccess::Allow | AdminAccess::AlwaysAllow => Verdict::Allow,
+            },
+        })
+    }
+}
+
+fn addresses(
+    place: Place<'_>,
+    values: &[String],
+    tags: &TagContext,
+    side: Side,
+) -> Result<(AddressSet, Vec<UnknownAddresses>), NsgError> {
+    if values.is_empty() {
+        return Ok((AddressSet::any(), Vec::new()));
+    }
+    let (mut known, mut unknown) = (AddressSet::empty(), Vec::new());
+    for value in values {
+        match parse_address(place, value)? {
+            AddressValue::Any => known = AddressSet::any(),
+            AddressValue::Addresses(set) => known = known.union(&set),
+            AddressValue::Tag(name) => match tags.tag(&name, side) {
+                Resolved::Known(set) => known = known.union(&set),
+                Resolved::Unknown(addresses) => unknown.push(addresses),
+            },
+        }
+    }
+    Ok((known, unknown))
+}

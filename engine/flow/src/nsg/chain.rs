@@ -1,0 +1,135 @@
+//! The security groups one network interface is behind, in Azure's order.
+
+use super::admin::{AdminAccess, AdminRule};
+use super::error::NsgError;
+use super::group::Nsg;
+use super::rule::Direction;
+use super::tags::TagContext;
+use crate::policy::{Decisions, Policy, RulePolicy, Verdict};
+use crate::set::{self, AnalysisTooComplex, FlowBox, PacketSet, Space};
+
+/// The policy of one network interface: security admin rules first; inbound
+/// the subnet's group and then the interface's, outbound the other way round;
+/// traffic inside the subnet included. No group lets everything pass.
+#[derive(Debug, Clone)]
+pub struct NsgChain {
+    name: String,
+    admin: Option<RulePolicy>,
+    // Admin rules that leave the decision to the security groups.
+    handed_on: Vec<String>,
+    subnet: RulePolicy,
+    interface: RulePolicy,
+}
+
+const NO_ADMIN_RULE: &str = "no security admin rule matches";
+
+impl NsgChain {
+    /// The chain of an interface.
+    ///
+    /// # Errors
+    /// [`NsgError`] naming the rule and the field.
+    pub fn new(
+        name: impl Into<String>,
+        subnet: Option<&Nsg>,
+        interface: Option<&Nsg>,
+        tags: &TagContext,
+    ) -> Result<Self, NsgError> {
+        let policy = |group: Option<&Nsg>, place: &str| match group {
+            Some(group) => group.policy(tags),
+            None => Ok(RulePolicy::constant(
+                format!("no security group on the {place}"),
+                "everything passes",
+                Verdict::Allow,
+            )),
+        };
+        Ok(Self {
+            name: name.into(),
+            admin: None,
+            handed_on: Vec::new(),
+            subnet: policy(subnet, "subnet")?,
+            interface: policy(interface, "interface")?,
+        })
+    }
+
+    /// The same chain behind the security admin rules in force.
+    ///
+    /// # Errors
+    /// [`NsgError`], also when two rules of a direction share a priority, as
+    /// their order would be a guess.
+    pub fn with_admin_rules(
+        mut self,
+        rules: &[AdminRule],
+        tags: &TagContext,
+    ) -> Result<Self, NsgError> {
+        let mut ordered: Vec<&AdminRule> = rules.iter().collect();
+        ordered.sort_by_key(|rule| (rule.direction, rule.priority));
+        for (first, second) in ordered.iter().zip(ordered.iter().skip(1)) {
+            if (first.direction, first.priority) == (second.direction, second.priority) {
+                return Err(NsgError::DuplicatePriority {
+                    first: first.name.clone(),
+                    second: second.name.clone(),
+                    direction: first.direction,
+                    priority: first.priority,
+                });
+            }
+        }
+        let mut policy =
+            RulePolicy::constant("security admin rules", NO_ADMIN_RULE, Verdict::Allow);
+        self.handed_on = vec![NO_ADMIN_RULE.to_owned()];
+        for rule in ordered {
+            let mut compiled = rule.compile(tags)?;
+            if rule.access == AdminAccess::Allow {
+                // Rules of several collections may share a name.
+                compiled.name = format!("{} (leaves it to the security groups)", rule.name);
+                self.handed_on.push(compiled.name.clone());
+            }
+            policy.rules.push(compiled);
+        }
+        self.admin = Some(policy);
+        Ok(self)
+    }
+
+    /// The subnet's and the interface's decisions for one direction.
+    fn groups(
+        &self,
+        space: &mut Space,
+        direction: Direction,
+        within: PacketSet,
+    ) -> Result<Decisions, AnalysisTooComplex> {
+        let (first, second) = match direction {
+            Direction::Inbound => (&self.subnet, &self.interface),
+            Direction::Outbound => (&self.interface, &self.subnet),
+        };
+        let first = first.decide(space, within)?;
+        let second = second.decide(space, within)?;
+        first.then(space, &second)
+    }
+}
+
+impl Policy for NsgChain {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn decide(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+    ) -> Result<Decisions, AnalysisTooComplex> {
+        let mut side = |direction: Direction| {
+            let facing = set::Direction::from(direction);
+            let packets = space.flow(&FlowBox::any().with_direction(facing))?;
+            let packets = space.intersection(within, packets)?;
+            self.groups(space, direction, packets)
+        };
+        let (inbound, outbound) = (side(Direction::Inbound)?, side(Direction::Outbound)?);
+        let groups = inbound.or_else(space, &outbound)?;
+        let Some(admin) = &self.admin else {
+            return Ok(groups);
+        };
+        let first = admin
+            .decide(space, within)?
+            .only_rules(space, |rule| !self.handed_on.contains(&rule.rule))?;
+        first.or_else(space, &groups)
+    }
+}

@@ -1,0 +1,349 @@
+//! Reading a network security group as ARM returns it.
+
+use serde_json::{Map, Value};
+
+use super::address::{Place, canonical_protocol, parse_address, parse_ports};
+use super::error::{NsgError, excerpt};
+use super::group::{Nsg, default_rules};
+use super::rule::{Access, Direction, MAX_PRIORITY, MIN_PRIORITY, NsgRule};
+
+const DEFAULT_PRIORITIES: (u16, u16) = (65_000, 65_500);
+
+impl Nsg {
+    /// Reads the JSON of a security group.
+    ///
+    /// # Errors
+    /// [`NsgError`] naming the rule and the field.
+    pub fn from_arm_json(text: &str) -> Result<Self, NsgError> {
+        let value: Value = serde_json::from_str(text).map_err(|error| NsgError::Json {
+            message: error.to_string(),
+        })?;
+        Self::from_arm(&value)
+    }
+
+    /// Reads a security group from its JSON value.
+    ///
+    /// # Errors
+    /// [`NsgError`] naming the rule and the field.
+    pub fn from_arm(value: &Value) -> Result<Self, NsgError> {
+        let place = "the security group";
+        let group = object(place, "body", value)?;
+        let name = text(place, "name", group)?.unwrap_or_default();
+        let place = if name.is_empty() {
+            place.to_owned()
+        } else {
+            format!("security group {}", excerpt(&name))
+        };
+        let properties = match group.get("properties") {
+            Some(properties) => object(&place, "properties", properties)?,
+            None => return Err(missing(&place, "properties")),
+        };
+        let rules = match properties.get("securityRules") {
+            Some(rules) => {
+                read_rules(&place, "securityRules", rules, (MIN_PRIORITY, MAX_PRIORITY))?
+            }
+            None => return Err(missing(&place, "properties.securityRules")),
+        };
+        let default_rules = match properties.get("defaultSecurityRules") {
+            None | Some(Value::Null) => default_rules(),
+            Some(rules) => {
+                let read = read_rules(&place, "defaultSecurityRules", rules, DEFAULT_PRIORITIES)?;
+                if read.is_empty() {
+                    default_rules()
+                } else {
+                    read
+                }
+            }
+        };
+        let id = text(&place, "id", group)?.unwrap_or_default();
+        let etag = text(&place, "etag", group)?.unwrap_or_default();
+        Self {
+            name,
+            id,
+            etag,
+            rules,
+            default_rules,
+        }
+        .in_order()
+    }
+}
+
+fn read_rules(
+    place: &str,
+    field: &str,
+    rules: &Value,
+    priorities: (u16, u16),
+) -> Result<Vec<NsgRule>, NsgError> {
+    let rules = rules
+        .as_array()
+        .ok_or_else(|| invalid(place, field, rules, "a list of rules"))?;
+    rules
+        .iter()
+        .map(|rule| NsgRule::read(rule, priorities))
+        .collect()
+}
+
+impl NsgRule {
+    /// Reads one custom rule from its ARM resource.
+    ///
+    /// # Errors
+    /// [`NsgError`] naming the rule and the field.
+    pub fn from_arm(value: &Value) -> Result<Self, NsgError> {
+        Self::read(value, (MIN_PRIORITY, MAX_PRIORITY))
+    }
+
+    fn read(value: &Value, priorities: (u16, u16)) -> Result<Self, NsgError> {
+        let rule = object("a rule", "body", value)?;
+        let name = text("a rule", "name", rule)?
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| missing("a rule", "name"))?;
+        let place = format!("rule {}", excerpt(&name));
+        let fields = match rule.get("properties") {
+            Some(properties) => object(&place, "properties", properties)?,
+            None => return Err(missing(&place, "properties")),
+        };
+        let required = |field: &str| -> Result<String, NsgError> {
+            text(&place, field, fields)?
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| missing(&place, field))
+        };
+        let protocol = required("protocol")?;
+        let protocol = canonical_protocol(
+            Place {
+                rule: &place,
+                field: "protocol",
+            },
+            &protocol,
+        )?;
+        let source = side(&place, fields, &SOURCE)?;
+        let destination = side(&place, fields, &DESTINATION)?;
+        Ok(Self {
+            priority: priority(&place, fields, priorities)?,
+            direction: choice(
+                &place,
+                "direction",
+                &required("direction")?,
+                &[
+                    ("Inbound", Direction::Inbound),
+                    ("Outbound", Direction::Outbound),
+                ],
+                "Inbound or Outbound",
+            )?,
+            access: choice(
+                &place,
+                "access",
+                &required("access")?,
+                &[("Allow", Access::Allow), ("Deny", Access::Deny)],
+                "Allow or Deny",
+            )?,
+            protocol: protocol.to_owned(),
+            source_prefixes: source.prefixes,
+            source_ports: source.ports,
+            source_groups: source.groups,
+            destination_prefixes: destination.prefixes,
+            destination_ports: destination.ports,
+            destination_groups: destination.groups,
+            description: text(&place, "description", fields)?.unwrap_or_default(),
+            name,
+        })
+    }
+}
+
+/// The names of one side's fields.
+struct SideFields {
+    prefix: &'static str,
+    prefixes: &'static str,
+    port: &'static str,
+    ports: &'static str,
+    groups: &'static str,
+}
+
+const SOURCE: SideFields = SideFields {
+    prefix: "sourceAddressPrefix",
+    prefixes: "sourceAddressPrefixes",
+    port: "sourcePortRange",
+    ports: "sourcePortRanges",
+    groups: "sourceApplicationSecurityGroups",
+};
+const DESTINATION: SideFields = SideFields {
+    prefix: "destinationAddressPrefix",
+    prefixes: "destinationAddressPrefixes",
+    port: "destinationPortRange",
+    ports: "destinationPortRanges",
+    groups: "destinationApplicationSecurityGroups",
+};
+
+struct Side {
+    prefixes: Vec<String>,
+    ports: Vec<String>,
+    groups: Vec<String>,
+}
+
+fn side(place: &str, fields: &Map<String, Value>, names: &SideFields) -> Result<Side, NsgError> {
+    let (prefix_field, prefixes) = one_or_many(place, fields, names.prefix, names.prefixes)?;
+    let groups = groups(place, names.groups, fields)?;
+    match (prefixes.is_empty(), groups.is_empty()) {
+        (true, true) => return Err(nothing_given(place, fields, names.prefix, names.prefixes)),
+        (false, false) => {
+            return Err(NsgError::Contradictory {
+                place: place.to_owned(),
+                field: prefix_field.to_owned(),
+                other: names.groups.to_owned(),
+            });
+        }
+        _ => {}
+    }
+    for value in &prefixes {
+        let field = prefix_field;
+        parse_address(Place { rule: place, field }, value)?;
+    }
+    let (field, ports) = one_or_many(place, fields, names.port, names.ports)?;
+    if ports.is_empty() {
+        return Err(nothing_given(place, fields, names.port, names.ports));
+    }
+    for value in &ports {
+        parse_ports(Place { rule: place, field }, value)?;
+    }
+    Ok(Side {
+        prefixes,
+        ports,
+        groups,
+    })
+}
+
+/// The values of a field that exists once and in plural. ARM returns an empty
+/// plural beside a singular, and an empty singular beside a plural.
+fn one_or_many<'a>(
+    place: &str,
+    fields: &Map<String, Value>,
+    one: &'a str,
+    many: &'a str,
+) -> Result<(&'a str, Vec<String>), NsgError> {
+    let single = text(place, one, fields)?.filter(|value| !value.is_empty());
+    let list = texts(place, many, fields)?;
+    match (single, list.is_empty()) {
+        (Some(single), true) => Ok((one, vec![single])),
+        // Some API versions repeat a plural of one in the singular.
+        (Some(single), false) if list.as_slice() != std::slice::from_ref(&single) => {
+            Err(NsgError::Contradictory {
+                place: place.to_owned(),
+                field: one.to_owned(),
+                other: many.to_owned(),
+            })
+        }
+        _ => Ok((many, list)),
+    }
+}
+
+/// Why neither form of a field has a value: an empty list, or no field at all.
+fn nothing_given(place: &str, fields: &Map<String, Value>, one: &str, many: &str) -> NsgError {
+    if fields.get(many).is_some_and(Value::is_array) {
+        NsgError::Empty {
+            place: place.to_owned(),
+            field: many.to_owned(),
+        }
+    } else {
+        missing(place, one)
+    }
+}
+
+fn groups(place: &str, field: &str, fields: &Map<String, Value>) -> Result<Vec<String>, NsgError> {
+    let list = match fields.get(field) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(other) => return Err(invalid(place, field, other, "a list of resources")),
+    };
+    list.iter()
+        .map(|group| match group.get("id") {
+            Some(Value::String(id)) if !id.is_empty() => Ok(id.clone()),
+            _ => Err(invalid(place, field, group, "a resource with an id")),
+        })
+        .collect()
+}
+
+fn priority(
+    place: &str,
+    fields: &Map<String, Value>,
+    (minimum, maximum): (u16, u16),
+) -> Result<u16, NsgError> {
+    let value = match fields.get("priority") {
+        None | Some(Value::Null) => return Err(missing(place, "priority")),
+        Some(value) => value,
+    };
+    if !value.is_number() {
+        return Err(invalid(place, "priority", value, "a number"));
+    }
+    value
+        .as_u64()
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|number| (minimum..=maximum).contains(number))
+        .ok_or_else(|| NsgError::OutOfRange {
+            place: place.to_owned(),
+            field: "priority".to_owned(),
+            value: excerpt(&value.to_string()),
+            minimum: minimum.into(),
+            maximum: maximum.into(),
+        })
+}
+
+fn choice<T: Copy>(
+    place: &str,
+    field: &str,
+    value: &str,
+    known: &[(&str, T)],
+    expected: &'static str,
+) -> Result<T, NsgError> {
+    known
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(value))
+        .map(|(_, choice)| *choice)
+        .ok_or_else(|| invalid(place, field, &Value::from(value), expected))
+}
+
+fn object<'a>(
+    place: &str,
+    field: &str,
+    value: &'a Value,
+) -> Result<&'a Map<String, Value>, NsgError> {
+    value
+        .as_object()
+        .ok_or_else(|| invalid(place, field, value, "a JSON object"))
+}
+
+fn text(place: &str, field: &str, fields: &Map<String, Value>) -> Result<Option<String>, NsgError> {
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(invalid(place, field, other, "text")),
+    }
+}
+
+fn texts(place: &str, field: &str, fields: &Map<String, Value>) -> Result<Vec<String>, NsgError> {
+    let list = match fields.get(field) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(other) => return Err(invalid(place, field, other, "a list of texts")),
+    };
+    list.iter()
+        .map(|value| match value {
+            Value::String(text) => Ok(text.clone()),
+            other => Err(invalid(place, field, other, "text")),
+        })
+        .collect()
+}
+
+fn missing(place: &str, field: &str) -> NsgError {
+    NsgError::Missing {
+        place: place.to_owned(),
+        field: field.to_owned(),
+    }
+}
+
+fn invalid(place: &str, field: &str, value: &Value, expected: &'static str) -> NsgError {
+    NsgError::Invalid {
+        place: place.to_owned(),
+        field: field.to_owned(),
+        value: excerpt(&value.to_string()),
+        expected,
+    }
+}

@@ -1,0 +1,213 @@
+//! What service tags and application security groups stand for.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::error::{NsgError, excerpt};
+use crate::policy::UnknownAddresses;
+use crate::set::{AddressSet, Atom};
+
+/// The address of Azure's platform services and load balancer probes.
+pub const PLATFORM_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
+
+/// Where a rule's tag or group stands; each side is unknown for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Among the sources.
+    Source,
+    /// Among the destinations.
+    Destination,
+}
+
+impl Side {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Destination => "destination",
+        }
+    }
+}
+
+/// What is known of tags and groups. What is not becomes an unknown atom, never
+/// an empty set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagContext {
+    virtual_network: Option<AddressSet>,
+    tags: BTreeMap<String, AddressSet>,
+    groups: BTreeMap<String, AddressSet>,
+}
+
+/// A tag or group, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// Its addresses.
+    Known(AddressSet),
+    /// The atom that stands for them.
+    Unknown(UnknownAddresses),
+}
+
+impl TagContext {
+    /// Nothing but `AzureLoadBalancer` is known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The address space of the virtual network with everything peered or
+    /// routed into it from on-premises; the platform address is added. Gives
+    /// `VirtualNetwork` and `Internet` their meaning.
+    #[must_use]
+    pub fn with_virtual_network<'a>(
+        mut self,
+        prefixes: impl IntoIterator<Item = &'a IpNet>,
+    ) -> Self {
+        let network = AddressSet::prefixes(prefixes).union(&AddressSet::host(PLATFORM_ADDRESS));
+        self.virtual_network = Some(match self.virtual_network {
+            Some(known) => known.union(&network),
+            None => network,
+        });
+        self
+    }
+
+    /// The addresses of one service tag.
+    #[must_use]
+    pub fn with_tag(mut self, name: &str, addresses: AddressSet) -> Self {
+        self.tags.insert(name.to_ascii_lowercase(), addresses);
+        self
+    }
+
+    /// The tags of a service tag list as ARM returns it.
+    ///
+    /// # Errors
+    /// [`NsgError`] naming the tag and the field.
+    pub fn with_service_tags(mut self, list: &Value) -> Result<Self, NsgError> {
+        let place = "service tag list".to_owned();
+        let values = match list.get("values") {
+            Some(Value::Array(values)) => values,
+            _ => {
+                return Err(NsgError::Missing {
+                    place,
+                    field: "values".to_owned(),
+                });
+            }
+        };
+        for tag in values {
+            let name = tag.get("name").and_then(Value::as_str).unwrap_or_default();
+            if name.is_empty() {
+                return Err(NsgError::Missing {
+                    place,
+                    field: "values[].name".to_owned(),
+                });
+            }
+            let addresses = tag_addresses(name, tag)?;
+            self.tags.insert(name.to_ascii_lowercase(), addresses);
+        }
+        Ok(self)
+    }
+
+    /// All members of an application security group, by its ARM id.
+    #[must_use]
+    pub fn with_group(mut self, id: &str, members: impl IntoIterator<Item = IpAddr>) -> Self {
+        let known = self.groups.entry(id.to_ascii_lowercase());
+        let set = known.or_insert_with(AddressSet::empty);
+        *set = members
+            .into_iter()
+            .fold(set.clone(), |set, ip| set.union(&AddressSet::host(ip)));
+        self
+    }
+
+    /// The known address space of the virtual network.
+    pub fn virtual_network(&self) -> Option<&AddressSet> {
+        self.virtual_network.as_ref()
+    }
+
+    /// What a service tag stands for; names are compared case aside.
+    pub fn tag(&self, name: &str, side: Side) -> Resolved {
+        let key = name.to_ascii_lowercase();
+        if let Some(known) = self.tags.get(&key) {
+            return Resolved::Known(known.clone());
+        }
+        let network = |when: bool| {
+            Resolved::Unknown(UnknownAddresses {
+                atom: Atom {
+                    name: format!("{} in service tag VirtualNetwork", side.word()),
+                    reason: "the address space of the virtual network was not observed".to_owned(),
+                },
+                when,
+                within: AddressSet::any(),
+            })
+        };
+        match (key.as_str(), &self.virtual_network) {
+            ("virtualnetwork" | "virtual_network", Some(known)) => Resolved::Known(known.clone()),
+            ("virtualnetwork" | "virtual_network", None) => network(true),
+            ("internet", Some(known)) => Resolved::Known(known.complement()),
+            ("internet", None) => network(false),
+            ("azureloadbalancer" | "azure_loadbalancer", _) => {
+                Resolved::Known(AddressSet::host(PLATFORM_ADDRESS))
+            }
+            _ => Resolved::Unknown(UnknownAddresses {
+                atom: Atom {
+                    // Tags are the same tag in any spelling of case.
+                    name: format!("{} in service tag {key}", side.word()),
+                    reason: format!("the prefixes of service tag {name} were not observed"),
+                },
+                when: true,
+                within: AddressSet::any(),
+            }),
+        }
+    }
+
+    /// What an application security group stands for; ids are compared case
+    /// aside.
+    pub fn group(&self, id: &str, side: Side) -> Resolved {
+        let key = id.to_ascii_lowercase();
+        if let Some(known) = self.groups.get(&key) {
+            return Resolved::Known(known.clone());
+        }
+        // Members are interfaces of the virtual network.
+        let within = self.virtual_network.clone();
+        Resolved::Unknown(UnknownAddresses {
+            atom: Atom {
+                name: format!("{} in application security group {key}", side.word()),
+                reason: format!("the members of application security group {id} were not observed"),
+            },
+            when: true,
+            within: within.unwrap_or_else(AddressSet::any),
+        })
+    }
+}
+
+fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, NsgError> {
+    let place = format!("service tag {}", excerpt(name));
+    let field = "properties.addressPrefixes";
+    let prefixes = tag
+        .get("properties")
+        .and_then(|properties| properties.get("addressPrefixes"));
+    let Some(Value::Array(prefixes)) = prefixes else {
+        return Err(NsgError::Missing {
+            place,
+            field: field.to_owned(),
+        });
+    };
+    let mut nets: Vec<IpNet> = Vec::with_capacity(prefixes.len());
+    for prefix in prefixes {
+        let text = prefix.as_str().unwrap_or_default();
+        let net = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        match net {
+            Ok(net) => nets.push(net),
+            Err(_) => {
+                return Err(NsgError::Invalid {
+                    place,
+                    field: field.to_owned(),
+                    value: excerpt(&prefix.to_string()),
+                    expected: "an address or a prefix",
+                });
+            }
+        }
+    }
+    Ok(AddressSet::prefixes(&nets))
+}

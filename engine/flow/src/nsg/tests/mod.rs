@@ -1,0 +1,5 @@
+//! Security groups: reading, writing, meaning.
+
+mod meaning;
+mod reading;
+mod reference;

@@ -1,0 +1,288 @@
+//! What ARM returns is read; what it never returns is refused by name.
+
+use serde_json::{Value, json};
+
+use crate::nsg::{Access, Direction, Nsg, NsgError, NsgRule};
+
+fn rule(changes: &[(&str, Value)]) -> Value {
+    let mut rule = json!({
+        "name": "allow-kubelet",
+        "id": "/subscriptions/s/…/securityRules/allow-kubelet",
+        "etag": "W/\"1\"",
+        "properties": {
+            "provisioningState": "Succeeded",
+            "protocol": "Tcp",
+            "sourcePortRange": "*",
+            "destinationPortRange": "10250",
+            "sourceAddressPrefix": "10.224.0.0/16",
+            "destinationAddressPrefix": "10.224.0.0/16",
+            "access": "Allow",
+            "priority": 200,
+            "direction": "Inbound",
+            "sourcePortRanges": [],
+            "destinationPortRanges": [],
+            "sourceAddressPrefixes": [],
+            "destinationAddressPrefixes": []
+        }
+    });
+    for (field, value) in changes {
+        rule["properties"][*field] = value.clone();
+    }
+    rule
+}
+
+fn group(rules: Vec<Value>) -> Value {
+    json!({
+        "name": "aks-nsg",
+        "etag": "W/\"7\"",
+        "properties": { "securityRules": rules, "defaultSecurityRules": [] }
+    })
+}
+
+fn refused(changes: &[(&str, Value)]) -> NsgError {
+    Nsg::from_arm(&group(vec![rule(changes)])).unwrap_err()
+}
+
+#[test]
+fn empty_plural_lists_beside_singular_fields_are_read_as_arm_means_them() {
+    let group = Nsg::from_arm(&group(vec![rule(&[])])).unwrap();
+    let read = &group.rules[0];
+    assert_eq!(read.name, "allow-kubelet");
+    assert_eq!((read.priority, read.direction), (200, Direction::Inbound));
+    assert_eq!(
+        (read.access, read.protocol.as_str()),
+        (Access::Allow, "Tcp")
+    );
+    assert_eq!(read.source_prefixes, ["10.224.0.0/16"]);
+    assert_eq!(read.destination_ports, ["10250"]);
+    assert_eq!(group.default_rules.len(), 6);
+}
+
+#[test]
+fn plural_fields_and_any_case_of_enums_are_read() {
+    let read = NsgRule::from_arm(&rule(&[
+        ("sourceAddressPrefix", json!("")),
+        ("sourceAddressPrefixes", json!(["10.0.0.0/8", "fd00::/8"])),
+        ("destinationPortRange", Value::Null),
+        ("destinationPortRanges", json!(["443", "10250-10255"])),
+        ("access", json!("DENY")),
+        ("direction", json!("outbound")),
+        ("protocol", json!("TCP")),
+    ]))
+    .unwrap();
+    assert_eq!(read.source_prefixes, ["10.0.0.0/8", "fd00::/8"]);
+    assert_eq!(read.destination_ports, ["443", "10250-10255"]);
+    assert_eq!(
+        (read.access, read.direction),
+        (Access::Deny, Direction::Outbound)
+    );
+    assert_eq!(read.protocol, "Tcp");
+}
+
+#[test]
+fn a_rule_survives_being_written_and_read_again() {
+    let groups = json!([{ "id": "/subscriptions/s/…/applicationSecurityGroups/web" }]);
+    for changes in [
+        vec![],
+        vec![
+            ("sourceAddressPrefix", Value::Null),
+            ("sourceAddressPrefixes", json!(["10.0.0.0/8", "11.0.0.0/8"])),
+        ],
+        vec![
+            ("sourceAddressPrefix", Value::Null),
+            ("sourceApplicationSecurityGroups", groups),
+        ],
+        vec![("sourceAddressPrefix", json!("VirtualNetwork"))],
+    ] {
+        let read = NsgRule::from_arm(&rule(&changes)).unwrap();
+        let written = read.to_arm().unwrap();
+        assert_eq!(NsgRule::from_arm(&written).unwrap(), read);
+        assert!(
+            written["properties"]
+                .get("sourceAddressPrefixes")
+                .is_none_or(|prefixes| prefixes.as_array().is_some_and(|list| list.len() > 1))
+        );
+    }
+}
+
+#[test]
+fn every_bad_field_is_refused_with_its_code_rule_and_field() {
+    let cases: Vec<(NsgError, &str, &str)> = vec![
+        (
+            refused(&[("priority", json!(99))]),
+            "nsg_value_out_of_range",
+            "priority",
+        ),
+        (
+            refused(&[("priority", json!(70_000))]),
+            "nsg_value_out_of_range",
+            "priority",
+        ),
+        (
+            refused(&[("priority", json!(100.5))]),
+            "nsg_value_out_of_range",
+            "priority",
+        ),
+        (
+            refused(&[("priority", Value::Null)]),
+            "nsg_field_missing",
+            "priority",
+        ),
+        (
+            refused(&[("priority", json!("200"))]),
+            "nsg_value_invalid",
+            "priority",
+        ),
+        (
+            refused(&[("access", json!("Maybe"))]),
+            "nsg_value_invalid",
+            "access",
+        ),
+        (
+            refused(&[("protocol", json!("Gre"))]),
+            "nsg_value_invalid",
+            "protocol",
+        ),
+        (
+            refused(&[("direction", Value::Null)]),
+            "nsg_field_missing",
+            "direction",
+        ),
+        (
+            refused(&[("destinationPortRange", json!("65536"))]),
+            "nsg_value_out_of_range",
+            "destinationPortRange",
+        ),
+        (
+            refused(&[("destinationPortRange", json!("20-10"))]),
+            "nsg_value_invalid",
+            "destinationPortRange",
+        ),
+        (
+            refused(&[("destinationPortRange", json!("http"))]),
+            "nsg_value_invalid",
+            "destinationPortRange",
+        ),
+        (
+            refused(&[("sourceAddressPrefix", json!("10.0.0.1/8"))]),
+            "nsg_prefix_has_host_bits",
+            "sourceAddressPrefix",
+        ),
+        (
+            refused(&[("sourceAddressPrefix", json!("10.0.0.0/33"))]),
+            "nsg_value_invalid",
+            "sourceAddressPrefix",
+        ),
+        (
+            refused(&[("sourceAddressPrefix", json!("x".repeat(1_000_000)))]),
+            "nsg_value_invalid",
+            "sourceAddressPrefix",
+        ),
+        (
+            refused(&[("sourceAddressPrefixes", json!(["10.0.0.0/8"]))]),
+            "nsg_fields_contradict",
+            "sourceAddressPrefix",
+        ),
+        (
+            refused(&[("sourceApplicationSecurityGroups", json!([{ "id": "/a" }]))]),
+            "nsg_fields_contradict",
+            "sourceApplicationSecurityGroups",
+        ),
+        (
+            refused(&[("sourceAddressPrefix", Value::Null)]),
+            "nsg_field_empty",
+            "sourceAddressPrefixes",
+        ),
+        (
+            refused(&[
+                ("destinationPortRanges", json!([1])),
+                ("destinationPortRange", json!("")),
+            ]),
+            "nsg_value_invalid",
+            "destinationPortRanges",
+        ),
+    ];
+    for (error, code, field) in cases {
+        assert_eq!(error.code(), code, "{error}");
+        let message = error.to_string();
+        assert!(message.contains("rule allow-kubelet"), "{message}");
+        assert!(message.contains(field), "{message}");
+        assert!(message.len() < 400, "{message}");
+    }
+}
+
+#[test]
+fn groups_that_are_not_whole_are_refused() {
+    let code = |text: &str| Nsg::from_arm_json(text).unwrap_err().code();
+    assert_eq!(code("{"), "nsg_json_invalid");
+    assert_eq!(code("[]"), "nsg_value_invalid");
+    // A reference to a group, as a subnet holds it, says nothing about rules.
+    assert_eq!(code(r#"{"id": "/subscriptions/s"}"#), "nsg_field_missing");
+    assert_eq!(
+        code(r#"{"name": "n", "properties": {}}"#),
+        "nsg_field_missing"
+    );
+    assert_eq!(
+        code(r#"{"properties": {"securityRules": {}}}"#),
+        "nsg_value_invalid"
+    );
+}
+
+#[test]
+fn two_rules_of_one_direction_and_priority_are_refused_but_not_of_two_directions() {
+    let mut second = rule(&[]);
+    second["name"] = json!("other");
+    let error = Nsg::from_arm(&group(vec![rule(&[]), second.clone()])).unwrap_err();
+    assert_eq!(error.code(), "nsg_priority_duplicate");
+    assert!(error.to_string().contains("allow-kubelet and other"));
+    second["properties"]["direction"] = json!("Outbound");
+    assert!(Nsg::from_arm(&group(vec![rule(&[]), second])).is_ok());
+}
+
+#[test]
+fn two_rules_of_one_name_are_refused_whatever_its_case() {
+    let mut second = rule(&[("priority", json!(300))]);
+    second["name"] = json!("ALLOW-kubelet");
+    let error = Nsg::from_arm(&group(vec![rule(&[]), second])).unwrap_err();
+    assert_eq!(error.code(), "nsg_name_duplicate");
+}
+
+#[test]
+fn what_arm_would_refuse_is_not_written() {
+    let read = NsgRule::from_arm(&rule(&[])).unwrap();
+    let code = |change: &dyn Fn(&mut NsgRule)| {
+        let mut rule = read.clone();
+        change(&mut rule);
+        rule.to_arm().unwrap_err().code()
+    };
+    let several = |values: &[&str]| values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        code(&|rule| rule.source_prefixes = several(&["10.0.0.0/8", "VirtualNetwork"])),
+        "nsg_value_invalid"
+    );
+    assert_eq!(
+        code(&|rule| rule.source_prefixes = several(&["10.0.0.0/8", "*"])),
+        "nsg_value_invalid"
+    );
+    assert_eq!(
+        code(&|rule| rule.source_prefixes = several(&["10.0.0.1/8"])),
+        "nsg_prefix_has_host_bits"
+    );
+    assert_eq!(
+        code(&|rule| rule.source_prefixes.clear()),
+        "nsg_field_empty"
+    );
+    assert_eq!(
+        code(&|rule| rule.destination_ports.clear()),
+        "nsg_field_empty"
+    );
+    assert_eq!(
+        code(&|rule| rule.description = "x".repeat(141)),
+        "nsg_value_out_of_range"
+    );
+    assert_eq!(
+        code(&|rule| rule.name = "-x".to_owned()),
+        "nsg_value_invalid"
+    );
+    assert_eq!(code(&|rule| rule.priority = 4097), "nsg_value_out_of_range");
+}
