@@ -8,6 +8,7 @@ pub mod data_plane;
 pub mod estate;
 pub mod fabric;
 pub mod kubelet;
+pub mod lifecycle;
 pub mod machine;
 pub mod planes;
 pub mod scenario;

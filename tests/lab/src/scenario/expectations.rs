@@ -79,11 +79,11 @@ pub struct Expectations {
     /// The error a user would report.
     #[serde(default)]
     pub symptom: Option<String>,
-    /// Nodes whose logs cannot be read through an agent on another node. An agent always reaches
-    /// its own node unless the node's own firewall forbids it: then the node is here too.
+    /// Nodes whose logs cannot be read, or not always: no agent is connected, or one of those that
+    /// are cannot reach the node's kubelet. An agent on the node itself usually can.
     #[serde(default)]
     pub unreachable_nodes: Vec<NodeName>,
-    /// Nodes not even an agent on them reaches.
+    /// Nodes whose kubelet cannot be reached from the node itself.
     #[serde(default)]
     pub unreachable_from_themselves: Vec<NodeName>,
     /// Whether no agent can connect to the tunnel server.

@@ -1,0 +1,7 @@
+//! A lab from start to end, and what a killed one left.
+
+mod leftovers;
+mod state_directory;
+
+pub use leftovers::{Removed, remove_leftovers};
+pub use state_directory::{StateDirectory, StateError, default_base};

@@ -1,0 +1,117 @@
+//! Every scenario is what it says: real packets show the fault it describes, and no other.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::*;
+use naosu_lab::arm::resources_of;
+use naosu_lab::data_plane::{DataPlane, NodeName};
+use naosu_lab::planes::{NamespacedDataPlane, Probe, ProbeResult};
+use naosu_lab::scenario::Scenario;
+use naosu_lab::{builtin_scenario, builtin_scenario_names};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Labs at once: enough to wait for several time limits together.
+const PARALLEL_LABS: usize = 4;
+
+#[tokio::test]
+async fn packets_show_the_fault_every_scenario_describes() {
+    if !real_packets_are_possible() {
+        return;
+    }
+    let permits = Arc::new(Semaphore::new(PARALLEL_LABS));
+    let mut checks = JoinSet::new();
+    for name in builtin_scenario_names() {
+        let scenario = builtin_scenario(name).expect("it is valid");
+        let permits = Arc::clone(&permits);
+        checks.spawn(async move {
+            let _permit = permits.acquire().await.expect("never closed");
+            differences(&scenario)
+                .await
+                .map(|differences| format!("{}: {differences}", scenario.name))
+        });
+    }
+    let mut wrong = Vec::new();
+    while let Some(check) = checks.join_next().await {
+        wrong.extend(check.expect("no check panics"));
+    }
+    wrong.sort();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+async fn differences(scenario: &Scenario) -> Option<String> {
+    let plane = start(scenario).await;
+    let resources = resources_of(&scenario.estate);
+    plane.enforce(&resources).await.expect("it compiles");
+    let nodes = scenario.estate.nodes();
+    let mut connected = Vec::new();
+    for node in nodes.iter().filter(|node| node.agent) {
+        plane.start_agent(&node.name).await.expect("it starts");
+        let limit = if scenario.expect.tunnel_down {
+            Duration::from_millis(800)
+        } else {
+            Duration::from_secs(5)
+        };
+        if plane.wait_for_agent(&node.name, limit).await {
+            connected.push(node.name.clone());
+        }
+    }
+    let mut unreachable = BTreeSet::new();
+    let mut unreachable_from_themselves = BTreeSet::new();
+    for node in &nodes {
+        let kubelet = SocketAddr::from((node.address, 10250));
+        if !reaches(&plane, &node.name, kubelet).await {
+            unreachable_from_themselves.insert(node.name.clone());
+        }
+        let mut always = !connected.is_empty();
+        for agent in &connected {
+            always &= reaches(&plane, agent, kubelet).await;
+        }
+        if !always {
+            unreachable.insert(node.name.clone());
+        }
+    }
+    let expect = &scenario.expect;
+    let listed = |nodes: &[NodeName]| nodes.iter().cloned().collect::<BTreeSet<_>>();
+    let mut differences = Vec::new();
+    if connected.is_empty() != expect.tunnel_down {
+        differences.push(format!("connected agents are {connected:?}"));
+    }
+    if unreachable != listed(&expect.unreachable_nodes) {
+        differences.push(format!("unreachable are {unreachable:?}"));
+    }
+    if unreachable_from_themselves != listed(&expect.unreachable_from_themselves) {
+        let found = unreachable_from_themselves;
+        differences.push(format!("unreachable from themselves are {found:?}"));
+    }
+    if let (Some(symptom), Some(node)) = (&expect.symptom, unreachable.first()) {
+        let address = nodes.iter().find(|n| &n.name == node)?.address;
+        let error = failing_dial(&plane, SocketAddr::from((address, 10250))).await;
+        if error.as_ref() != Some(symptom) {
+            differences.push(format!("the symptom is {error:?}"));
+        }
+    }
+    (!differences.is_empty()).then(|| differences.join("; "))
+}
+
+async fn reaches(plane: &NamespacedDataPlane, from: &NodeName, to: SocketAddr) -> bool {
+    let result = plane.probe(&Probe::FromNode(from.clone()), to).await;
+    result.expect("the probe can be made") == ProbeResult::Connected
+}
+
+/// What the tunnel says when it fails; with several agents it may take some dials to meet the one
+/// that does.
+async fn failing_dial(plane: &NamespacedDataPlane, to: SocketAddr) -> Option<String> {
+    const DIALS: usize = 40;
+    for _ in 0..DIALS {
+        if let Err(error) = plane.dial_through_tunnel(to.ip(), to.port()).await {
+            return Some(error.to_string());
+        }
+    }
+    None
+}
