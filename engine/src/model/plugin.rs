@@ -23,6 +23,28 @@ pub enum Capability {
     Probe,
 }
 
+impl Capability {
+    /// All capabilities.
+    pub const ALL: &'static [Self] = &[
+        Self::AzureRead,
+        Self::AzureMetrics,
+        Self::KubernetesRead,
+        Self::NodeRead,
+        Self::Probe,
+    ];
+
+    /// Its name in the configuration and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AzureRead => "azure_read",
+            Self::AzureMetrics => "azure_metrics",
+            Self::KubernetesRead => "kubernetes_read",
+            Self::NodeRead => "node_read",
+            Self::Probe => "probe",
+        }
+    }
+}
+
 /// Type of a plugin parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,28 @@
 //! Plugins as the engine sees them: four calls over recorded reads. The
 //! WebAssembly host implements this; tests may implement it natively.
 
+mod bindings;
+mod cache;
+mod component;
+mod convert;
+pub mod error;
+pub mod grants;
+pub mod host;
+mod imports;
+pub mod limits;
+mod output;
+pub mod parameters;
+mod sandbox;
+mod state;
+mod ticker;
+mod validate;
+mod wasi;
+
+pub use error::PluginError;
+pub use grants::{Grant, Grants};
+pub use host::{CONTRACT, HostSettings, Origin, PluginHost};
+pub use limits::Limits;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
