@@ -16,4 +16,5 @@ pub mod tunnel;
 pub mod wire;
 
 pub use data_plane::{DataPlane, NodeName};
+pub use lifecycle::{Lab, LabOptions};
 pub use scenario::{Scenario, builtin_scenario, builtin_scenario_names};

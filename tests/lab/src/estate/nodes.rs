@@ -65,6 +65,8 @@ pub struct NodeSettings {
     pub iptables_legacy_restore: Option<String>,
     /// Text for `ip6tables-restore --noflush`.
     pub ip6tables_restore: Option<String>,
+    /// Shell commands run as root at start, after the rules.
+    pub commands: Vec<String>,
     /// Taints in kubectl's words, such as `CriticalAddonsOnly=true:NoExecute`.
     pub taints: Vec<String>,
     /// Whether the kubelet stand-in runs; a node without is reported not ready.

@@ -1,7 +1,9 @@
 //! A lab from start to end, and what a killed one left.
 
+mod lab;
 mod leftovers;
 mod state_directory;
 
+pub use lab::{DataPlaneChoice, Lab, LabError, LabOptions};
 pub use leftovers::{Removed, remove_leftovers};
 pub use state_directory::{StateDirectory, StateError, default_base};

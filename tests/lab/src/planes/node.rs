@@ -1,4 +1,4 @@
-//! A node: its machine, its kubelet, its firewall at the start.
+//! A node: its machine, its kubelet, how it is set up.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -59,7 +59,7 @@ impl RunningNode {
             machine,
             node,
         };
-        running.set_up_firewall(options).await?;
+        running.set_up(options).await?;
         if !running.node.settings.kubelet_stopped {
             running.start_kubelet(authority).await?;
         }
@@ -77,14 +77,14 @@ impl RunningNode {
         Ok(())
     }
 
-    async fn set_up_firewall(&self, options: &DataPlaneOptions) -> Result<(), DataPlaneError> {
-        let script = firewall_script(&self.node.settings);
+    async fn set_up(&self, options: &DataPlaneOptions) -> Result<(), DataPlaneError> {
+        let script = setup_script(&self.node.settings);
         let output = self.run(&script, options).await?;
         if output.exit_code == 0 {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        let action = format!("setting up the firewall of {}", self.node.name);
+        let action = format!("setting up {}", self.node.name);
         Err(failed(&action, said.trim()))
     }
 
@@ -106,7 +106,7 @@ impl Drop for RunningNode {
     }
 }
 
-fn firewall_script(settings: &NodeSettings) -> String {
+fn setup_script(settings: &NodeSettings) -> String {
     let mut script = String::from("set -e\nexport LC_ALL=C LANGUAGE=C\n");
     let mut restore = |tool: &str, rules: &str| {
         let _ = writeln!(
@@ -128,6 +128,9 @@ fn firewall_script(settings: &NodeSettings) -> String {
     }
     for arguments in &settings.ufw {
         let _ = writeln!(script, "ufw {arguments} > /run/ufw-setup.log 2>&1");
+    }
+    for command in &settings.commands {
+        let _ = writeln!(script, "{command}");
     }
     script
 }
