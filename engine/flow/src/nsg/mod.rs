@@ -9,6 +9,7 @@ mod compile;
 mod error;
 mod group;
 mod parse;
+pub mod priority;
 pub mod rule;
 mod tags;
 
@@ -18,6 +19,7 @@ pub use change::{nsg_delta, nsg_delta_report};
 pub use compile::ESTABLISHED;
 pub use error::NsgError;
 pub use group::{Nsg, default_rules};
+pub use priority::{Placement, PlacementError, PlacementRequest, Renumbered, place};
 pub use rule::{Access, Direction, MAX_PRIORITY, MAX_RULES, MIN_PRIORITY, NsgRule};
 pub use tags::{PLATFORM_ADDRESS, Resolved, Side, TagContext};
 

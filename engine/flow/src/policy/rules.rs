@@ -64,6 +64,15 @@ impl RuleMatch {
         self.packets_within(space, None)
     }
 
+    /// The packets of a box the rule is about.
+    pub(crate) fn packets_inside(
+        &self,
+        space: &mut Space,
+        extent: &FlowBox,
+    ) -> Result<PacketSet, AnalysisTooComplex> {
+        self.packets_within(space, Some(extent))
+    }
+
     fn packets_within(
         &self,
         space: &mut Space,
@@ -119,7 +128,7 @@ impl RuleMatch {
     }
 
     /// Whether every packet of a box is certainly matched.
-    fn certainly_covers(&self, extent: &FlowBox) -> bool {
+    pub(crate) fn certainly_covers(&self, extent: &FlowBox) -> bool {
         let flow = &self.flow;
         self.conditions.is_empty()
             && extent.protocols.is_subset(&flow.effective_protocols())
@@ -213,7 +222,7 @@ impl RulePolicy {
         let mut maps = Vec::with_capacity(concerned.len() + 1);
         let mut rules = Vec::with_capacity(concerned.len() + 1);
         for rule in concerned {
-            let packets = rule.matches.packets_within(space, Some(extent))?;
+            let packets = rule.matches.packets_inside(space, extent)?;
             maps.push(self.label(space, (&rule.name, rule.verdict), packets, &mut rules)?);
         }
         let default = (self.default.0.as_str(), self.default.1);

@@ -106,7 +106,7 @@ fn expected(rules: &[Plain], packet: &Packet) -> Verdict {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
     fn every_packet_gets_the_verdict_of_brute_force(

@@ -1,5 +1,6 @@
 //! Security groups: reading, writing, meaning.
 
 mod meaning;
+mod placement;
 mod reading;
 mod reference;

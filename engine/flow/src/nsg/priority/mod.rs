@@ -1,0 +1,326 @@
+//! Which priority a new rule must have, and the proof.
+//!
+//! The rule must come before the first rule that decides a required packet the
+//! other way, and after every rule above that one which decides packets of the
+//! new rule's match the other way: those are the *stricter* rules, and they
+//! stay in force. The chosen number is the latest free one in between. Where
+//! none is free, the fewest rules are moved that free one without changing any
+//! verdict.
+
+mod error;
+mod order;
+mod renumber;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::PlacementError;
+
+use self::order::Ordered;
+use super::error::NsgError;
+use super::group::Nsg;
+use super::rule::{MAX_PRIORITY, MAX_RULES, MIN_PRIORITY, NsgRule};
+use super::tags::TagContext;
+use crate::delta::{DeltaReport, FlowDelta};
+use crate::set::{ConnectionState, FlowBox, PacketSet, Space};
+
+/// A rule that needs a priority.
+#[derive(Debug, Clone)]
+pub struct PlacementRequest {
+    /// The rule; its priority is not read.
+    pub rule: NsgRule,
+    /// The packets that must get the rule's verdict: new connections in the
+    /// rule's direction are meant.
+    pub required: Vec<FlowBox>,
+    /// Custom rules, by name, that must keep their number.
+    pub pinned: BTreeSet<String>,
+}
+
+/// A rule that gets another number so that one becomes free.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Renumbered {
+    /// The rule.
+    pub rule: String,
+    /// Its number before.
+    pub from: u16,
+    /// Its number after.
+    pub to: u16,
+}
+
+/// A priority for a rule, proved: required packets get the rule's verdict, no
+/// packet outside the rule's match changes, and the stricter rules stay in
+/// force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Placement {
+    /// The rule with its priority.
+    pub rule: NsgRule,
+    /// The first rule that decides a required packet the other way; the new
+    /// rule comes before it.
+    pub blocking: String,
+    /// The stricter rules, which the new rule comes after.
+    pub stricter: Vec<String>,
+    /// Rules to move so that the number is free; to be written together with
+    /// the rule in one write of the whole group. Empty when it is free already.
+    pub renumbered: Vec<Renumbered>,
+    /// How many other free numbers would do, for rules to come.
+    pub room_left: u16,
+    /// What the insert does to packets.
+    pub delta: DeltaReport,
+}
+
+impl Placement {
+    /// The group after the insert, with moved rules moved.
+    ///
+    /// # Errors
+    /// [`NsgError`] when the group is not the one the placement is for.
+    pub fn apply(&self, group: &Nsg) -> Result<Nsg, NsgError> {
+        let mut after = renumber::apply(group, &self.renumbered)?;
+        after.rules.push(self.rule.clone());
+        after.in_order()
+    }
+}
+
+/// Calculates the priority of a rule to insert, with its proof and its delta.
+///
+/// # Errors
+/// [`PlacementError`]: nothing to do, a rule that does not cover what is
+/// required, no number to be had, with the packets that show it, or an
+/// [`NsgError`].
+pub fn place(
+    group: &Nsg,
+    request: &PlacementRequest,
+    tags: &TagContext,
+) -> Result<Placement, PlacementError> {
+    let mut space = Space::new();
+    if group.rules.len() >= MAX_RULES {
+        return Err(PlacementError::TooManyRules {
+            rules: group.rules.len(),
+            maximum: MAX_RULES,
+        });
+    }
+    if group.rule(&request.rule.name).is_some() {
+        return Err(NsgError::DuplicateName {
+            name: request.rule.name.clone(),
+        }
+        .into());
+    }
+    let question = Question::new(&mut space, group, request, tags)?;
+    let insert = question.insert(&mut space)?;
+    let free = free_numbers(group, request, &insert);
+    let (priority, renumbered, room_left) = match free.last() {
+        Some(&latest) => (latest, Vec::new(), free.len() as u16 - 1),
+        None => {
+            let found = renumber::find(group, request, &insert, tags)?;
+            let Some((number, moves)) = found else {
+                return Err(insert.no_free_number(&space));
+            };
+            (number, moves, 0)
+        }
+    };
+    let mut rule = request.rule.clone();
+    rule.priority = priority;
+    let placement = Placement {
+        rule,
+        blocking: insert.blocking.name.clone(),
+        stricter: insert
+            .stricter
+            .iter()
+            .map(|rule| rule.name.clone())
+            .collect(),
+        renumbered,
+        room_left,
+        delta: FlowDelta::of_sets(&mut space, question.passed, insert.passing)
+            .and_then(|delta| delta.report(&space))
+            .map_err(NsgError::from)?,
+    };
+    let after = placement.apply(group)?;
+    if prove(&mut space, group, &after, &question, &insert, tags)? {
+        Ok(placement)
+    } else {
+        Err(insert.no_free_number(&space))
+    }
+}
+
+/// Whether the group after the insert decides as intended: inside the question
+/// exactly as the ideal insert does, and elsewhere, where only moved rules
+/// matter, as before.
+fn prove(
+    space: &mut Space,
+    before: &Nsg,
+    after: &Nsg,
+    question: &Question<'_>,
+    insert: &Insert<'_>,
+    tags: &TagContext,
+) -> Result<bool, NsgError> {
+    let direction = question.rule.direction;
+    let ordered = Ordered::new(space, after, direction, question.within, tags)?;
+    if ordered.allowed(space)? != insert.passing {
+        return Ok(false);
+    }
+    let mut moved = Vec::new();
+    for rule in &before.rules {
+        let now = after.rule(&rule.name);
+        if now.is_none_or(|now| now.priority != rule.priority) {
+            let packets = rule.matches(tags)?.packets(space)?;
+            moved.push(space.possibly(packets)?);
+        }
+    }
+    if moved.is_empty() {
+        return Ok(true);
+    }
+    let moved = space.union_all(moved)?;
+    let elsewhere = space.difference(moved, question.within)?;
+    let old = Ordered::new(space, before, direction, elsewhere, tags)?.allowed(space)?;
+    let new = Ordered::new(space, after, direction, elsewhere, tags)?.allowed(space)?;
+    Ok(old == new)
+}
+
+/// The packets an insert is about.
+struct Question<'a> {
+    rule: &'a NsgRule,
+    required: PacketSet,
+    matched: PacketSet,
+    within: PacketSet,
+    passed: PacketSet,
+    ordered: Ordered<'a>,
+}
+
+impl<'a> Question<'a> {
+    fn new(
+        space: &mut Space,
+        group: &'a Nsg,
+        request: &'a PlacementRequest,
+        tags: &TagContext,
+    ) -> Result<Self, PlacementError> {
+        let rule = &request.rule;
+        let matched = rule.matches(tags)?.packets(space)?;
+        let mut required = Vec::new();
+        for flow in &request.required {
+            let flow = flow
+                .clone()
+                .with_direction(rule.direction.into())
+                .with_state(ConnectionState::New);
+            required.push(space.flow(&flow)?);
+        }
+        let required = space.union_all(required)?;
+        if required.is_empty() {
+            return Err(PlacementError::NothingRequired);
+        }
+        let within = space.possibly(matched)?;
+        let within = space.union(within, required)?;
+        let ordered = Ordered::new(space, group, rule.direction, within, tags)?;
+        let passed = ordered.allowed(space)?;
+        Ok(Self {
+            rule,
+            required,
+            matched,
+            within,
+            passed,
+            ordered,
+        })
+    }
+
+    /// Where the rule belongs, and what passes once it is there.
+    fn insert(&self, space: &mut Space) -> Result<Insert<'a>, PlacementError> {
+        let right = match self.rule.access {
+            super::Access::Allow => self.passed,
+            super::Access::Deny => space.difference(self.within, self.passed)?,
+        };
+        let wrong = space.difference(self.required, right)?;
+        if wrong.is_empty() {
+            return Err(PlacementError::AlreadyInForce);
+        }
+        let uncovered = space.difference(wrong, self.matched)?;
+        if let Some(packet) = space.sample(uncovered) {
+            return Err(PlacementError::NotCovered {
+                rule: self.rule.name.clone(),
+                packet: packet.to_string(),
+            });
+        }
+        let deciding = |place: &usize| {
+            let rule = self.ordered.rules.get(*place).copied();
+            rule.filter(|rule| rule.access != self.rule.access)
+        };
+        let required_places = self.ordered.deciding(space, self.required)?;
+        let blocking = required_places
+            .iter()
+            .find_map(|place| deciding(place).map(|rule| (*place, rule)));
+        let Some((place, blocking)) = blocking else {
+            return Err(PlacementError::AlreadyInForce);
+        };
+        let mut stricter = Vec::new();
+        let mut last_stricter = None;
+        for earlier in self.ordered.deciding(space, self.matched)? {
+            if earlier < place
+                && let Some(rule) = deciding(&earlier)
+            {
+                stricter.push(rule);
+                last_stricter = Some(earlier);
+            }
+        }
+        let stopped = self.ordered.decided_by(space, place)?;
+        let stopped = space.intersection(stopped, self.required)?;
+        let opened = match last_stricter {
+            Some(place) => {
+                let held = self.ordered.decided_by(space, place)?;
+                space.intersection(held, self.matched)?
+            }
+            None => PacketSet::EMPTY,
+        };
+        let decided = self.ordered.decided_before(space, place)?;
+        let taken = space.difference(self.matched, decided)?;
+        let passing = match self.rule.access {
+            super::Access::Allow => space.union(self.passed, taken)?,
+            super::Access::Deny => space.difference(self.passed, taken)?,
+        };
+        Ok(Insert {
+            blocking,
+            stricter,
+            passing,
+            stopped,
+            opened,
+        })
+    }
+}
+
+/// The place of an insert between two rules.
+struct Insert<'a> {
+    blocking: &'a NsgRule,
+    stricter: Vec<&'a NsgRule>,
+    passing: PacketSet,
+    stopped: PacketSet,
+    opened: PacketSet,
+}
+
+impl Insert<'_> {
+    /// The numbers between the last stricter rule and the blocking one.
+    fn numbers(&self) -> std::ops::RangeInclusive<u16> {
+        let above = self.stricter.iter().map(|rule| rule.priority).max();
+        let first = above.map_or(MIN_PRIORITY, |number| number.saturating_add(1));
+        let last = self.blocking.priority.saturating_sub(1).min(MAX_PRIORITY);
+        first..=last
+    }
+
+    fn no_free_number(&self, space: &Space) -> PlacementError {
+        let text = |set| space.sample(set).map(|packet| packet.to_string());
+        PlacementError::NoFreePriority {
+            blocking: self.blocking.name.clone(),
+            stricter: self.stricter.last().map(|rule| rule.name.clone()),
+            still_stopped: text(self.stopped).unwrap_or_default(),
+            wrongly_decided: text(self.opened),
+        }
+    }
+}
+
+/// The numbers that would do and that no rule of the direction has.
+fn free_numbers(group: &Nsg, request: &PlacementRequest, insert: &Insert<'_>) -> Vec<u16> {
+    let taken: BTreeSet<u16> = group
+        .rules
+        .iter()
+        .filter(|rule| rule.direction == request.rule.direction)
+        .map(|rule| rule.priority)
+        .collect();
+    let numbers = insert.numbers();
+    numbers.filter(|number| !taken.contains(number)).collect()
+}

@@ -1,0 +1,106 @@
+//! Which rule of one direction decides which packet, by place.
+
+use crate::nsg::{Access, Direction, Nsg, NsgError, NsgRule, TagContext};
+use crate::policy::RuleMatch;
+use crate::set::{AnalysisTooComplex, FlowBox, Label, PacketMap, PacketSet, Space};
+
+/// The rules of one direction in order, and which packets of a question each
+/// decides.
+pub(super) struct Ordered<'a> {
+    /// The rules in the order they are evaluated.
+    pub(super) rules: Vec<&'a NsgRule>,
+    // Label n + 1 is rule n.
+    map: PacketMap,
+}
+
+impl<'a> Ordered<'a> {
+    pub(super) fn new(
+        space: &mut Space,
+        group: &'a Nsg,
+        direction: Direction,
+        within: PacketSet,
+        tags: &TagContext,
+    ) -> Result<Self, NsgError> {
+        let rules: Vec<&NsgRule> = group.evaluated(direction).collect();
+        let extent = space.bounds(within);
+        let mut concerned: Vec<(usize, RuleMatch)> = Vec::new();
+        for (place, rule) in rules.iter().enumerate() {
+            let matches = rule.matches(tags)?;
+            if matches.bounds().may_intersect(&extent) {
+                let covers = matches.certainly_covers(&extent);
+                concerned.push((place, matches));
+                if covers {
+                    break;
+                }
+            }
+        }
+        let map = decide(space, within, &extent, &concerned).map_err(|error| {
+            let places = concerned.iter().filter_map(|(place, _)| rules.get(*place));
+            error.naming(places.map(|rule| rule.name.as_str()))
+        })?;
+        Ok(Self { rules, map })
+    }
+
+    /// The packets that pass.
+    pub(super) fn allowed(&self, space: &mut Space) -> Result<PacketSet, AnalysisTooComplex> {
+        space.where_label(self.map, |label| {
+            self.rule(label)
+                .is_some_and(|rule| rule.access == Access::Allow)
+        })
+    }
+
+    /// The places of the rules that decide, or may decide, packets of a set.
+    pub(super) fn deciding(
+        &self,
+        space: &mut Space,
+        set: PacketSet,
+    ) -> Result<Vec<usize>, AnalysisTooComplex> {
+        let part = space.restricted(self.map, set)?;
+        let labels = space.labels(part).into_iter();
+        Ok(labels.filter_map(place).collect())
+    }
+
+    /// The packets the rule of a place decides.
+    pub(super) fn decided_by(
+        &self,
+        space: &mut Space,
+        at: usize,
+    ) -> Result<PacketSet, AnalysisTooComplex> {
+        space.where_label(self.map, |label| place(label) == Some(at))
+    }
+
+    /// The packets the rules before a place decide.
+    pub(super) fn decided_before(
+        &self,
+        space: &mut Space,
+        at: usize,
+    ) -> Result<PacketSet, AnalysisTooComplex> {
+        space.where_label(self.map, |label| {
+            place(label).is_some_and(|decided| decided < at)
+        })
+    }
+
+    fn rule(&self, label: Label) -> Option<&'a NsgRule> {
+        place(label).and_then(|place| self.rules.get(place).copied())
+    }
+}
+
+fn place(label: Label) -> Option<usize> {
+    usize::try_from(label).ok()?.checked_sub(1)
+}
+
+fn decide(
+    space: &mut Space,
+    within: PacketSet,
+    extent: &FlowBox,
+    concerned: &[(usize, RuleMatch)],
+) -> Result<PacketMap, AnalysisTooComplex> {
+    let mut maps = Vec::with_capacity(concerned.len());
+    for (place, matches) in concerned {
+        let packets = matches.packets_inside(space, extent)?;
+        let label = u32::try_from(place + 1).unwrap_or(Label::MAX);
+        maps.push(space.labelled(packets, label)?);
+    }
+    let map = space.first_of(maps)?;
+    space.restricted(map, within)
+}
