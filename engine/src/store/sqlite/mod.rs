@@ -1,0 +1,186 @@
+//! The store in one SQLite file: WAL, synchronous FULL, one writer thread and
+//! one reader thread.
+
+mod open;
+mod rows;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use self::worker::Worker;
+use super::{Activity, PlanInputs, PlanRecord, RunRecord, Store, StoreError};
+use crate::model::{Approval, ClusterId, Diagnosis, DiagnosisId, Entry, PlanId, RunId};
+
+/// A [`Store`] in a file.
+pub struct SqliteStore {
+    writer: Worker,
+    reader: Worker,
+    path: PathBuf,
+    executor_lock: Mutex<Option<File>>,
+}
+
+impl SqliteStore {
+    /// Opens the file, making it when nothing is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the file is damaged, of another schema
+    /// version or not a store; it is left as it is.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let (writer, reader) = open::open(path)?;
+        Ok(Self {
+            writer: Worker::start("naosu-store-write", writer)?,
+            reader: Worker::start("naosu-store-read", reader)?,
+            path: path.to_owned(),
+            executor_lock: Mutex::new(None),
+        })
+    }
+}
+
+/// Clusters are compared without case.
+fn key(cluster: &ClusterId) -> String {
+    cluster.as_str().to_ascii_lowercase()
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn add_diagnosis(&self, diagnosis: &Diagnosis) -> Result<(), StoreError> {
+        let (id, cluster) = (diagnosis.id.0.clone(), key(&diagnosis.cluster));
+        let body = rows::encode(diagnosis)?;
+        self.writer
+            .call(move |c| rows::add_diagnosis(c, &id, &cluster, &body))
+            .await
+    }
+
+    async fn diagnosis(&self, id: &DiagnosisId) -> Result<Option<Diagnosis>, StoreError> {
+        let id = id.0.clone();
+        self.reader.call(move |c| rows::diagnosis(c, &id)).await
+    }
+
+    async fn diagnoses(
+        &self,
+        cluster: Option<&ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<Diagnosis>, StoreError> {
+        let cluster = cluster.map(key);
+        self.reader
+            .call(move |c| rows::diagnoses(c, cluster.as_deref(), limit))
+            .await
+    }
+
+    async fn add_plan(&self, plan: &PlanRecord, inputs: &PlanInputs) -> Result<(), StoreError> {
+        let id = plan.id.0.clone();
+        let cluster = key(&plan.content.cluster);
+        let digest = plan.digest.as_str().to_owned();
+        let content = rows::encode(&plan.content)?;
+        let inputs = rows::encode(inputs)?;
+        self.writer
+            .call(move |c| rows::add_plan(c, (&id, &cluster, &digest), &content, &inputs))
+            .await
+    }
+
+    async fn plan(&self, id: &PlanId) -> Result<Option<PlanRecord>, StoreError> {
+        let id = id.0.clone();
+        self.reader.call(move |c| rows::plan(c, &id)).await
+    }
+
+    async fn plan_inputs(&self, id: &PlanId) -> Result<Option<PlanInputs>, StoreError> {
+        let id = id.0.clone();
+        self.reader.call(move |c| rows::plan_inputs(c, &id)).await
+    }
+
+    async fn plans(
+        &self,
+        cluster: Option<&ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<PlanRecord>, StoreError> {
+        let cluster = cluster.map(key);
+        self.reader
+            .call(move |c| rows::plans(c, cluster.as_deref(), limit))
+            .await
+    }
+
+    async fn add_approval(
+        &self,
+        plan: &PlanId,
+        number: u32,
+        approval: &Approval,
+    ) -> Result<(), StoreError> {
+        let (plan, body) = (plan.0.clone(), rows::encode(approval)?);
+        self.writer
+            .call(move |c| rows::add_approval(c, &plan, number, &body))
+            .await
+    }
+
+    async fn add_run(&self, run: &RunRecord) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.writer.call(move |c| rows::add_run(c, &run)).await
+    }
+
+    async fn append(&self, entry: &Entry, activity: Activity) -> Result<(), StoreError> {
+        let entry = entry.clone();
+        self.writer
+            .call(move |c| rows::append(c, &entry, activity))
+            .await
+    }
+
+    async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        let id = id.0.clone();
+        self.reader.call(move |c| rows::run(c, &id)).await
+    }
+
+    async fn run_of_plan(&self, plan: &PlanId) -> Result<Option<RunId>, StoreError> {
+        let plan = plan.0.clone();
+        self.reader.call(move |c| rows::run_of_plan(c, &plan)).await
+    }
+
+    async fn runs(
+        &self,
+        cluster: Option<&ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        let cluster = cluster.map(key);
+        self.reader
+            .call(move |c| rows::runs(c, cluster.as_deref(), limit))
+            .await
+    }
+
+    async fn active_runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        self.reader.call(|c| rows::active_runs(c)).await
+    }
+
+    fn try_become_executor(&self) -> Result<bool, StoreError> {
+        let mut held = self
+            .executor_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if held.is_some() {
+            return Ok(true);
+        }
+        let path = open::beside(&self.path, "executor.lock");
+        let failed =
+            |e: &dyn std::fmt::Display| StoreError::Failed(format!("{}: {e}", path.display()));
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|e| failed(&e))?;
+        match file.try_lock() {
+            Ok(()) => {
+                *held = Some(file);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(e)) => Err(failed(&e)),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+use std::{fs, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::{
+    model::{Digest, Entry, Event, Principal},
+    store::RunRecord,
+};
+
+const CLUSTER: &str =
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/aks";
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+    fn path(&self) -> PathBuf {
+        self.0.path().join("naosu.db")
+    }
+    fn open(&self) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.path())
+    }
+}
+
+fn entry(run: &str, sequence: u64, event: Event) -> Entry {
+    Entry {
+        run: RunId(run.into()),
+        sequence,
+        at: Timestamp::UNIX_EPOCH,
+        event,
+    }
+}
+
+fn run(id: &str, plan: &str, cluster: &str) -> RunRecord {
+    let started = Event::Started {
+        plan: PlanId(plan.into()),
+        digest: Digest::of_bytes(plan.as_bytes()),
+        principal: Principal::person("alice"),
+    };
+    RunRecord {
+        id: RunId(id.into()),
+        plan: PlanId(plan.into()),
+        cluster: cluster.parse().unwrap(),
+        step_count: 1,
+        entries: vec![entry(id, 0, started)],
+    }
+}
+
+/// Rows that runs refer to; what they say is of no matter here.
+async fn add_plans(store: &SqliteStore, ids: &[&str]) {
+    for id in ids {
+        let id = (*id).to_owned();
+        store
+            .writer
+            .call(move |c| rows::add_plan(c, (&id, "c", "d"), "{}", "{}"))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_opening_again() {
+    let place = Place::new();
+    let first = run("run-1", "plan-1", CLUSTER);
+    {
+        let store = place.open().unwrap();
+        add_plans(&store, &["plan-1"]).await;
+        store.add_run(&first).await.unwrap();
+        store
+            .append(&entry("run-1", 1, Event::VerifyStarted), Activity::Active)
+            .await
+            .unwrap();
+    }
+    let store = place.open().unwrap();
+    let read = store.run(&RunId("run-1".into())).await.unwrap().unwrap();
+    assert_eq!(read.entries.len(), 2);
+    assert_eq!(read.entries[0], first.entries[0]);
+    assert_eq!(store.active_runs().await.unwrap(), vec![read]);
+}
+
+#[tokio::test]
+async fn a_plan_is_applied_at_most_once_and_a_cluster_has_one_active_run() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    add_plans(&store, &["plan-1", "plan-2", "plan-3"]).await;
+    store
+        .add_run(&run("run-1", "plan-1", CLUSTER))
+        .await
+        .unwrap();
+    let again = store.add_run(&run("run-2", "plan-1", CLUSTER)).await;
+    assert!(matches!(again, Err(StoreError::PlanAlreadyApplied { .. })));
+    // Azure's ids do not heed case.
+    let busy = store
+        .add_run(&run("run-2", "plan-2", &CLUSTER.to_uppercase()))
+        .await;
+    assert_eq!(
+        busy,
+        Err(StoreError::ClusterBusy {
+            run: "run-1".into()
+        })
+    );
+    let end = entry("run-1", 1, Event::Succeeded);
+    store.append(&end, Activity::Ended).await.unwrap();
+    store
+        .add_run(&run("run-2", "plan-2", CLUSTER))
+        .await
+        .unwrap();
+    // Taking run-1 back would make two.
+    let back = entry("run-1", 2, Event::VerifyStarted);
+    let back = store.append(&back, Activity::Active).await;
+    assert!(matches!(back, Err(StoreError::ClusterBusy { .. })));
+}
+
+#[tokio::test]
+async fn of_two_writers_of_one_sequence_number_the_second_is_refused() {
+    let place = Place::new();
+    let (one, two) = (place.open().unwrap(), place.open().unwrap());
+    add_plans(&one, &["plan-1"]).await;
+    one.add_run(&run("run-1", "plan-1", CLUSTER)).await.unwrap();
+    let next = entry("run-1", 1, Event::VerifyStarted);
+    two.append(&next, Activity::Active).await.unwrap();
+    let late = one.append(&next, Activity::Active).await;
+    assert!(matches!(late, Err(StoreError::Taken { number: 1, .. })));
+    let gap = entry("run-1", 3, Event::VerifyStarted);
+    assert!(one.append(&gap, Activity::Active).await.is_err());
+}
+
+#[tokio::test]
+async fn concurrent_begins_of_one_plan_have_exactly_one_winner() {
+    let place = Place::new();
+    let store = Arc::new(place.open().unwrap());
+    add_plans(&store, &["plan-1"]).await;
+    let begins = (0..8).map(|n| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            store
+                .add_run(&run(&format!("run-{n}"), "plan-1", CLUSTER))
+                .await
+                .is_ok()
+        })
+    });
+    let mut winners = 0;
+    for begin in begins.collect::<Vec<_>>() {
+        winners += u32::from(begin.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+}
+
+#[test]
+fn only_one_opening_executes_until_it_is_dropped() {
+    let place = Place::new();
+    let one = place.open().unwrap();
+    let two = place.open().unwrap();
+    assert!(one.try_become_executor().unwrap());
+    assert!(one.try_become_executor().unwrap());
+    assert!(!two.try_become_executor().unwrap());
+    drop(one);
+    assert!(two.try_become_executor().unwrap());
+}
+
+/// Opens a file of these bytes, expecting `store_corrupt` and the same bytes after.
+fn refused_untouched(place: &Place, bytes: &[u8]) {
+    fs::write(place.path(), bytes).unwrap();
+    let error = place.open().err();
+    assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
+    assert_eq!(fs::read(place.path()).unwrap(), bytes);
+}
+
+#[test]
+fn foreign_damaged_and_newer_files_are_refused_and_left_untouched() {
+    let place = Place::new();
+    refused_untouched(&place, b"not a database, but somebody's notes");
+
+    let other = place.0.path().join("other.db");
+    let foreign = rusqlite::Connection::open(&other).unwrap();
+    foreign.execute_batch("CREATE TABLE t (x)").unwrap();
+    drop(foreign);
+    refused_untouched(&place, &fs::read(&other).unwrap());
+
+    fs::remove_file(place.path()).unwrap();
+    drop(place.open().unwrap());
+    let good = fs::read(place.path()).unwrap();
+
+    let mut newer = good.clone();
+    newer[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    refused_untouched(&place, &newer);
+
+    let mut damaged = good.clone();
+    let page = 4096;
+    damaged[page..page + 64].fill(0xff);
+    refused_untouched(&place, &damaged);
+
+    refused_untouched(&place, &good[..good.len() / 2]);
+
+    fs::write(place.path(), &good).unwrap();
+    assert!(place.open().is_ok());
+}
+
+#[test]
+fn an_empty_file_becomes_a_store() {
+    let place = Place::new();
+    fs::write(place.path(), b"").unwrap();
+    drop(place.open().unwrap());
+    assert!(place.open().is_ok());
+}
