@@ -7,7 +7,7 @@ use super::condition::{
 use super::flow_state::{FlowState, Tracking};
 use super::knowledge::Knowledge;
 use super::masked;
-use super::ruleset::Family;
+use super::ruleset::{Backend, Family};
 use crate::set::{
     AddressSet, AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, PortSet, Protocol,
     ProtocolSet, Space, protocols_with_ports,
@@ -16,6 +16,7 @@ use crate::set::{
 /// What the conditions of one rule are read against.
 pub(super) struct Reading<'a> {
     pub(super) family: Family,
+    pub(super) backend: Backend,
     pub(super) knowledge: &'a Knowledge,
     /// Whether the hook has an interface the packet came in by, or leaves by.
     pub(super) has_interface: (bool, bool),
@@ -271,13 +272,19 @@ impl Reading<'_> {
         transport: &Transport,
     ) -> Result<(), AnalysisTooComplex> {
         found.protocols(&ProtocolSet::single(transport.module.protocol()));
-        for (side, range) in [
-            (Side::Source, &transport.source),
-            (Side::Destination, &transport.destination),
-        ] {
-            if let Some(range) = range {
-                let ports = ports([range.value].as_slice());
-                found.ports(side, &negate(range.negated, ports, PortSet::complement));
+        match (transport.source, transport.destination) {
+            (Some(source), Some(destination))
+                if self.backend == Backend::Nft && both_refused(source, destination) =>
+            {
+                refuse_both_ports(found, source.value, destination.value)?;
+            }
+            (source, destination) => {
+                for (side, range) in [(Side::Source, source), (Side::Destination, destination)] {
+                    if let Some(range) = range {
+                        let ports = ports([range.value].as_slice());
+                        found.ports(side, &negate(range.negated, ports, PortSet::complement));
+                    }
+                }
             }
         }
         if let Some(flags) = &transport.flags {
@@ -453,6 +460,41 @@ fn multiport(
         }
     }
     Ok(())
+}
+
+/// Whether a rule refuses one source port and one destination port, as
+/// `! --sport 1 ! --dport 2` does.
+fn both_refused(source: Negatable<PortRange>, destination: Negatable<PortRange>) -> bool {
+    let one = |range: Negatable<PortRange>| range.negated && range.value.first == range.value.last;
+    one(source) && one(destination)
+}
+
+/// iptables-nft 1.8.9 and others load `! --sport a ! --dport b` as "not both",
+/// with one comparison of both ports, and show it as it was typed. Which of the
+/// two is in force cannot be told from the dump.
+fn refuse_both_ports(
+    found: &mut Match<'_>,
+    source: PortRange,
+    destination: PortRange,
+) -> Result<(), AnalysisTooComplex> {
+    let (source, destination) = (ports(&[source]), ports(&[destination]));
+    let neither = FlowBox::any()
+        .with_source_ports(source.complement())
+        .with_destination_ports(destination.complement());
+    let both = FlowBox::any()
+        .with_source_ports(source)
+        .with_destination_ports(destination);
+    let certain = found.space.flow(&neither)?;
+    let both = found.space.flow(&both)?;
+    let not_both = found.space.complement(both)?;
+    let atom = found.space.atom(
+        "iptables-nft compares two refused ports as one",
+        "whether ! --sport with ! --dport means neither or not both depends on the version of \
+         iptables-nft that loaded the rule",
+    )?;
+    let possible = found.space.intersection(not_both, atom)?;
+    let matching = found.space.union(certain, possible)?;
+    found.term(false, matching)
 }
 
 /// The TCP packets whose flags match. A new connection's packet has SYN alone;

@@ -185,15 +185,18 @@ fn pass_stage<'a>(
         .iter()
         .filter(|table| table.table.name == stage.table)
         .collect();
-    // Which backend comes first depends on which was loaded first, so marks one
-    // of them sets cannot be told where both are consulted.
-    let marks_lost = consulted.len() > 1 && consulted.iter().any(|table| table.changes_marks());
+    // Which backend comes first depends on which was loaded first, so what one
+    // of them does to a packet cannot be told where both are consulted.
+    let state_lost = consulted.len() > 1 && consulted.iter().any(|table| table.changes_state());
     let forget = |state: FlowState| FlowState {
         mark: Mark::UNKNOWN,
-        ..state
+        tracking: match stage.table {
+            TableName::Raw => Tracking::Unknown,
+            _ => state.tracking,
+        },
     };
     for table in consulted {
-        if marks_lost {
+        if state_lost {
             flows = flows.changed(walk.space, forget)?;
         }
         let (translated, others) = match stage.table {
@@ -203,7 +206,7 @@ fn pass_stage<'a>(
         flows = walk.stage(table, stage, translated, hull)?;
         flows.append(walk.space, &others)?;
     }
-    if marks_lost {
+    if state_lost {
         flows = flows.changed(walk.space, forget)?;
     }
     Ok(flows)

@@ -41,17 +41,17 @@ impl<'a> IndexedTable<'a> {
         }
     }
 
-    /// Whether a rule of the table may change a packet's mark.
-    pub(super) fn changes_marks(&self) -> bool {
-        self.table
-            .chains
-            .iter()
-            .flat_map(|chain| &chain.rules)
-            .any(|rule| match &rule.target {
-                Target::SetMark { .. } => true,
-                Target::Continue(extension) => sets_unknown_mark(&extension.name),
-                _ => false,
-            })
+    /// Whether a rule of the table may change a packet's mark or tracking.
+    pub(super) fn changes_state(&self) -> bool {
+        let rules = self.table.chains.iter().flat_map(|chain| &chain.rules);
+        rules.into_iter().any(|rule| match &rule.target {
+            Target::SetMark { .. } => true,
+            Target::Continue(extension) => {
+                sets_unknown_mark(&extension.name)
+                    || matches!(extension.name.as_str(), "CT" | "NOTRACK")
+            }
+            _ => false,
+        })
     }
 
     fn rule_place(&self, chain: &Chain, index: usize, rule: &Rule) -> RulePlace {
@@ -302,6 +302,7 @@ impl<'a, 's> Walk<'a, 's> {
         let visit = || visit_name(table, stage, frames, chain, rule);
         let reading = Reading {
             family: table.family,
+            backend: table.backend,
             knowledge: self.knowledge,
             has_interface: stage.interfaces(),
             visit: &visit,
