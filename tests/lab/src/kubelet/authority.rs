@@ -38,7 +38,7 @@ impl Authority {
         Ok(Self { issuer })
     }
 
-    /// TLS for a kubelet with this name and address.
+    /// TLS for a server with this name and address.
     ///
     /// # Errors
     /// The name is no DNS name.
@@ -57,11 +57,10 @@ impl Authority {
         let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 

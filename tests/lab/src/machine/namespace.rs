@@ -9,7 +9,7 @@ use std::thread;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{gettid, sethostname};
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -177,17 +177,16 @@ impl Machine {
         .await
     }
 
-    /// Binds a UDP address of the machine.
+    /// A UDP socket of the machine.
     ///
     /// # Errors
     /// As [`Machine::listen`].
-    pub async fn bind_udp(&self, address: SocketAddr) -> Result<UdpSocket, MachineError> {
-        self.attempt("binding UDP", move || {
-            let socket = std::net::UdpSocket::bind(address)?;
-            socket.set_nonblocking(true)?;
-            UdpSocket::from_std(socket)
-        })
-        .await
+    pub async fn udp_socket(
+        &self,
+        address: SocketAddr,
+    ) -> Result<std::net::UdpSocket, MachineError> {
+        self.attempt("binding UDP", move || std::net::UdpSocket::bind(address))
+            .await
     }
 }
 

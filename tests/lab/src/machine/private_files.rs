@@ -88,8 +88,12 @@ fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_directory(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
+        } else if let Err(error) = fs::copy(entry.path(), target) {
+            // Root of a user namespace may not read what only the host's root may; the package's
+            // templates have what ufw needs.
+            if error.kind() != io::ErrorKind::PermissionDenied {
+                return Err(error);
+            }
         }
     }
     Ok(())

@@ -15,12 +15,12 @@ use crate::data_plane::{
     AgentStatus, ArmResources, DataPlane, DataPlaneError, KubeletPod, NodeName, ScriptOutput,
     TunnelError, TunnelStream,
 };
-use crate::estate::Estate;
+use crate::estate::{Estate, TunnelType};
 use crate::fabric::{FabricPolicy, nft_script};
 use crate::kubelet::Authority;
 use crate::machine::{AddressedCable, Machine, MachineError, connect_to_fabric, succeed};
 use crate::scenario::Scenario;
-use crate::tunnel::{Agent, TunnelServer};
+use crate::tunnel::{Agent, AgentSettings, ServerSocket, TUNNEL_SERVER_NAME, TunnelServer};
 
 const CONTROL_PLANE_INTERFACE: &str = "control";
 
@@ -66,11 +66,9 @@ impl NamespacedDataPlane {
             gateway: None,
         };
         connect_to_fabric(&fabric, &control_plane, &cable).await?;
-        let port = estate.cluster.tunnel.server_port();
-        let listener = control_plane
-            .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
-            .await?;
-        let server = TunnelServer::start(listener, options.dial_limit);
+        let socket = tunnel_socket(&estate, &control_plane, &authority).await?;
+        let server = TunnelServer::start(socket, options.dial_limit)
+            .map_err(|e| failed("starting the tunnel server", e))?;
         let nodes = estate.nodes().into_iter().enumerate().map(|(index, node)| {
             let subnet = estate.subnet(&node.subnet);
             let cable = AddressedCable {
@@ -220,15 +218,19 @@ impl DataPlane for NamespacedDataPlane {
     async fn start_agent(&self, node: &NodeName) -> Result<(), DataPlaneError> {
         let running = self.node(node)?;
         let cluster = &self.estate.cluster;
-        let server =
-            SocketAddr::from((cluster.control_plane_address, cluster.tunnel.server_port()));
+        let over_datagrams = cluster.tunnel == TunnelType::AksLink;
+        let port = cluster.tunnel.server_port();
+        let settings = AgentSettings {
+            node: node.clone(),
+            machine: Arc::clone(&running.machine),
+            server: SocketAddr::from((cluster.control_plane_address, port)),
+            datagram_tls: over_datagrams.then(|| Arc::clone(&self.kubelet_tls)),
+            dial_limit: self.options.dial_limit,
+        };
         self.agents_by_node()
             .entry(node.clone())
             .or_default()
-            .get_or_insert_with(|| {
-                let machine = Arc::clone(&running.machine);
-                Agent::start(node.clone(), machine, server, self.options.dial_limit)
-            });
+            .get_or_insert_with(|| Agent::start(settings));
         Ok(())
     }
 
@@ -249,6 +251,24 @@ impl From<MachineError> for DataPlaneError {
     fn from(error: MachineError) -> Self {
         failed("working on a machine of the lab", error)
     }
+}
+
+async fn tunnel_socket(
+    estate: &Estate,
+    control_plane: &Machine,
+    authority: &Authority,
+) -> Result<ServerSocket, DataPlaneError> {
+    let cluster = &estate.cluster;
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, cluster.tunnel.server_port()));
+    if cluster.tunnel != TunnelType::AksLink {
+        return Ok(ServerSocket::Streams(control_plane.listen(address).await?));
+    }
+    let server_address = IpAddr::V4(cluster.control_plane_address);
+    let tls = authority
+        .server_tls(TUNNEL_SERVER_NAME, server_address)
+        .map_err(|e| failed("making the tunnel server's certificate", e))?;
+    let socket = control_plane.udp_socket(address).await?;
+    Ok(ServerSocket::Datagrams(socket, tls))
 }
 
 async fn start_fabric(estate: &Estate) -> Result<Machine, DataPlaneError> {

@@ -12,12 +12,27 @@ use tokio::task::{AbortHandle, JoinSet};
 use yamux::Mode;
 
 use super::multiplexer::drive;
-use super::read_line;
+use super::{datagrams, read_line};
 use crate::data_plane::{NodeName, TunnelStream};
 use crate::machine::Machine;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What an agent is started with.
+#[derive(Debug, Clone)]
+pub struct AgentSettings {
+    /// The node it runs on.
+    pub node: NodeName,
+    /// The node's machine.
+    pub machine: Arc<Machine>,
+    /// The tunnel server.
+    pub server: SocketAddr,
+    /// What the tunnel server is trusted by, where the tunnel runs over UDP; else it is TCP.
+    pub datagram_tls: Option<Arc<rustls::ClientConfig>>,
+    /// How long it dials.
+    pub dial_limit: Duration,
+}
 
 /// A running agent; dropping it closes what it carries.
 #[derive(Debug)]
@@ -26,14 +41,9 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent on a node.
-    pub fn start(
-        node: NodeName,
-        machine: Arc<Machine>,
-        server: SocketAddr,
-        dial_limit: Duration,
-    ) -> Self {
-        let running = tokio::spawn(run(node, machine, server, dial_limit)).abort_handle();
+    /// Starts an agent.
+    pub fn start(settings: AgentSettings) -> Self {
+        let running = tokio::spawn(run(settings)).abort_handle();
         Self { running }
     }
 }
@@ -44,16 +54,16 @@ impl Drop for Agent {
     }
 }
 
-async fn run(node: NodeName, machine: Arc<Machine>, server: SocketAddr, dial_limit: Duration) {
+async fn run(settings: AgentSettings) {
+    let node = &settings.node;
     let mut pause = FIRST_PAUSE;
     loop {
-        match connect(&machine, server, dial_limit).await {
-            Ok(socket) => {
-                pause = FIRST_PAUSE;
-                if let Err(reason) = serve(&node, &machine, socket, dial_limit).await {
-                    tracing::debug!(%node, %reason, "tunnel agent lost its server");
-                }
-            }
+        let served = match &settings.datagram_tls {
+            Some(tls) => serve_datagrams(&settings, Arc::clone(tls)).await,
+            None => serve_stream(&settings).await,
+        };
+        match served {
+            Ok(()) => pause = FIRST_PAUSE,
             Err(reason) => tracing::debug!(%node, %reason, "tunnel agent cannot connect"),
         }
         tokio::time::sleep(pause).await;
@@ -61,22 +71,54 @@ async fn run(node: NodeName, machine: Arc<Machine>, server: SocketAddr, dial_lim
     }
 }
 
-async fn serve(
-    node: &NodeName,
-    machine: &Arc<Machine>,
-    mut socket: TcpStream,
-    dial_limit: Duration,
-) -> io::Result<()> {
-    socket.write_all(format!("{node}\n").as_bytes()).await?;
-    // Dropped with this call, so that no dialled connection outlives the agent.
-    let mut dials = JoinSet::new();
+async fn serve_stream(settings: &AgentSettings) -> Result<(), String> {
+    let mut socket = connect(&settings.machine, settings.server, settings.dial_limit).await?;
+    let introduction = format!("{}\n", settings.node);
+    let introduced = socket.write_all(introduction.as_bytes()).await;
+    introduced.map_err(|error| error.to_string())?;
+    let mut dials = Dials::new(settings);
     let (_never_opens, requests) = mpsc::channel(1);
-    drive(socket, Mode::Client, requests, |stream| {
-        while dials.try_join_next().is_some() {}
-        dials.spawn(dial(stream, Arc::clone(machine), dial_limit));
-    })
-    .await;
+    drive(socket, Mode::Client, requests, |stream| dials.start(stream)).await;
     Ok(())
+}
+
+async fn serve_datagrams(
+    settings: &AgentSettings,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<(), String> {
+    let socket = settings.machine.udp_socket(datagrams::any_port()).await;
+    let socket = socket.map_err(|error| error.to_string())?;
+    let node = settings.node.as_str();
+    let connecting = datagrams::connect(socket, tls, settings.server, node);
+    let (_endpoint, connection) = tokio::time::timeout(settings.dial_limit, connecting)
+        .await
+        .map_err(|_| format!("udp {}: i/o timeout", settings.server))?
+        .map_err(|error| error.to_string())?;
+    let mut dials = Dials::new(settings);
+    datagrams::accept_all(&connection, |stream| dials.start(stream)).await;
+    Ok(())
+}
+
+/// What an agent dials; dropped with its connection, so that nothing dialled outlives it.
+struct Dials<'a> {
+    settings: &'a AgentSettings,
+    running: JoinSet<io::Result<()>>,
+}
+
+impl<'a> Dials<'a> {
+    fn new(settings: &'a AgentSettings) -> Self {
+        Self {
+            settings,
+            running: JoinSet::new(),
+        }
+    }
+
+    fn start(&mut self, stream: TunnelStream) {
+        while self.running.try_join_next().is_some() {}
+        let machine = Arc::clone(&self.settings.machine);
+        self.running
+            .spawn(dial(stream, machine, self.settings.dial_limit));
+    }
 }
 
 async fn dial(

@@ -2,11 +2,13 @@
 //! them to dial.
 
 mod agent;
+mod datagrams;
 mod multiplexer;
 mod server;
 
-pub use agent::Agent;
-pub use server::TunnelServer;
+pub use agent::{Agent, AgentSettings};
+pub(crate) use datagrams::SERVER_NAME as TUNNEL_SERVER_NAME;
+pub use server::{ServerSocket, TunnelServer};
 
 /// A line of a tunnel stream: a node's name, a target, or an agent's answer.
 const MAX_LINE_BYTES: usize = 512;

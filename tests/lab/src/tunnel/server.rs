@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use quinn::{Endpoint, Incoming};
 use rand::seq::IteratorRandom as _;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use yamux::Mode;
 
 use super::multiplexer::{OpenRequest, drive};
-use super::read_line;
+use super::{datagrams, read_line};
 use crate::data_plane::{NodeName, TunnelError, TunnelStream};
 
 /// Beyond the agent's own time limit, before the server gives up on an agent that says nothing.
@@ -29,6 +30,14 @@ struct Session {
 
 type Sessions = Arc<watch::Sender<BTreeMap<NodeName, Session>>>;
 
+/// Where a tunnel server waits for agents.
+pub enum ServerSocket {
+    /// TCP: konnectivity, tunnelfront.
+    Streams(TcpListener),
+    /// UDP: aks-link.
+    Datagrams(UdpSocket, Arc<rustls::ServerConfig>),
+}
+
 /// The tunnel server with the agents connected to it.
 #[derive(Debug)]
 pub struct TunnelServer {
@@ -38,15 +47,26 @@ pub struct TunnelServer {
 }
 
 impl TunnelServer {
-    /// Serves agents on a listener; `dial_limit` is how long agents dial.
-    pub fn start(listener: TcpListener, dial_limit: Duration) -> Self {
+    /// Serves agents on a socket; `dial_limit` is how long agents dial.
+    ///
+    /// # Errors
+    /// The socket cannot be served.
+    pub fn start(socket: ServerSocket, dial_limit: Duration) -> io::Result<Self> {
         let sessions: Sessions = Arc::new(watch::channel(BTreeMap::new()).0);
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&sessions))).abort_handle();
-        Self {
+        let accepting = match socket {
+            ServerSocket::Streams(listener) => {
+                tokio::spawn(accept_streams(listener, Arc::clone(&sessions)))
+            }
+            ServerSocket::Datagrams(socket, tls) => {
+                let endpoint = datagrams::server(socket, tls)?;
+                tokio::spawn(accept_datagrams(endpoint, Arc::clone(&sessions)))
+            }
+        };
+        Ok(Self {
             sessions,
             dial_limit,
-            accepting,
-        }
+            accepting: accepting.abort_handle(),
+        })
     }
 
     /// Nodes whose agents are connected.
@@ -109,16 +129,14 @@ impl Drop for TunnelServer {
     }
 }
 
-async fn accept(listener: TcpListener, sessions: Sessions) {
-    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+async fn accept_streams(listener: TcpListener, sessions: Sessions) {
     // Dropped with this task, so that no connection outlives the server.
-    let mut connections = tokio::task::JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((socket, _)) = accepted {
-                    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-                    connections.spawn(serve(socket, number, Arc::clone(&sessions)));
+                    connections.spawn(serve_stream(socket, Arc::clone(&sessions)));
                 }
             }
             Some(_) = connections.join_next() => {}
@@ -126,23 +144,78 @@ async fn accept(listener: TcpListener, sessions: Sessions) {
     }
 }
 
-async fn serve(mut socket: TcpStream, number: u64, sessions: Sessions) -> io::Result<()> {
-    const INTRODUCTION: Duration = Duration::from_secs(5);
-    let node = tokio::time::timeout(INTRODUCTION, read_line(&mut socket)).await??;
-    let node = NodeName(node);
-    let (open, requests) = mpsc::channel(16);
-    sessions.send_modify(|sessions| {
-        sessions.insert(node.clone(), Session { number, open });
-    });
+async fn serve_stream(mut socket: TcpStream, sessions: Sessions) -> io::Result<()> {
+    let node = introduction(&mut socket).await?;
+    let (_registered, requests) = Registered::new(node, sessions);
     // An agent opens no streams of its own.
     drive(socket, Mode::Server, requests, drop).await;
-    sessions.send_modify(|sessions| {
-        if sessions
-            .get(&node)
-            .is_some_and(|known| known.number == number)
-        {
-            sessions.remove(&node);
-        }
-    });
     Ok(())
+}
+
+async fn accept_datagrams(endpoint: Endpoint, sessions: Sessions) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => {
+                    connections.spawn(serve_datagrams(incoming, Arc::clone(&sessions)));
+                }
+                None => return,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve_datagrams(incoming: Incoming, sessions: Sessions) -> io::Result<()> {
+    let connection = incoming.await?;
+    let mut hello = connection.accept_uni().await?;
+    let node = introduction(&mut hello).await?;
+    let (_registered, requests) = Registered::new(node, sessions);
+    datagrams::open_on_request(&connection, requests).await;
+    Ok(())
+}
+
+async fn introduction(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<NodeName> {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let name = tokio::time::timeout(LIMIT, read_line(stream)).await??;
+    Ok(NodeName(name))
+}
+
+/// An agent among the sessions, as long as its connection is served.
+struct Registered {
+    node: NodeName,
+    number: u64,
+    sessions: Sessions,
+}
+
+impl Registered {
+    fn new(node: NodeName, sessions: Sessions) -> (Self, mpsc::Receiver<OpenRequest>) {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let (open, requests) = mpsc::channel(16);
+        sessions.send_modify(|sessions| {
+            sessions.insert(node.clone(), Session { number, open });
+        });
+        let registered = Self {
+            node,
+            number,
+            sessions,
+        };
+        (registered, requests)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // A newer connection of the same agent stays.
+        self.sessions.send_modify(|sessions| {
+            if sessions
+                .get(&self.node)
+                .is_some_and(|known| known.number == self.number)
+            {
+                sessions.remove(&self.node);
+            }
+        });
+    }
 }
