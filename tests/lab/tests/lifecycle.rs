@@ -200,3 +200,43 @@ fn a_terminated_lab_ends_well_and_leaves_nothing() {
         0
     );
 }
+
+#[test]
+fn without_root_packets_are_as_real_where_user_namespaces_are_allowed() {
+    use std::os::unix::process::CommandExt as _;
+    const NOBODY: u32 = 65534;
+    let as_nobody = |program: &str| {
+        let mut command = Command::new(program);
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    };
+    let allowed = as_nobody("unshare")
+        .args(["-U", "-r", "-n", "true"])
+        .status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        println!("skipped: not root, or no user namespaces for others");
+        return;
+    }
+    let base = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::chown(base.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+    let mut lab = as_nobody(env!("CARGO_BIN_EXE_naosu-lab"))
+        .args(["serve", "--scenario", "ufw-deny", "--directory"])
+        .arg(base.path().join("labs"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let output = BufReader::new(lab.stdout.take().expect("it is piped"));
+    let lines: Vec<String> = output
+        .lines()
+        .map_while(Result::ok)
+        .take_while(|line| !line.contains("# ready"))
+        .collect();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(lab.id()).expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it is ours");
+    assert!(lab.wait().expect("it ends").success());
+    let text = lines.join("\n");
+    assert!(
+        text.contains("nsenter") && !text.contains("SIMULATED"),
+        "{text}"
+    );
+}
