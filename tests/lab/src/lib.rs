@@ -7,6 +7,7 @@ pub mod arm;
 pub mod data_plane;
 pub mod estate;
 pub mod fabric;
+pub mod kube;
 pub mod kubelet;
 pub mod lifecycle;
 pub mod machine;
