@@ -3,6 +3,7 @@
 pub mod delta;
 pub mod iptables;
 pub mod nsg;
+pub mod path;
 pub mod policy;
 pub mod set;
 

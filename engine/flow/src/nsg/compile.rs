@@ -1,5 +1,7 @@
 //! A security group as a policy.
 
+use smallvec::SmallVec;
+
 use super::address::{AddressValue, Place, parse_address, parse_ports, parse_protocol};
 use super::error::{NsgError, excerpt};
 use super::group::Nsg;
@@ -27,12 +29,19 @@ impl NsgRule {
     /// # Errors
     /// [`NsgError`] naming the field.
     pub fn matches(&self, tags: &TagContext) -> Result<RuleMatch, NsgError> {
-        let place = format!("rule {}", excerpt(&self.name));
+        self.compile(tags)
+            .map_err(|error| error.at(format!("rule {}", excerpt(&self.name))))
+    }
+
+    fn compile(&self, tags: &TagContext) -> Result<RuleMatch, NsgError> {
         let at = |field| Place {
-            rule: &place,
+            rule: &self.name,
             field,
         };
         let ports = |field, values: &[String]| -> Result<PortSet, NsgError> {
+            if let [only] = values {
+                return parse_ports(at(field), only);
+            }
             values.iter().try_fold(PortSet::empty(), |set, value| {
                 Ok(set.union(&parse_ports(at(field), value)?))
             })
@@ -76,7 +85,7 @@ fn addresses(
     tags: &TagContext,
     side: Side,
 ) -> Result<(AddressSet, Vec<UnknownAddresses>), NsgError> {
-    let mut known = Vec::new();
+    let mut known: SmallVec<[AddressSet; 1]> = SmallVec::new();
     let mut unknown = Vec::new();
     let mut add = |resolved| match resolved {
         Resolved::Known(set) => known.push(set),
@@ -92,7 +101,11 @@ fn addresses(
     for id in groups {
         add(tags.group(id, side));
     }
-    Ok((AddressSet::union_all(&known), unknown))
+    let known = match known.len() {
+        1 => known.remove(0),
+        _ => AddressSet::union_all(&known),
+    };
+    Ok((known, unknown))
 }
 
 impl Nsg {

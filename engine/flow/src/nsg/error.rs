@@ -100,6 +100,21 @@ pub enum NsgError {
 }
 
 impl NsgError {
+    /// The same error about another place.
+    #[must_use]
+    pub(crate) fn at(mut self, there: String) -> Self {
+        match &mut self {
+            Self::Missing { place, .. }
+            | Self::Invalid { place, .. }
+            | Self::OutOfRange { place, .. }
+            | Self::Empty { place, .. }
+            | Self::Contradictory { place, .. }
+            | Self::HostBits { place, .. } => *place = there,
+            _ => {}
+        }
+        self
+    }
+
     /// The stable code of this error.
     pub fn code(&self) -> &'static str {
         match self {

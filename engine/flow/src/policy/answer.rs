@@ -19,7 +19,11 @@ pub struct Partition {
 }
 
 impl Partition {
-    pub(super) fn new(
+    /// The packets of `within` by verdict, when `passing` pass.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn new(
         space: &mut Space,
         within: PacketSet,
         passing: PacketSet,

@@ -56,6 +56,24 @@ impl RuleMatch {
         bounds
     }
 
+    /// Whether the rule may be about a packet of a box; `false` is certain.
+    pub fn may_concern(&self, extent: &FlowBox) -> bool {
+        let flow = &self.flow;
+        let unknown = |list: &[UnknownAddresses], addresses: &AddressSet| {
+            list.iter()
+                .any(|unknown| unknown.within.intersects(addresses))
+        };
+        flow.destination_ports.intersects(&extent.destination_ports)
+            && flow.protocols.intersects(&extent.protocols)
+            && flow.directions.intersects(&extent.directions)
+            && (flow.sources.intersects(&extent.sources)
+                || unknown(&self.unknown_sources, &extent.sources))
+            && (flow.destinations.intersects(&extent.destinations)
+                || unknown(&self.unknown_destinations, &extent.destinations))
+            && flow.states.intersects(&extent.states)
+            && flow.source_ports.intersects(&extent.source_ports)
+    }
+
     /// The packets the rule is about.
     ///
     /// # Errors
@@ -78,25 +96,25 @@ impl RuleMatch {
         space: &mut Space,
         extent: Option<&FlowBox>,
     ) -> Result<PacketSet, AnalysisTooComplex> {
-        let cut = |flow: FlowBox| match extent {
+        let cut = |flow: &FlowBox| match extent {
             Some(extent) => flow.intersection(extent),
-            None => flow,
+            None => flow.clone(),
         };
         if self.unknown_sources.is_empty()
             && self.unknown_destinations.is_empty()
             && self.conditions.is_empty()
         {
-            return space.flow(&cut(self.flow.clone()));
+            return space.flow(&cut(&self.flow));
         }
         let mut rest = self.flow.clone();
         rest.sources = AddressSet::any();
         rest.destinations = AddressSet::any();
-        let mut packets = space.flow(&cut(rest))?;
+        let mut packets = space.flow(&cut(&rest))?;
         let known = FlowBox::any().with_sources(self.flow.sources.clone());
-        let mut sources = space.flow(&cut(known))?;
+        let mut sources = space.flow(&cut(&known))?;
         for unknown in &self.unknown_sources {
             let atom = space.atom(&unknown.atom.name, &unknown.atom.reason)?;
-            let within = space.flow(&cut(FlowBox::any().with_sources(unknown.within.clone())))?;
+            let within = space.flow(&cut(&FlowBox::any().with_sources(unknown.within.clone())))?;
             let members = if unknown.when {
                 space.intersection(within, atom)?
             } else {
@@ -106,11 +124,11 @@ impl RuleMatch {
         }
         packets = space.intersection(packets, sources)?;
         let known = FlowBox::any().with_destinations(self.flow.destinations.clone());
-        let mut destinations = space.flow(&cut(known))?;
+        let mut destinations = space.flow(&cut(&known))?;
         for unknown in &self.unknown_destinations {
             let atom = space.atom(&unknown.atom.name, &unknown.atom.reason)?;
             let within = space.flow(&cut(
-                FlowBox::any().with_destinations(unknown.within.clone())
+                &FlowBox::any().with_destinations(unknown.within.clone())
             ))?;
             let members = if unknown.when {
                 space.intersection(within, atom)?
@@ -245,7 +263,7 @@ impl Policy for RulePolicy {
         let extent = space.bounds(within);
         let mut concerned = Vec::new();
         for rule in &self.rules {
-            if rule.matches.bounds().may_intersect(&extent) {
+            if rule.matches.may_concern(&extent) {
                 concerned.push(rule);
                 // What comes after a rule that takes everything is never asked.
                 if rule.matches.certainly_covers(&extent) {

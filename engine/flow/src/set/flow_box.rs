@@ -2,7 +2,7 @@
 
 use super::address::AddressSet;
 use super::dimension;
-use super::packet::{ConnectionState, Direction, Protocol};
+use super::packet::{ConnectionState, Direction, Packet, Protocol};
 use super::ranges::{PairSet, PortSet, ProtocolSet};
 
 /// The packets that are, in every dimension, inside the given values. Source
@@ -45,6 +45,21 @@ impl FlowBox {
             destinations: AddressSet::any(),
             destination_ports: PortSet::full(),
         }
+    }
+
+    /// One packet; nothing when its addresses are of two families.
+    pub fn one(packet: &Packet) -> Self {
+        let mut flow = Self::any()
+            .with_direction(packet.direction)
+            .with_state(packet.state)
+            .with_protocol(packet.protocol)
+            .with_sources(AddressSet::host(packet.source))
+            .with_destinations(AddressSet::host(packet.destination));
+        if packet.protocol.has_ports() {
+            flow.source_ports = PortSet::single(packet.source_port);
+            flow.destination_ports = PortSet::single(packet.destination_port);
+        }
+        flow
     }
 
     /// New TCP connections to `ports`.

@@ -1,11 +1,16 @@
 //! Sets of numbers of one dimension, kept as maximal disjoint ranges.
 
+use smallvec::{SmallVec, smallvec};
+
+// Most sets of a rule are one range or all.
+type Ranges = SmallVec<[(u128, u128); 1]>;
+
 /// A set of numbers from `0..=MAX`, kept as sorted, disjoint, maximal ranges.
 ///
 /// Two sets are equal exactly when their ranges are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RangeSet<const MAX: u128> {
-    ranges: Vec<(u128, u128)>,
+    ranges: Ranges,
 }
 
 /// A set of TCP, UDP, SCTP, DCCP or UDP-Lite ports.
@@ -22,13 +27,15 @@ pub type PairSet = RangeSet<1>;
 impl<const MAX: u128> RangeSet<MAX> {
     /// The set without members.
     pub fn empty() -> Self {
-        Self { ranges: Vec::new() }
+        Self {
+            ranges: Ranges::new(),
+        }
     }
 
     /// Every number from 0 to `MAX`.
     pub fn full() -> Self {
         Self {
-            ranges: vec![(0, MAX)],
+            ranges: smallvec![(0, MAX)],
         }
     }
 
@@ -40,7 +47,7 @@ impl<const MAX: u128> RangeSet<MAX> {
             Self::empty()
         } else {
             Self {
-                ranges: vec![(first, last)],
+                ranges: smallvec![(first, last)],
             }
         }
     }
@@ -53,13 +60,13 @@ impl<const MAX: u128> RangeSet<MAX> {
 
     /// The union of any ranges, in any order, overlapping or not.
     pub fn from_ranges(ranges: impl IntoIterator<Item = (u128, u128)>) -> Self {
-        let mut sorted: Vec<(u128, u128)> = ranges
+        let mut sorted: Ranges = ranges
             .into_iter()
             .filter(|(first, last)| first <= last && *first <= MAX)
             .map(|(first, last)| (first, last.min(MAX)))
             .collect();
         sorted.sort_unstable();
-        let mut merged: Vec<(u128, u128)> = Vec::with_capacity(sorted.len());
+        let mut merged = Ranges::new();
         for (first, last) in sorted {
             match merged.last_mut() {
                 Some(previous) if first <= previous.1.saturating_add(1) => {
@@ -104,7 +111,13 @@ impl<const MAX: u128> RangeSet<MAX> {
     /// The numbers in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let mut common = Vec::new();
+        if self.is_full() {
+            return other.clone();
+        }
+        if other.is_full() {
+            return self.clone();
+        }
+        let mut common = Ranges::new();
         let (mut left, mut right) = (
             self.ranges.iter().peekable(),
             other.ranges.iter().peekable(),
@@ -145,7 +158,7 @@ impl<const MAX: u128> RangeSet<MAX> {
     /// The numbers of the domain that are not members.
     #[must_use]
     pub fn complement(&self) -> Self {
-        let mut gaps = Vec::with_capacity(self.ranges.len() + 1);
+        let mut gaps = Ranges::new();
         let mut next = Some(0_u128);
         for &(first, last) in &self.ranges {
             if let Some(start) = next

@@ -11,7 +11,7 @@ const ATOMS: [&str; 2] = ["a", "b"];
 /// A set as an expression that can be built in a space and judged by hand.
 #[derive(Debug, Clone)]
 enum Expression {
-    Flow(FlowBox),
+    Flow(Box<FlowBox>),
     Atom(usize),
     Union(Box<Expression>, Box<Expression>),
     Intersection(Box<Expression>, Box<Expression>),
@@ -57,7 +57,7 @@ impl Expression {
 
 fn expression() -> impl Strategy<Value = Expression> {
     let leaf = prop_oneof![
-        4 => flow().prop_map(Expression::Flow),
+        4 => flow().prop_map(|flow| Expression::Flow(flow.into())),
         1 => (0..ATOMS.len()).prop_map(Expression::Atom),
     ];
     leaf.prop_recursive(4, 24, 2, |inner| {

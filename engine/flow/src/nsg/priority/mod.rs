@@ -134,8 +134,7 @@ pub fn place(
             .and_then(|delta| delta.report(&space))
             .map_err(NsgError::from)?,
     };
-    let after = placement.apply(group)?;
-    if prove(&mut space, group, &after, &question, &insert, tags)? {
+    if prove(&mut space, group, &placement, &question, &insert, tags)? {
         Ok(placement)
     } else {
         Err(insert.no_free_number(&space))
@@ -147,33 +146,51 @@ pub fn place(
 /// matter, as before.
 fn prove(
     space: &mut Space,
-    before: &Nsg,
-    after: &Nsg,
+    group: &Nsg,
+    placement: &Placement,
     question: &Question<'_>,
     insert: &Insert<'_>,
     tags: &TagContext,
 ) -> Result<bool, NsgError> {
     let direction = question.rule.direction;
-    let ordered = Ordered::new(space, after, direction, question.within, tags)?;
+    let moved = renumber::moved_rules(group, &placement.renumbered);
+    let Some(after) = order_after(group, &moved, &placement.rule) else {
+        return Ok(false);
+    };
+    let ordered = Ordered::new(space, after.clone(), question.within, tags)?;
     if ordered.allowed(space)? != insert.passing {
         return Ok(false);
-    }
-    let mut moved = Vec::new();
-    for rule in &before.rules {
-        let now = after.rule(&rule.name);
-        if now.is_none_or(|now| now.priority != rule.priority) {
-            let packets = rule.matches(tags)?.packets(space)?;
-            moved.push(space.possibly(packets)?);
-        }
     }
     if moved.is_empty() {
         return Ok(true);
     }
-    let moved = space.union_all(moved)?;
-    let elsewhere = space.difference(moved, question.within)?;
-    let old = Ordered::new(space, before, direction, elsewhere, tags)?.allowed(space)?;
-    let new = Ordered::new(space, after, direction, elsewhere, tags)?.allowed(space)?;
+    let mut sets = Vec::new();
+    for rule in &moved {
+        let packets = rule.matches(tags)?.packets(space)?;
+        sets.push(space.possibly(packets)?);
+    }
+    let touched = space.union_all(sets)?;
+    let elsewhere = space.difference(touched, question.within)?;
+    let old = Ordered::evaluated(space, group, direction, elsewhere, tags)?.allowed(space)?;
+    let new = Ordered::new(space, after, elsewhere, tags)?.allowed(space)?;
     Ok(old == new)
+}
+
+/// The rules of the new rule's direction in the order they are evaluated once
+/// it is in and others moved; none when two share a number.
+fn order_after<'a>(
+    group: &'a Nsg,
+    moved: &'a [NsgRule],
+    new: &'a NsgRule,
+) -> Option<Vec<&'a NsgRule>> {
+    let stays = |rule: &&NsgRule| moved.iter().all(|other| other.name != rule.name);
+    let mut after: Vec<&NsgRule> = group.evaluated(new.direction).filter(stays).collect();
+    after.extend(moved);
+    after.push(new);
+    after.sort_by_key(|rule| rule.priority);
+    let numbers = after.iter().map(|rule| rule.priority);
+    let collide = numbers.clone().zip(numbers.skip(1)).any(|(a, b)| a == b);
+    (!collide).then_some(after)
 }
 
 /// The packets an insert is about.
@@ -209,7 +226,7 @@ impl<'a> Question<'a> {
         }
         let within = space.possibly(matched)?;
         let within = space.union(within, required)?;
-        let ordered = Ordered::new(space, group, rule.direction, within, tags)?;
+        let ordered = Ordered::evaluated(space, group, rule.direction, within, tags)?;
         let passed = ordered.allowed(space)?;
         Ok(Self {
             rule,

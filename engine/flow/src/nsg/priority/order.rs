@@ -16,17 +16,15 @@ pub(super) struct Ordered<'a> {
 impl<'a> Ordered<'a> {
     pub(super) fn new(
         space: &mut Space,
-        group: &'a Nsg,
-        direction: Direction,
+        rules: Vec<&'a NsgRule>,
         within: PacketSet,
         tags: &TagContext,
     ) -> Result<Self, NsgError> {
-        let rules: Vec<&NsgRule> = group.evaluated(direction).collect();
         let extent = space.bounds(within);
         let mut concerned: Vec<(usize, RuleMatch)> = Vec::new();
         for (place, rule) in rules.iter().enumerate() {
             let matches = rule.matches(tags)?;
-            if matches.bounds().may_intersect(&extent) {
+            if matches.may_concern(&extent) {
                 let covers = matches.certainly_covers(&extent);
                 concerned.push((place, matches));
                 if covers {
@@ -39,6 +37,17 @@ impl<'a> Ordered<'a> {
             error.naming(places.map(|rule| rule.name.as_str()))
         })?;
         Ok(Self { rules, map })
+    }
+
+    /// The rules of one direction as given, in the order they are evaluated.
+    pub(super) fn evaluated(
+        space: &mut Space,
+        group: &'a Nsg,
+        direction: Direction,
+        within: PacketSet,
+        tags: &TagContext,
+    ) -> Result<Self, NsgError> {
+        Self::new(space, group.evaluated(direction).collect(), within, tags)
     }
 
     /// The packets that pass.

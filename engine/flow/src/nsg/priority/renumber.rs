@@ -71,6 +71,18 @@ pub(super) fn apply(group: &Nsg, moves: &[Renumbered]) -> Result<Nsg, NsgError> 
     Ok(moved)
 }
 
+/// The rules that move, with their new numbers.
+pub(super) fn moved_rules(group: &Nsg, moves: &[Renumbered]) -> Vec<NsgRule> {
+    let step = |rule: &NsgRule| moves.iter().find(|step| step.rule == rule.name);
+    let moved = group.rules.iter().filter_map(|rule| {
+        step(rule).map(|step| NsgRule {
+            priority: step.to,
+            ..rule.clone()
+        })
+    });
+    moved.collect()
+}
+
 struct Movable<'a> {
     rule: &'a NsgRule,
     bounds: FlowBox,

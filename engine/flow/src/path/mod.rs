@@ -1,0 +1,153 @@
+//! The way of a connection through several policies: for the tunnel, the
+//! agent's groups outbound, the node's groups inbound, the node's firewall, the
+//! kubelet.
+
+mod report;
+
+pub use report::{HopReport, PathReport, StopReport};
+
+use crate::policy::{DecidingRule, Decisions, Partition, Policy, Verdict};
+use crate::set::{
+    AnalysisTooComplex, ConnectionState, Direction, FlowBox, Packet, PacketSet, Space,
+};
+
+/// One policy on the way.
+#[derive(Clone, Copy)]
+pub struct Hop<'a> {
+    /// What people call this place.
+    pub name: &'a str,
+    /// Which way packets go as this policy sees them.
+    pub direction: Direction,
+    /// The policy.
+    pub policy: &'a dyn Policy,
+}
+
+/// What one hop does with the packets of the question, whether or not they
+/// reach it.
+#[derive(Debug, Clone)]
+pub struct HopAnswer {
+    /// The hop.
+    pub name: String,
+    /// Its decisions, no longer asking the direction.
+    pub decisions: Decisions,
+    /// The packets of the question by its verdict.
+    pub partition: Partition,
+}
+
+/// Where packets of the question are stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// The hop.
+    pub hop: String,
+    /// The rule.
+    pub rule: DecidingRule,
+    /// The packets that get there and no further, with the atoms that decides
+    /// on.
+    pub part: PacketSet,
+}
+
+/// What happens on the way.
+#[derive(Debug, Clone)]
+pub struct PathAnswer {
+    /// Every hop, in order.
+    pub hops: Vec<HopAnswer>,
+    /// The packets of the question, by what happens to them on the whole way.
+    pub partition: Partition,
+    /// Every rule that stops some of them, in the order they meet it.
+    pub stops: Vec<Stop>,
+}
+
+impl PathAnswer {
+    /// What becomes of the whole question: denied when some packet is certainly
+    /// stopped, unknown when some may be.
+    pub fn verdict(&self) -> Verdict {
+        if !self.partition.denied.is_empty() {
+            Verdict::Deny
+        } else if !self.partition.unknown.is_empty() {
+            Verdict::Unknown
+        } else {
+            Verdict::Allow
+        }
+    }
+
+    /// The first hop and rule that stop, or may stop, packets of the question.
+    pub fn first_stop(&self) -> Option<&Stop> {
+        self.stops.first()
+    }
+}
+
+/// Follows the new connections of `required` through the hops.
+///
+/// # Errors
+/// [`AnalysisTooComplex`], naming the rules of the hop that was too much.
+pub fn follow_path(
+    space: &mut Space,
+    hops: &[Hop<'_>],
+    required: &FlowBox,
+) -> Result<PathAnswer, AnalysisTooComplex> {
+    let mut answers = Vec::with_capacity(hops.len());
+    let mut stops = Vec::new();
+    let question = space.flow(&required.clone().with_state(ConnectionState::New))?;
+    // The direction belongs to each hop, not to the question.
+    let question = match required.directions.contains(0_u8) {
+        true => space.facing(question, Direction::Inbound),
+        false => space.facing(question, Direction::Outbound),
+    };
+    let mut arriving = question;
+    for hop in hops {
+        let facing = space.flow(&FlowBox::any().with_direction(hop.direction))?;
+        let within = space.intersection(question, facing)?;
+        let decisions = hop.policy.decide(space, within)?;
+        let decisions = decisions.facing(space, hop.direction);
+        for block in decisions.blocks(space)? {
+            let part = space.intersection(block.part, arriving)?;
+            if !part.is_empty() {
+                stops.push(Stop {
+                    hop: hop.name.to_owned(),
+                    rule: block.rule,
+                    part,
+                });
+            }
+        }
+        let passing = decisions.allowed(space)?;
+        arriving = space.intersection(arriving, passing)?;
+        answers.push(HopAnswer {
+            name: hop.name.to_owned(),
+            partition: decisions.partition(space)?,
+            decisions,
+        });
+    }
+    Ok(PathAnswer {
+        hops: answers,
+        partition: Partition::new(space, question, arriving)?,
+        stops,
+    })
+}
+
+/// What happens to one packet: the first hop that does not certainly let it
+/// pass, or the last hop.
+///
+/// # Errors
+/// [`AnalysisTooComplex`].
+pub fn follow_packet(
+    space: &mut Space,
+    hops: &[Hop<'_>],
+    packet: &Packet,
+) -> Result<Option<(String, crate::policy::PacketAnswer)>, AnalysisTooComplex> {
+    let mut last = None;
+    for hop in hops {
+        let packet = packet.with_direction(hop.direction);
+        let within = space.flow(&FlowBox::one(&packet))?;
+        let decisions = hop.policy.decide(space, within)?;
+        let answer = decisions.answer(space, &packet)?;
+        let passes = answer.verdict == Verdict::Allow;
+        last = Some((hop.name.to_owned(), answer));
+        if !passes {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+#[cfg(test)]
+mod tests;
