@@ -204,7 +204,7 @@ fn check(host: &mut NetfilterHost, mut case: Case, tally: &mut Tally) {
         knowledge: knowledge(),
     };
     compare(&case, &firewall, &passing, &known, tally);
-    if case.seed % 10 == 0 {
+    if case.seed.is_multiple_of(10) {
         // What the kernel gives back reads the same, and means the same.
         let mut saved = Vec::new();
         for loaded in &firewall.rulesets {

@@ -1,6 +1,6 @@
 //! The jumps between the chains of a table.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::error::{ParseErrorKind, excerpt};
 use super::ruleset::Table;

@@ -26,14 +26,24 @@ impl Stage {
         matches!(self.chain, "PREROUTING" | "OUTPUT")
     }
 
-    /// Whether packets here have an interface they came in by, or leave by.
-    pub(super) fn interfaces(self) -> (bool, bool) {
+    /// Whether packets here have an interface they came in by, and leave by.
+    pub(super) fn interfaces(self) -> (Presence, Presence) {
         match self.chain {
-            "PREROUTING" | "INPUT" => (true, false),
-            "FORWARD" => (true, true),
-            _ => (false, true),
+            "PREROUTING" | "INPUT" => (Presence::Yes, Presence::No),
+            "FORWARD" => (Presence::Yes, Presence::Yes),
+            "OUTPUT" => (Presence::No, Presence::Yes),
+            // Only newer kernels still know there where a packet came in.
+            _ => (Presence::Unsure, Presence::Yes),
         }
     }
+}
+
+/// Whether something is there. An interface that is not has an empty name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Yes,
+    No,
+    Unsure,
 }
 
 impl Hook {

@@ -5,6 +5,7 @@ use super::condition::{
     TcpFlags, Transport,
 };
 use super::flow_state::{FlowState, Tracking};
+use super::hook::Presence;
 use super::knowledge::Knowledge;
 use super::masked;
 use super::ruleset::{Backend, Family};
@@ -19,7 +20,7 @@ pub(super) struct Reading<'a> {
     pub(super) backend: Backend,
     pub(super) knowledge: &'a Knowledge,
     /// Whether the hook has an interface the packet came in by, or leaves by.
-    pub(super) has_interface: (bool, bool),
+    pub(super) has_interface: (Presence, Presence),
     /// Names this visit of the rule: a match that depends on more than the
     /// packet may come out differently at the next one.
     pub(super) visit: &'a dyn Fn() -> String,
@@ -248,11 +249,11 @@ impl Reading<'_> {
             InterfaceSide::In => (self.has_interface.0, &self.knowledge.in_interface, "in"),
             InterfaceSide::Out => (self.has_interface.1, &self.knowledge.out_interface, "out"),
         };
-        // Where a hook has no such interface its name is empty.
-        let fits = if exists {
-            known.fits(&value.value)
-        } else {
-            Some(value.value == "+")
+        let (absent, present) = (Some(value.value == "+"), known.fits(&value.value));
+        let fits = match exists {
+            Presence::Yes => present,
+            Presence::No => absent,
+            Presence::Unsure => present.filter(|fits| Some(*fits) == absent),
         };
         match fits {
             Some(fits) => {
@@ -260,7 +261,10 @@ impl Reading<'_> {
                 Ok(())
             }
             None => {
-                let name = format!("{word}-interface is {}", value.value);
+                let mut name = format!("{word}-interface is {}", value.value);
+                if exists == Presence::Unsure {
+                    name.push_str(" in POSTROUTING");
+                }
                 found.atom(value.negated, &name, "the packet's interface is not known")
             }
         }

@@ -1,8 +1,8 @@
 //! Turns a match module and its options into a condition.
 
 use super::condition::{
-    Condition, Extension, IcmpType, InterfaceSide, Negatable, OptionText, PortSide, SetLookup,
-    Side, TcpFlags, Transport, TransportModule,
+    Condition, Extension, IcmpType, InterfaceSide, Negatable, OptionText, PortRange, PortSide,
+    SetLookup, Side, TcpFlags, Transport, TransportModule,
 };
 use super::error::{ParseErrorKind, excerpt};
 use super::ruleset::Family;
@@ -98,9 +98,6 @@ pub(super) fn protocol_module(protocol: u8) -> Option<&'static str> {
 
 /// The condition a module states.
 pub(super) fn condition(family: Family, module: Extension) -> Result<Condition, ParseErrorKind> {
-    if let Some(transport) = TransportModule::from_name(&module.name) {
-        return transport_condition(transport, module);
-    }
     match module.name.as_str() {
         "multiport" => multiport(module),
         "icmp" => icmp(module, false),
@@ -110,10 +107,6 @@ pub(super) fn condition(family: Family, module: Extension) -> Result<Condition, 
         "iprange" => ip_range(family, module),
         "addrtype" => address_type(module),
         "set" => set(module),
-        "comment" => {
-            let option = single(&module, &["--comment"])?;
-            Ok(Condition::Comment(one_value(option)?.to_owned()))
-        }
         _ => Ok(Condition::Unmodelled(module)),
     }
 }
@@ -188,40 +181,43 @@ fn put<T>(
     Ok(())
 }
 
-fn transport_condition(
-    module: TransportModule,
-    extension: Extension,
-) -> Result<Condition, ParseErrorKind> {
-    let mut transport = Transport::new(module);
-    for option in extension.options {
-        match option.name.as_str() {
-            "--sport" | "--source-port" => {
-                let range = value::port_range(one_value(&option)?)?;
-                put(&mut transport.source, &option, range)?;
-            }
-            "--dport" | "--destination-port" => {
-                let range = value::port_range(one_value(&option)?)?;
-                put(&mut transport.destination, &option, range)?;
-            }
-            "--syn" if module == TransportModule::Tcp => {
-                put(&mut transport.flags, &option, TcpFlags::OPENING)?;
-            }
-            "--tcp-flags" if module == TransportModule::Tcp => {
-                let [mask, set] = option.values.as_slice() else {
-                    return Err(ParseErrorKind::MissingValue {
-                        option: option.name,
-                    });
-                };
-                let flags = TcpFlags {
-                    mask: value::flags(mask)?,
-                    set: value::flags(set)?,
-                };
-                put(&mut transport.flags, &option, flags)?;
-            }
-            _ => transport.other.push(option),
+/// Adds an option to a transport module's conditions.
+pub(super) fn transport_option(
+    transport: &mut Transport,
+    option: OptionText,
+) -> Result<(), ParseErrorKind> {
+    let tcp = transport.module == TransportModule::Tcp;
+    match option.name.as_str() {
+        "--syn" if tcp => put(&mut transport.flags, &option, TcpFlags::OPENING),
+        "--tcp-flags" if tcp => {
+            let [mask, set] = option.values.as_slice() else {
+                return Err(ParseErrorKind::MissingValue {
+                    option: option.name,
+                });
+            };
+            let flags = TcpFlags {
+                mask: value::flags(mask)?,
+                set: value::flags(set)?,
+            };
+            put(&mut transport.flags, &option, flags)
+        }
+        _ => {
+            transport.other.push(option);
+            Ok(())
         }
     }
-    Ok(Condition::Transport(transport))
+}
+
+/// Where a transport module keeps the ports of an option, if it is about ports.
+pub(super) fn transport_ports<'a>(
+    transport: &'a mut Transport,
+    option: &str,
+) -> Option<&'a mut Option<Negatable<PortRange>>> {
+    match option {
+        "--sport" | "--source-port" => Some(&mut transport.source),
+        "--dport" | "--destination-port" => Some(&mut transport.destination),
+        _ => None,
+    }
 }
 
 fn multiport(module: Extension) -> Result<Condition, ParseErrorKind> {

@@ -1,6 +1,6 @@
 //! Reads what `iptables-save` and `ip6tables-save` write.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::error::{ParseError, ParseErrorKind, excerpt};
 use super::graph;

@@ -1,6 +1,10 @@
 //! Reads one rule: the words after `-A CHAIN`.
 
-use super::condition::{Condition, Extension, InterfaceSide, Negatable, OptionText, Side};
+use std::borrow::Cow;
+
+use super::condition::{
+    Condition, Extension, InterfaceSide, Negatable, OptionText, Side, Transport, TransportModule,
+};
 use super::error::{ParseError, ParseErrorKind, excerpt};
 use super::module;
 use super::protocol::protocol_number;
@@ -31,6 +35,8 @@ enum Owner {
 /// A condition, or a module whose options are still being collected.
 enum Part {
     Done(Condition),
+    /// `-m comment` before its `--comment`.
+    Comment,
     Module(Extension),
 }
 
@@ -106,9 +112,9 @@ impl<'a> RuleReader<'a> {
         }
     }
 
-    fn value(&mut self, option: &str) -> Result<String, ParseErrorKind> {
+    fn value(&mut self, option: &str) -> Result<Cow<'a, str>, ParseErrorKind> {
         match self.words.next() {
-            Some(word) => Ok(word.text.into_owned()),
+            Some(word) => Ok(word.text),
             None => Err(ParseErrorKind::MissingValue {
                 option: excerpt(option),
             }),
@@ -131,7 +137,7 @@ impl<'a> RuleReader<'a> {
     ) -> Result<(), ParseErrorKind> {
         let value = Negatable {
             negated,
-            value: self.value(option)?,
+            value: self.value(option)?.into_owned(),
         };
         self.parts
             .push(Part::Done(Condition::Interface { side, value }));
@@ -150,18 +156,22 @@ impl<'a> RuleReader<'a> {
             }
             None => Condition::ProtocolName(Negatable {
                 negated,
-                value: name,
+                value: name.into_owned(),
             }),
         }));
         Ok(())
     }
 
-    fn open_module(&mut self, name: String) {
+    fn open_module(&mut self, name: Cow<'a, str>) {
         self.owner = Owner::Module(self.parts.len());
-        self.parts.push(Part::Module(Extension {
-            name,
-            options: Vec::new(),
-        }));
+        self.parts.push(match TransportModule::from_name(&name) {
+            Some(module) => Part::Done(Condition::Transport(Transport::new(module))),
+            None if name == "comment" => Part::Comment,
+            None => Part::Module(Extension {
+                name: name.into_owned(),
+                options: Vec::new(),
+            }),
+        });
     }
 
     fn jump(&mut self, option: &str, goto: bool) -> Result<(), ParseErrorKind> {
@@ -170,7 +180,7 @@ impl<'a> RuleReader<'a> {
         }
         let name = self.value(option)?;
         self.jump = Some(Extension {
-            name,
+            name: name.into_owned(),
             options: Vec::new(),
         });
         self.goto = goto;
@@ -179,11 +189,17 @@ impl<'a> RuleReader<'a> {
     }
 
     fn extension_option(&mut self, name: &str, negated: bool) -> Result<(), ParseErrorKind> {
+        let owner = self.owner_of(name);
+        if let Owner::Module(at) = owner
+            && self.modelled_option(at, name, negated)?
+        {
+            return Ok(());
+        }
         let mut values = Vec::new();
         match module::value_count(name) {
             Some(count) => {
                 for _ in 0..count {
-                    values.push(self.value(name)?);
+                    values.push(self.value(name)?.into_owned());
                 }
             }
             None => {
@@ -197,10 +213,12 @@ impl<'a> RuleReader<'a> {
             name: name.to_owned(),
             values,
         };
-        let owner = self.owner_of(name);
         let extension = match owner {
             Owner::Module(at) => match self.parts.get_mut(at) {
                 Some(Part::Module(module)) => Some(module),
+                Some(Part::Done(Condition::Transport(transport))) => {
+                    return module::transport_option(transport, option);
+                }
                 _ => None,
             },
             Owner::Target => self.jump.as_mut(),
@@ -211,6 +229,40 @@ impl<'a> RuleReader<'a> {
             None => return Err(unexpected(name)),
         }
         Ok(())
+    }
+
+    /// Reads the options most rules have without keeping them as text.
+    fn modelled_option(
+        &mut self,
+        at: usize,
+        name: &str,
+        negated: bool,
+    ) -> Result<bool, ParseErrorKind> {
+        match self.parts.get_mut(at) {
+            Some(Part::Comment) if name == "--comment" && !negated => {
+                let text = self.value(name)?.into_owned();
+                if let Some(part) = self.parts.get_mut(at) {
+                    *part = Part::Done(Condition::Comment(text));
+                }
+                Ok(true)
+            }
+            Some(Part::Done(Condition::Transport(transport))) => {
+                let Some(slot) = module::transport_ports(transport, name) else {
+                    return Ok(false);
+                };
+                if slot.is_some() {
+                    return Err(unexpected(name));
+                }
+                let Some(word) = self.words.next() else {
+                    let option = excerpt(name);
+                    return Err(ParseErrorKind::MissingValue { option });
+                };
+                let value = value::port_range(&word.text)?;
+                *slot = Some(Negatable { negated, value });
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// The module or target an option belongs to. A protocol's own option goes
@@ -226,17 +278,19 @@ impl<'a> RuleReader<'a> {
         let Some(name) = self.protocol.and_then(module::protocol_module) else {
             return Owner::None;
         };
-        let known = self.parts.iter().position(
-            |part| matches!(part, Part::Module(module) if module.name == name || (name == "icmp6" && module.name == "icmpv6")),
-        );
+        let known = self.parts.iter().position(|part| match part {
+            Part::Module(module) => {
+                module.name == name || (name == "icmp6" && module.name == "icmpv6")
+            }
+            Part::Done(Condition::Transport(transport)) => transport.module.as_str() == name,
+            _ => false,
+        });
         match known {
             Some(at) => Owner::Module(at),
             None => {
-                self.parts.push(Part::Module(Extension {
-                    name: name.to_owned(),
-                    options: Vec::new(),
-                }));
-                Owner::Module(self.parts.len() - 1)
+                let before = std::mem::replace(&mut self.owner, Owner::None);
+                self.open_module(Cow::Borrowed(name));
+                std::mem::replace(&mut self.owner, before)
             }
         }
     }
@@ -249,6 +303,10 @@ impl<'a> RuleReader<'a> {
         for part in self.parts {
             conditions.push(match part {
                 Part::Done(condition) => condition,
+                Part::Comment => {
+                    let option = "--comment".to_owned();
+                    return Err(ParseErrorKind::MissingValue { option });
+                }
                 Part::Module(module) => module::condition(self.family, module)?,
             });
         }

@@ -27,17 +27,25 @@ impl Token<'_> {
 /// Splits a line the way `iptables-restore` does: blanks separate words, double
 /// quotes keep them together, a backslash escapes inside quotes only.
 pub(crate) fn tokens(line: &str) -> Result<Vec<Token<'_>>, ParseErrorKind> {
-    let mut words = Vec::with_capacity(16);
-    let mut rest = line.trim_start_matches(is_blank);
-    while !rest.is_empty() {
-        let plain_length = rest.find(|c| is_blank(c) || c == '"').unwrap_or(rest.len());
-        let (plain, after) = rest.split_at(plain_length);
+    let mut words = Vec::with_capacity(24);
+    let mut rest = line;
+    loop {
+        // Every byte looked for is ASCII, so the places lie between characters.
+        let Some(start) = rest.bytes().position(|byte| !is_blank_byte(byte)) else {
+            return Ok(words);
+        };
+        rest = rest.get(start..).unwrap_or_default();
+        let end = rest
+            .bytes()
+            .position(|byte| is_blank_byte(byte) || byte == b'"')
+            .unwrap_or(rest.len());
+        let (plain, after) = rest.split_at(end);
         if after.starts_with('"') {
-            let (word, after) = quoted_word(rest)?;
-            words.push(Token {
-                text: Cow::Owned(word),
-                quoted: true,
-            });
+            let (text, after) = match plainly_quoted(rest) {
+                Some((text, after)) => (Cow::Borrowed(text), after),
+                None => quoted_word(rest).map(|(word, after)| (Cow::Owned(word), after))?,
+            };
+            words.push(Token { text, quoted: true });
             rest = after;
         } else {
             words.push(Token {
@@ -46,9 +54,22 @@ pub(crate) fn tokens(line: &str) -> Result<Vec<Token<'_>>, ParseErrorKind> {
             });
             rest = after;
         }
-        rest = rest.trim_start_matches(is_blank);
     }
-    Ok(words)
+}
+
+/// A word that is one quotation without escapes: the usual case.
+fn plainly_quoted(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('"')?;
+    let end = inside
+        .bytes()
+        .position(|byte| matches!(byte, b'"' | b'\\'))?;
+    let (word, after) = inside.split_at(end);
+    let after = after.strip_prefix('"')?;
+    (after.is_empty() || after.starts_with(is_blank)).then_some((word, after))
+}
+
+fn is_blank_byte(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r')
 }
 
 fn is_blank(c: char) -> bool {

@@ -1,6 +1,6 @@
 //! Collects what the tables decided.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::decision::{DecidedBy, Decision};
 use crate::policy::Verdict;

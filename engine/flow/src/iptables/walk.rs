@@ -1,6 +1,6 @@
 //! Follows packet sets through the chains of one table.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::decision::{DecidedBy, RulePlace, program};
 use super::flow_state::{FlowState, Flows, Tracking};
