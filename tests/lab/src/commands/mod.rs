@@ -44,6 +44,9 @@ struct ServeArguments {
     /// Port of the ARM endpoint; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     arm_port: u16,
+    /// Port of the Kubernetes API; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    kube_port: u16,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -46,6 +46,7 @@ async fn run(
         data_plane: arguments.data_plane.into(),
         base_directory,
         arm_port: arguments.arm_port,
+        kube_port: arguments.kube_port,
         ..LabOptions::default()
     };
     let lab = tokio::select! {
@@ -54,7 +55,7 @@ async fn run(
         _ = terminate.recv() => return Ok(()),
     };
     let mut out = std::io::stdout();
-    out.write_all(description(&lab).as_bytes())?;
+    out.write_all(description(&lab)?.as_bytes())?;
     out.flush()?;
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -64,28 +65,30 @@ async fn run(
     Ok(())
 }
 
-/// What is printed once everything runs.
-fn description(lab: &Lab) -> String {
+/// What is printed once everything runs: a configuration for `naosu`, with the rest in comments.
+fn description(lab: &Lab) -> anyhow::Result<String> {
     let mut text = String::new();
     let scenario = lab.scenario();
-    let _ = writeln!(text, "# {}: {}", scenario.name, scenario.title);
+    writeln!(text, "# {}: {}", scenario.name, scenario.title)?;
     for line in scenario.story.lines() {
-        let _ = writeln!(text, "#   {line}");
+        writeln!(text, "#   {line}")?;
     }
     if let Some(reason) = lab.simulated_because() {
-        let _ = writeln!(text, "# SIMULATED DATA PLANE, no real packets: {reason}");
+        writeln!(text, "# SIMULATED DATA PLANE, no real packets: {reason}")?;
     }
-    let _ = writeln!(text, "# cluster: {}", lab.cluster_id());
-    let _ = writeln!(text, "# ARM endpoint: {}", lab.arm().endpoint());
+    writeln!(text, "# cluster: {}", lab.cluster_id())?;
     for (name, value) in lab.environment() {
-        let _ = writeln!(text, "# export {name}={value}");
+        writeln!(text, "# export {name}={value}")?;
     }
     for (machine, thread) in lab.machines() {
-        let _ = writeln!(
+        writeln!(
             text,
             "# look inside {machine}: nsenter -t {thread} -n -m -u"
-        );
+        )?;
     }
-    let _ = writeln!(text, "# ready; interrupt to take it down");
-    text
+    let config = lab.naosu_config_file();
+    writeln!(text, "# configuration of naosu: {}", config.display())?;
+    text.push_str(&std::fs::read_to_string(config)?);
+    writeln!(text, "# ready; interrupt to take it down")?;
+    Ok(text)
 }

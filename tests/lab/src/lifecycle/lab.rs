@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::files::Files;
 use super::leftovers::{Removed, remove_leftovers};
 use super::state_directory::{StateDirectory, StateError, default_base};
 use crate::arm::{self, ArmOptions, ArmServeError, ArmServer};
 use crate::data_plane::{DataPlane, DataPlaneError, NodeName};
+use crate::kube::{self, KubeOptions, KubeServer};
 use crate::planes::{
     DataPlaneOptions, NamespacedDataPlane, Probe, ProbeResult, SimulatedDataPlane,
 };
@@ -38,6 +40,8 @@ pub struct LabOptions {
     pub base_directory: PathBuf,
     /// Port of the ARM endpoint; 0 takes a free one.
     pub arm_port: u16,
+    /// Port of the Kubernetes API; 0 takes a free one.
+    pub kube_port: u16,
     /// How long to wait for the agents to connect, where they are expected to.
     pub agent_limit: Duration,
 }
@@ -49,6 +53,7 @@ impl Default for LabOptions {
             data_plane_options: DataPlaneOptions::default(),
             base_directory: default_base(),
             arm_port: 0,
+            kube_port: 0,
             agent_limit: Duration::from_secs(5),
         }
     }
@@ -66,6 +71,9 @@ pub enum LabError {
     /// No Azure.
     #[error(transparent)]
     Arm(#[from] ArmServeError),
+    /// No Kubernetes API.
+    #[error("kubernetes_not_served: {0}")]
+    Kube(std::io::Error),
     /// No certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -80,11 +88,12 @@ pub enum LabError {
 /// A running lab; dropping it takes everything down.
 pub struct Lab {
     scenario: Scenario,
+    kube: KubeServer,
     arm: ArmServer,
     data_plane: Arc<dyn DataPlane>,
     real: Option<Arc<NamespacedDataPlane>>,
     simulated_because: Option<String>,
-    authority_file: PathBuf,
+    files: Files,
     removed: Removed,
     directory: StateDirectory,
 }
@@ -104,7 +113,6 @@ impl Lab {
             simulated_because,
         } = start_data_plane(&scenario, &options).await?;
         let authority = Authority::generate().map_err(TlsError::Certificate)?;
-        let authority_file = directory.write("authority.pem", &authority.certificate_pem())?;
         let arm_options = ArmOptions {
             port: options.arm_port,
             identity: Some(authority.loopback_identity()?),
@@ -117,30 +125,43 @@ impl Lab {
             Arc::clone(&data_plane),
         )
         .await?;
+        let kube_options = KubeOptions {
+            port: options.kube_port,
+            identity: authority.loopback_identity()?,
+            authority_pem: authority.certificate_pem(),
+            token: uuid::Uuid::new_v4().to_string(),
+        };
+        let kube = kube::serve(&scenario.estate, kube_options, Arc::clone(&data_plane))
+            .await
+            .map_err(LabError::Kube)?;
+        arm.set_kubeconfig(&kube.kubeconfig());
+        let files = Files::write(&directory, &authority, &arm, &kube)?;
         let lab = Self {
             scenario,
+            kube,
             arm,
             data_plane,
             real,
             simulated_because,
-            authority_file,
+            files,
             removed,
             directory,
         };
-        lab.start_agents(options.agent_limit).await?;
+        lab.wait_for_agents(options.agent_limit).await?;
         Ok(lab)
     }
 
-    async fn start_agents(&self, limit: Duration) -> Result<(), LabError> {
+    /// The cluster's controller starts the agents; a lab is ready when they are connected.
+    async fn wait_for_agents(&self, limit: Duration) -> Result<(), LabError> {
+        let Some(real) = &self.real else {
+            return Ok(());
+        };
+        if self.scenario.expect.tunnel_down {
+            return Ok(());
+        }
         let nodes = self.scenario.estate.nodes();
         for node in nodes.iter().filter(|node| node.agent) {
-            self.data_plane.start_agent(&node.name).await?;
-            if self.scenario.expect.tunnel_down {
-                continue;
-            }
-            if let Some(real) = &self.real
-                && !real.wait_for_agent(&node.name, limit).await
-            {
+            if !real.wait_for_agent(&node.name, limit).await {
                 return Err(LabError::AgentNotConnected(node.name.clone()));
             }
         }
@@ -190,9 +211,24 @@ impl Lab {
             .unwrap_or_default()
     }
 
+    /// The emulated Kubernetes API.
+    pub fn kube(&self) -> &KubeServer {
+        &self.kube
+    }
+
+    /// A kubeconfig of the cluster, for `KUBECONFIG`.
+    pub fn kubeconfig_file(&self) -> &Path {
+        &self.files.kubeconfig
+    }
+
     /// The certificate authority of the lab's endpoints.
     pub fn authority_file(&self) -> &Path {
-        &self.authority_file
+        &self.files.authority
+    }
+
+    /// The file with the configuration that points `naosu` at the lab.
+    pub fn naosu_config_file(&self) -> &Path {
+        &self.files.naosu_config
     }
 
     /// Environment variables that give Azure's credential libraries an identity of the lab.
@@ -201,7 +237,7 @@ impl Lab {
             ("AZURE_TENANT_ID", self.arm.tenant().to_owned()),
             ("AZURE_CLIENT_ID", self.arm.client_id().to_owned()),
             ("AZURE_CLIENT_SECRET", self.arm.client_secret().to_owned()),
-            ("SSL_CERT_FILE", self.authority_file.display().to_string()),
+            ("KUBECONFIG", self.files.kubeconfig.display().to_string()),
         ];
         if let Some(authority) = self.arm.authority() {
             environment.push(("AZURE_AUTHORITY_HOST", authority));

@@ -1,5 +1,6 @@
 //! A lab from start to end, and what a killed one left.
 
+mod files;
 mod lab;
 mod leftovers;
 mod state_directory;
