@@ -1,6 +1,8 @@
 //! Exact analysis of what firewalls let pass.
 
 pub mod delta;
+pub mod field;
+pub mod firewall;
 pub mod iptables;
 pub mod nsg;
 pub mod path;

@@ -3,10 +3,11 @@
 
 use serde_json::Value;
 
-use super::address::{AddressValue, Place, parse_address, parse_ports, parse_protocol};
-use super::error::{NsgError, excerpt};
 use super::rule::Direction;
 use super::tags::{Resolved, Side, TagContext};
+use crate::field::{
+    AddressValue, FieldError, Place, excerpt, parse_address, parse_ports, parse_protocol,
+};
 use crate::policy::{Rule, RuleMatch, UnknownAddresses, Verdict};
 use crate::set::{AddressSet, ConnectionState, FlowBox, PortSet};
 
@@ -48,9 +49,9 @@ impl AdminRule {
     /// Reads one admin rule from its ARM resource.
     ///
     /// # Errors
-    /// [`NsgError`] naming the rule and the field.
-    pub fn from_arm(rule: &Value) -> Result<Self, NsgError> {
-        let missing = |place: &str, field: &str| NsgError::Missing {
+    /// [`FieldError`] naming the rule and the field.
+    pub fn from_arm(rule: &Value) -> Result<Self, FieldError> {
+        let missing = |place: &str, field: &str| FieldError::Missing {
             place: place.to_owned(),
             field: field.to_owned(),
         };
@@ -68,13 +69,13 @@ impl AdminRule {
             let text = properties.get(field).and_then(Value::as_str);
             text.ok_or_else(|| missing(&place, field))
         };
-        let invalid = |field: &str, value: &str, expected| NsgError::Invalid {
+        let invalid = |field: &str, value: &str, expected| FieldError::Invalid {
             place: place.clone(),
             field: field.to_owned(),
             value: format!("\"{}\"", excerpt(value)),
             expected,
         };
-        let list = |field: &str, item: Option<&str>| -> Result<Vec<String>, NsgError> {
+        let list = |field: &str, item: Option<&str>| -> Result<Vec<String>, FieldError> {
             let values = match properties.get(field) {
                 None | Some(Value::Null) => return Ok(Vec::new()),
                 Some(Value::Array(values)) => values,
@@ -101,7 +102,7 @@ impl AdminRule {
                 .as_u64()
                 .and_then(|number| u16::try_from(number).ok())
                 .filter(|number| (1..=4096).contains(number))
-                .ok_or_else(|| NsgError::OutOfRange {
+                .ok_or_else(|| FieldError::OutOfRange {
                     place: place.clone(),
                     field: "priority".to_owned(),
                     value: excerpt(&priority.to_string()),
@@ -128,13 +129,13 @@ impl AdminRule {
     }
 
     /// The rule of an ordered policy.
-    pub(super) fn compile(&self, tags: &TagContext) -> Result<Rule, NsgError> {
+    pub(super) fn compile(&self, tags: &TagContext) -> Result<Rule, FieldError> {
         let place = format!("admin rule {}", excerpt(&self.name));
         let at = |field| Place {
             rule: &place,
             field,
         };
-        let ports = |field, values: &[String]| -> Result<PortSet, NsgError> {
+        let ports = |field, values: &[String]| -> Result<PortSet, FieldError> {
             if values.is_empty() {
                 return Ok(PortSet::full());
             }
@@ -179,7 +180,7 @@ fn addresses(
     values: &[String],
     tags: &TagContext,
     side: Side,
-) -> Result<(AddressSet, Vec<UnknownAddresses>), NsgError> {
+) -> Result<(AddressSet, Vec<UnknownAddresses>), FieldError> {
     if values.is_empty() {
         return Ok((AddressSet::any(), Vec::new()));
     }

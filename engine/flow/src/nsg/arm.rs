@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::address::{AddressValue, Place, canonical_protocol, parse_address, parse_ports};
-use super::error::{NsgError, excerpt};
+use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::{MAX_PRIORITY, MIN_PRIORITY, NsgRule};
+use crate::field::{
+    AddressValue, FieldError, Place, canonical_protocol, excerpt, parse_address, parse_ports,
+};
 
 const MAX_NAME: usize = 80;
 const MAX_DESCRIPTION: usize = 140;
@@ -20,10 +22,14 @@ impl NsgRule {
     /// [`NsgError`] for what ARM would refuse: a tag or `*` among several
     /// prefixes, host bits, values out of range, text too long.
     pub fn to_arm(&self) -> Result<Value, NsgError> {
+        Ok(self.write()?)
+    }
+
+    fn write(&self) -> Result<Value, FieldError> {
         let place = format!("rule {}", excerpt(&self.name));
         self.check_texts(&place)?;
         if !(MIN_PRIORITY..=MAX_PRIORITY).contains(&self.priority) {
-            return Err(NsgError::OutOfRange {
+            return Err(FieldError::OutOfRange {
                 place,
                 field: "priority".to_owned(),
                 value: self.priority.to_string(),
@@ -68,7 +74,7 @@ impl NsgRule {
         Ok(json!({ "name": self.name, "properties": fields }))
     }
 
-    fn check_texts(&self, place: &str) -> Result<(), NsgError> {
+    fn check_texts(&self, place: &str) -> Result<(), FieldError> {
         let name_is_valid = self.name.len() <= MAX_NAME
             && self.name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && self
@@ -79,7 +85,7 @@ impl NsgRule {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
         if !name_is_valid {
-            return Err(NsgError::Invalid {
+            return Err(FieldError::Invalid {
                 place: place.to_owned(),
                 field: "name".to_owned(),
                 value: format!("\"{}\"", excerpt(&self.name)),
@@ -88,7 +94,7 @@ impl NsgRule {
             });
         }
         if self.description.chars().count() > MAX_DESCRIPTION {
-            return Err(NsgError::OutOfRange {
+            return Err(FieldError::OutOfRange {
                 place: place.to_owned(),
                 field: "length of description".to_owned(),
                 value: self.description.chars().count().to_string(),
@@ -118,12 +124,12 @@ fn write_addresses(
     prefixes: &[String],
     groups: &[String],
     fields: &mut Map<String, Value>,
-) -> Result<(), NsgError> {
+) -> Result<(), FieldError> {
     let one = format!("{side}AddressPrefix");
     let many = format!("{side}AddressPrefixes");
     let group_field = format!("{side}ApplicationSecurityGroups");
     if !prefixes.is_empty() && !groups.is_empty() {
-        return Err(NsgError::Contradictory {
+        return Err(FieldError::Contradictory {
             place: place.to_owned(),
             field: one,
             other: group_field,
@@ -137,7 +143,7 @@ fn write_addresses(
         let is_range = matches!(&parsed, AddressValue::Addresses(_)) && value.contains('-');
         let is_word = !matches!(parsed, AddressValue::Addresses(_));
         if is_range || (is_word && prefixes.len() > 1) {
-            return Err(NsgError::Invalid {
+            return Err(FieldError::Invalid {
                 place: place.to_owned(),
                 field: field.clone(),
                 value: format!("\"{value}\""),
@@ -151,7 +157,7 @@ fn write_addresses(
     }
     match (prefixes, groups) {
         ([], []) => {
-            return Err(NsgError::Empty {
+            return Err(FieldError::Empty {
                 place: place.to_owned(),
                 field: many,
             });
@@ -175,7 +181,7 @@ fn write_ports(
     side: &str,
     ports: &[String],
     fields: &mut Map<String, Value>,
-) -> Result<(), NsgError> {
+) -> Result<(), FieldError> {
     let one = format!("{side}PortRange");
     let many = format!("{side}PortRanges");
     check_count(place, &many, ports.len(), MAX_PREFIXES)?;
@@ -183,7 +189,7 @@ fn write_ports(
         let field = if ports.len() == 1 { &one } else { &many };
         parse_ports(Place { rule: place, field }, value)?;
         if value.trim() == "*" && ports.len() > 1 {
-            return Err(NsgError::Invalid {
+            return Err(FieldError::Invalid {
                 place: place.to_owned(),
                 field: many,
                 value: "\"*\"".to_owned(),
@@ -192,7 +198,7 @@ fn write_ports(
         }
     }
     match ports {
-        [] => Err(NsgError::Empty {
+        [] => Err(FieldError::Empty {
             place: place.to_owned(),
             field: many,
         }),
@@ -207,11 +213,11 @@ fn write_ports(
     }
 }
 
-fn check_count(place: &str, field: &str, count: usize, maximum: usize) -> Result<(), NsgError> {
+fn check_count(place: &str, field: &str, count: usize, maximum: usize) -> Result<(), FieldError> {
     if count <= maximum {
         return Ok(());
     }
-    Err(NsgError::OutOfRange {
+    Err(FieldError::OutOfRange {
         place: place.to_owned(),
         field: format!("number of {field}"),
         value: count.to_string(),

@@ -2,11 +2,13 @@
 
 use smallvec::SmallVec;
 
-use super::address::{AddressValue, Place, parse_address, parse_ports, parse_protocol};
-use super::error::{NsgError, excerpt};
+use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::{Access, Direction, NsgRule};
 use super::tags::{Resolved, Side, TagContext};
+use crate::field::{
+    AddressValue, FieldError, Place, excerpt, parse_address, parse_ports, parse_protocol,
+};
 use crate::policy::{Rule, RuleMatch, RulePolicy, UnknownAddresses, Verdict};
 use crate::set::{AddressSet, ConnectionState, FlowBox, PortSet};
 
@@ -30,15 +32,15 @@ impl NsgRule {
     /// [`NsgError`] naming the field.
     pub fn matches(&self, tags: &TagContext) -> Result<RuleMatch, NsgError> {
         self.compile(tags)
-            .map_err(|error| error.at(format!("rule {}", excerpt(&self.name))))
+            .map_err(|error| error.at(format!("rule {}", excerpt(&self.name))).into())
     }
 
-    fn compile(&self, tags: &TagContext) -> Result<RuleMatch, NsgError> {
+    fn compile(&self, tags: &TagContext) -> Result<RuleMatch, FieldError> {
         let at = |field| Place {
             rule: &self.name,
             field,
         };
-        let ports = |field, values: &[String]| -> Result<PortSet, NsgError> {
+        let ports = |field, values: &[String]| -> Result<PortSet, FieldError> {
             if let [only] = values {
                 return parse_ports(at(field), only);
             }
@@ -84,7 +86,7 @@ fn addresses(
     groups: &[String],
     tags: &TagContext,
     side: Side,
-) -> Result<(AddressSet, Vec<UnknownAddresses>), NsgError> {
+) -> Result<(AddressSet, Vec<UnknownAddresses>), FieldError> {
     let mut known: SmallVec<[AddressSet; 1]> = SmallVec::new();
     let mut unknown = Vec::new();
     let mut add = |resolved| match resolved {

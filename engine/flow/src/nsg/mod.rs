@@ -1,6 +1,5 @@
 //! Network security groups: what ARM returns, what it means, what a change does.
 
-mod address;
 mod admin;
 mod arm;
 mod chain;

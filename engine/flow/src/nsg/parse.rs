@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::address::{Place, canonical_protocol, parse_address, parse_ports};
-use super::error::{NsgError, excerpt};
+use super::error::NsgError;
 use super::group::{Nsg, default_rules};
 use super::rule::{Access, Direction, MAX_PRIORITY, MIN_PRIORITY, NsgRule};
+use crate::field::json::{self, invalid, missing, object, text, texts};
+use crate::field::{FieldError, Place, canonical_protocol, excerpt, parse_address, parse_ports};
 
 const DEFAULT_PRIORITIES: (u16, u16) = (65_000, 65_500);
 
@@ -15,10 +16,7 @@ impl Nsg {
     /// # Errors
     /// [`NsgError`] naming the rule and the field.
     pub fn from_arm_json(text: &str) -> Result<Self, NsgError> {
-        let value: Value = serde_json::from_str(text).map_err(|error| NsgError::Json {
-            message: error.to_string(),
-        })?;
-        Self::from_arm(&value)
+        Self::from_arm(&json::parse(text)?)
     }
 
     /// Reads a security group from its JSON value.
@@ -36,13 +34,13 @@ impl Nsg {
         };
         let properties = match group.get("properties") {
             Some(properties) => object(&place, "properties", properties)?,
-            None => return Err(missing(&place, "properties")),
+            None => return Err(missing(&place, "properties").into()),
         };
         let rules = match properties.get("securityRules") {
             Some(rules) => {
                 read_rules(&place, "securityRules", rules, (MIN_PRIORITY, MAX_PRIORITY))?
             }
-            None => return Err(missing(&place, "properties.securityRules")),
+            None => return Err(missing(&place, "properties.securityRules").into()),
         };
         let default_rules = match properties.get("defaultSecurityRules") {
             None | Some(Value::Null) => default_rules(),
@@ -73,7 +71,7 @@ fn read_rules(
     field: &str,
     rules: &Value,
     priorities: (u16, u16),
-) -> Result<Vec<NsgRule>, NsgError> {
+) -> Result<Vec<NsgRule>, FieldError> {
     let rules = rules
         .as_array()
         .ok_or_else(|| invalid(place, field, rules, "a list of rules"))?;
@@ -89,10 +87,10 @@ impl NsgRule {
     /// # Errors
     /// [`NsgError`] naming the rule and the field.
     pub fn from_arm(value: &Value) -> Result<Self, NsgError> {
-        Self::read(value, (MIN_PRIORITY, MAX_PRIORITY))
+        Ok(Self::read(value, (MIN_PRIORITY, MAX_PRIORITY))?)
     }
 
-    fn read(value: &Value, priorities: (u16, u16)) -> Result<Self, NsgError> {
+    fn read(value: &Value, priorities: (u16, u16)) -> Result<Self, FieldError> {
         let rule = object("a rule", "body", value)?;
         let name = text("a rule", "name", rule)?
             .filter(|name| !name.is_empty())
@@ -102,7 +100,7 @@ impl NsgRule {
             Some(properties) => object(&place, "properties", properties)?,
             None => return Err(missing(&place, "properties")),
         };
-        let required = |field: &str| -> Result<String, NsgError> {
+        let required = |field: &str| -> Result<String, FieldError> {
             text(&place, field, fields)?
                 .filter(|value| !value.is_empty())
                 .ok_or_else(|| missing(&place, field))
@@ -179,13 +177,13 @@ struct Side {
     groups: Vec<String>,
 }
 
-fn side(place: &str, fields: &Map<String, Value>, names: &SideFields) -> Result<Side, NsgError> {
+fn side(place: &str, fields: &Map<String, Value>, names: &SideFields) -> Result<Side, FieldError> {
     let (prefix_field, prefixes) = one_or_many(place, fields, names.prefix, names.prefixes)?;
     let groups = groups(place, names.groups, fields)?;
     match (prefixes.is_empty(), groups.is_empty()) {
         (true, true) => return Err(nothing_given(place, fields, names.prefix, names.prefixes)),
         (false, false) => {
-            return Err(NsgError::Contradictory {
+            return Err(FieldError::Contradictory {
                 place: place.to_owned(),
                 field: prefix_field.to_owned(),
                 other: names.groups.to_owned(),
@@ -218,14 +216,14 @@ fn one_or_many<'a>(
     fields: &Map<String, Value>,
     one: &'a str,
     many: &'a str,
-) -> Result<(&'a str, Vec<String>), NsgError> {
+) -> Result<(&'a str, Vec<String>), FieldError> {
     let single = text(place, one, fields)?.filter(|value| !value.is_empty());
     let list = texts(place, many, fields)?;
     match (single, list.is_empty()) {
         (Some(single), true) => Ok((one, vec![single])),
         // Some API versions repeat a plural of one in the singular.
         (Some(single), false) if list.as_slice() != std::slice::from_ref(&single) => {
-            Err(NsgError::Contradictory {
+            Err(FieldError::Contradictory {
                 place: place.to_owned(),
                 field: one.to_owned(),
                 other: many.to_owned(),
@@ -236,9 +234,9 @@ fn one_or_many<'a>(
 }
 
 /// Why neither form of a field has a value: an empty list, or no field at all.
-fn nothing_given(place: &str, fields: &Map<String, Value>, one: &str, many: &str) -> NsgError {
+fn nothing_given(place: &str, fields: &Map<String, Value>, one: &str, many: &str) -> FieldError {
     if fields.get(many).is_some_and(Value::is_array) {
-        NsgError::Empty {
+        FieldError::Empty {
             place: place.to_owned(),
             field: many.to_owned(),
         }
@@ -247,7 +245,11 @@ fn nothing_given(place: &str, fields: &Map<String, Value>, one: &str, many: &str
     }
 }
 
-fn groups(place: &str, field: &str, fields: &Map<String, Value>) -> Result<Vec<String>, NsgError> {
+fn groups(
+    place: &str,
+    field: &str,
+    fields: &Map<String, Value>,
+) -> Result<Vec<String>, FieldError> {
     let list = match fields.get(field) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(list)) => list,
@@ -265,7 +267,7 @@ fn priority(
     place: &str,
     fields: &Map<String, Value>,
     (minimum, maximum): (u16, u16),
-) -> Result<u16, NsgError> {
+) -> Result<u16, FieldError> {
     let value = match fields.get("priority") {
         None | Some(Value::Null) => return Err(missing(place, "priority")),
         Some(value) => value,
@@ -277,7 +279,7 @@ fn priority(
         .as_u64()
         .and_then(|number| u16::try_from(number).ok())
         .filter(|number| (minimum..=maximum).contains(number))
-        .ok_or_else(|| NsgError::OutOfRange {
+        .ok_or_else(|| FieldError::OutOfRange {
             place: place.to_owned(),
             field: "priority".to_owned(),
             value: excerpt(&value.to_string()),
@@ -292,58 +294,10 @@ fn choice<T: Copy>(
     value: &str,
     known: &[(&str, T)],
     expected: &'static str,
-) -> Result<T, NsgError> {
+) -> Result<T, FieldError> {
     known
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(value))
         .map(|(_, choice)| *choice)
         .ok_or_else(|| invalid(place, field, &Value::from(value), expected))
-}
-
-fn object<'a>(
-    place: &str,
-    field: &str,
-    value: &'a Value,
-) -> Result<&'a Map<String, Value>, NsgError> {
-    value
-        .as_object()
-        .ok_or_else(|| invalid(place, field, value, "a JSON object"))
-}
-
-fn text(place: &str, field: &str, fields: &Map<String, Value>) -> Result<Option<String>, NsgError> {
-    match fields.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(other) => Err(invalid(place, field, other, "text")),
-    }
-}
-
-fn texts(place: &str, field: &str, fields: &Map<String, Value>) -> Result<Vec<String>, NsgError> {
-    let list = match fields.get(field) {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list,
-        Some(other) => return Err(invalid(place, field, other, "a list of texts")),
-    };
-    list.iter()
-        .map(|value| match value {
-            Value::String(text) => Ok(text.clone()),
-            other => Err(invalid(place, field, other, "text")),
-        })
-        .collect()
-}
-
-fn missing(place: &str, field: &str) -> NsgError {
-    NsgError::Missing {
-        place: place.to_owned(),
-        field: field.to_owned(),
-    }
-}
-
-fn invalid(place: &str, field: &str, value: &Value, expected: &'static str) -> NsgError {
-    NsgError::Invalid {
-        place: place.to_owned(),
-        field: field.to_owned(),
-        value: excerpt(&value.to_string()),
-        expected,
-    }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::error::{NsgError, excerpt};
+use crate::field::{FieldError, excerpt};
 use crate::policy::UnknownAddresses;
 use crate::set::{AddressSet, Atom};
 
@@ -81,13 +81,13 @@ impl TagContext {
     /// The tags of a service tag list as ARM returns it.
     ///
     /// # Errors
-    /// [`NsgError`] naming the tag and the field.
-    pub fn with_service_tags(mut self, list: &Value) -> Result<Self, NsgError> {
+    /// [`FieldError`] naming the tag and the field.
+    pub fn with_service_tags(mut self, list: &Value) -> Result<Self, FieldError> {
         let place = "service tag list".to_owned();
         let values = match list.get("values") {
             Some(Value::Array(values)) => values,
             _ => {
-                return Err(NsgError::Missing {
+                return Err(FieldError::Missing {
                     place,
                     field: "values".to_owned(),
                 });
@@ -96,7 +96,7 @@ impl TagContext {
         for tag in values {
             let name = tag.get("name").and_then(Value::as_str).unwrap_or_default();
             if name.is_empty() {
-                return Err(NsgError::Missing {
+                return Err(FieldError::Missing {
                     place,
                     field: "values[].name".to_owned(),
                 });
@@ -116,6 +116,29 @@ impl TagContext {
             .into_iter()
             .fold(set.clone(), |set, ip| set.union(&AddressSet::host(ip)));
         self
+    }
+
+    /// The addresses of an IP group, by its ARM id.
+    #[must_use]
+    pub fn with_ip_group(mut self, id: &str, addresses: AddressSet) -> Self {
+        self.groups.insert(id.to_ascii_lowercase(), addresses);
+        self
+    }
+
+    /// What an IP group of a firewall stands for; ids are compared case aside.
+    pub fn ip_group(&self, id: &str, side: Side) -> Resolved {
+        let key = id.to_ascii_lowercase();
+        match self.groups.get(&key) {
+            Some(known) => Resolved::Known(known.clone()),
+            None => Resolved::Unknown(UnknownAddresses {
+                atom: Atom {
+                    name: format!("{} in IP group {key}", side.word()),
+                    reason: format!("the addresses of IP group {id} were not observed"),
+                },
+                when: true,
+                within: AddressSet::any(),
+            }),
+        }
     }
 
     /// The known address space of the virtual network.
@@ -179,14 +202,14 @@ impl TagContext {
     }
 }
 
-fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, NsgError> {
+fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, FieldError> {
     let place = format!("service tag {}", excerpt(name));
     let field = "properties.addressPrefixes";
     let prefixes = tag
         .get("properties")
         .and_then(|properties| properties.get("addressPrefixes"));
     let Some(Value::Array(prefixes)) = prefixes else {
-        return Err(NsgError::Missing {
+        return Err(FieldError::Missing {
             place,
             field: field.to_owned(),
         });
@@ -200,7 +223,7 @@ fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, NsgError> {
         match net {
             Ok(net) => nets.push(net),
             Err(_) => {
-                return Err(NsgError::Invalid {
+                return Err(FieldError::Invalid {
                     place,
                     field: field.to_owned(),
                     value: excerpt(&prefix.to_string()),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::{Insert, PlacementRequest, Renumbered};
+use crate::field::FieldError;
 use crate::nsg::{MAX_PRIORITY, MIN_PRIORITY, Nsg, NsgError, NsgRule, TagContext};
 use crate::set::FlowBox;
 
@@ -61,10 +62,11 @@ pub(super) fn apply(group: &Nsg, moves: &[Renumbered]) -> Result<Nsg, NsgError> 
         match rule {
             Some(rule) if rule.priority == step.from => rule.priority = step.to,
             _ => {
-                return Err(NsgError::Missing {
+                return Err(FieldError::Missing {
                     place: "the security group".to_owned(),
                     field: format!("rule {} with priority {}", step.rule, step.from),
-                });
+                }
+                .into());
             }
         }
     }

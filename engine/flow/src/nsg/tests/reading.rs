@@ -110,87 +110,87 @@ fn every_bad_field_is_refused_with_its_code_rule_and_field() {
     let cases: Vec<(NsgError, &str, &str)> = vec![
         (
             refused(&[("priority", json!(99))]),
-            "nsg_value_out_of_range",
+            "field_value_out_of_range",
             "priority",
         ),
         (
             refused(&[("priority", json!(70_000))]),
-            "nsg_value_out_of_range",
+            "field_value_out_of_range",
             "priority",
         ),
         (
             refused(&[("priority", json!(100.5))]),
-            "nsg_value_out_of_range",
+            "field_value_out_of_range",
             "priority",
         ),
         (
             refused(&[("priority", Value::Null)]),
-            "nsg_field_missing",
+            "field_missing",
             "priority",
         ),
         (
             refused(&[("priority", json!("200"))]),
-            "nsg_value_invalid",
+            "field_value_invalid",
             "priority",
         ),
         (
             refused(&[("access", json!("Maybe"))]),
-            "nsg_value_invalid",
+            "field_value_invalid",
             "access",
         ),
         (
             refused(&[("protocol", json!("Gre"))]),
-            "nsg_value_invalid",
+            "field_value_invalid",
             "protocol",
         ),
         (
             refused(&[("direction", Value::Null)]),
-            "nsg_field_missing",
+            "field_missing",
             "direction",
         ),
         (
             refused(&[("destinationPortRange", json!("65536"))]),
-            "nsg_value_out_of_range",
+            "field_value_out_of_range",
             "destinationPortRange",
         ),
         (
             refused(&[("destinationPortRange", json!("20-10"))]),
-            "nsg_value_invalid",
+            "field_value_invalid",
             "destinationPortRange",
         ),
         (
             refused(&[("destinationPortRange", json!("http"))]),
-            "nsg_value_invalid",
+            "field_value_invalid",
             "destinationPortRange",
         ),
         (
             refused(&[("sourceAddressPrefix", json!("10.0.0.1/8"))]),
-            "nsg_prefix_has_host_bits",
+            "prefix_has_host_bits",
             "sourceAddressPrefix",
         ),
         (
             refused(&[("sourceAddressPrefix", json!("10.0.0.0/33"))]),
-            "nsg_value_invalid",
+            "field_value_invalid",
             "sourceAddressPrefix",
         ),
         (
             refused(&[("sourceAddressPrefix", json!("x".repeat(1_000_000)))]),
-            "nsg_value_invalid",
+            "field_value_invalid",
             "sourceAddressPrefix",
         ),
         (
             refused(&[("sourceAddressPrefixes", json!(["10.0.0.0/8"]))]),
-            "nsg_fields_contradict",
+            "fields_contradict",
             "sourceAddressPrefix",
         ),
         (
             refused(&[("sourceApplicationSecurityGroups", json!([{ "id": "/a" }]))]),
-            "nsg_fields_contradict",
+            "fields_contradict",
             "sourceApplicationSecurityGroups",
         ),
         (
             refused(&[("sourceAddressPrefix", Value::Null)]),
-            "nsg_field_empty",
+            "field_empty",
             "sourceAddressPrefixes",
         ),
         (
@@ -198,7 +198,7 @@ fn every_bad_field_is_refused_with_its_code_rule_and_field() {
                 ("destinationPortRanges", json!([1])),
                 ("destinationPortRange", json!("")),
             ]),
-            "nsg_value_invalid",
+            "field_value_invalid",
             "destinationPortRanges",
         ),
     ];
@@ -214,17 +214,14 @@ fn every_bad_field_is_refused_with_its_code_rule_and_field() {
 #[test]
 fn groups_that_are_not_whole_are_refused() {
     let code = |text: &str| Nsg::from_arm_json(text).unwrap_err().code();
-    assert_eq!(code("{"), "nsg_json_invalid");
-    assert_eq!(code("[]"), "nsg_value_invalid");
+    assert_eq!(code("{"), "resource_json_invalid");
+    assert_eq!(code("[]"), "field_value_invalid");
     // A reference to a group, as a subnet holds it, says nothing about rules.
-    assert_eq!(code(r#"{"id": "/subscriptions/s"}"#), "nsg_field_missing");
-    assert_eq!(
-        code(r#"{"name": "n", "properties": {}}"#),
-        "nsg_field_missing"
-    );
+    assert_eq!(code(r#"{"id": "/subscriptions/s"}"#), "field_missing");
+    assert_eq!(code(r#"{"name": "n", "properties": {}}"#), "field_missing");
     assert_eq!(
         code(r#"{"properties": {"securityRules": {}}}"#),
-        "nsg_value_invalid"
+        "field_value_invalid"
     );
 }
 
@@ -258,31 +255,28 @@ fn what_arm_would_refuse_is_not_written() {
     let several = |values: &[&str]| values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
     assert_eq!(
         code(&|rule| rule.source_prefixes = several(&["10.0.0.0/8", "VirtualNetwork"])),
-        "nsg_value_invalid"
+        "field_value_invalid"
     );
     assert_eq!(
         code(&|rule| rule.source_prefixes = several(&["10.0.0.0/8", "*"])),
-        "nsg_value_invalid"
+        "field_value_invalid"
     );
     assert_eq!(
         code(&|rule| rule.source_prefixes = several(&["10.0.0.1/8"])),
-        "nsg_prefix_has_host_bits"
+        "prefix_has_host_bits"
     );
-    assert_eq!(
-        code(&|rule| rule.source_prefixes.clear()),
-        "nsg_field_empty"
-    );
-    assert_eq!(
-        code(&|rule| rule.destination_ports.clear()),
-        "nsg_field_empty"
-    );
+    assert_eq!(code(&|rule| rule.source_prefixes.clear()), "field_empty");
+    assert_eq!(code(&|rule| rule.destination_ports.clear()), "field_empty");
     assert_eq!(
         code(&|rule| rule.description = "x".repeat(141)),
-        "nsg_value_out_of_range"
+        "field_value_out_of_range"
     );
     assert_eq!(
         code(&|rule| rule.name = "-x".to_owned()),
-        "nsg_value_invalid"
+        "field_value_invalid"
     );
-    assert_eq!(code(&|rule| rule.priority = 4097), "nsg_value_out_of_range");
+    assert_eq!(
+        code(&|rule| rule.priority = 4097),
+        "field_value_out_of_range"
+    );
 }

@@ -1,15 +1,15 @@
-//! What stands in the address and port fields of a rule.
+//! What stands in the address, port and protocol fields of a rule.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::error::{NsgError, excerpt};
+use super::error::{FieldError, excerpt};
 use crate::set::{AddressSet, PortSet, Protocol, ProtocolSet};
 
 /// One value of an address field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AddressValue {
+pub(crate) enum AddressValue {
     /// `*`
     Any,
     /// Addresses written out: one, a prefix or a range.
@@ -26,8 +26,8 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn invalid(&self, value: &str, expected: &'static str) -> NsgError {
-        NsgError::Invalid {
+    fn invalid(&self, value: &str, expected: &'static str) -> FieldError {
+        FieldError::Invalid {
             place: self.rule.to_owned(),
             field: self.field.to_owned(),
             value: format!("\"{}\"", excerpt(value)),
@@ -35,8 +35,8 @@ impl Place<'_> {
         }
     }
 
-    fn out_of_range(&self, value: &str, maximum: u32) -> NsgError {
-        NsgError::OutOfRange {
+    fn out_of_range(&self, value: &str, maximum: u32) -> FieldError {
+        FieldError::OutOfRange {
             place: self.rule.to_owned(),
             field: self.field.to_owned(),
             value: excerpt(value),
@@ -47,7 +47,7 @@ impl Place<'_> {
 }
 
 /// Reads one value of an address field.
-pub(crate) fn parse_address(place: Place<'_>, value: &str) -> Result<AddressValue, NsgError> {
+pub(crate) fn parse_address(place: Place<'_>, value: &str) -> Result<AddressValue, FieldError> {
     const EXPECTED: &str = "an address, a prefix, a service tag or \"*\"";
     let value = value.trim();
     if value == "*" || value.eq_ignore_ascii_case("any") {
@@ -59,7 +59,7 @@ pub(crate) fn parse_address(place: Place<'_>, value: &str) -> Result<AddressValu
     if value.contains('/') {
         let prefix: IpNet = value.parse().map_err(|_| place.invalid(value, EXPECTED))?;
         if prefix.trunc() != prefix {
-            return Err(NsgError::HostBits {
+            return Err(FieldError::HostBits {
                 place: place.rule.to_owned(),
                 field: place.field.to_owned(),
                 value: value.to_owned(),
@@ -90,12 +90,12 @@ pub(crate) fn parse_address(place: Place<'_>, value: &str) -> Result<AddressValu
 }
 
 /// Reads one value of a port field: `*`, a number, `first-last`.
-pub(crate) fn parse_ports(place: Place<'_>, value: &str) -> Result<PortSet, NsgError> {
+pub(crate) fn parse_ports(place: Place<'_>, value: &str) -> Result<PortSet, FieldError> {
     let value = value.trim();
     if value == "*" {
         return Ok(PortSet::full());
     }
-    let number = |text: &str| -> Result<u16, NsgError> {
+    let number = |text: &str| -> Result<u16, FieldError> {
         let text = text.trim();
         let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
         if !digits {
@@ -117,7 +117,10 @@ pub(crate) fn parse_ports(place: Place<'_>, value: &str) -> Result<PortSet, NsgE
 }
 
 /// The spelling of a protocol ARM uses; values are compared case aside.
-pub(crate) fn canonical_protocol(place: Place<'_>, value: &str) -> Result<&'static str, NsgError> {
+pub(crate) fn canonical_protocol(
+    place: Place<'_>,
+    value: &str,
+) -> Result<&'static str, FieldError> {
     const KNOWN: [&str; 6] = ["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"];
     if value.eq_ignore_ascii_case("any") {
         return Ok("*");
@@ -130,7 +133,7 @@ pub(crate) fn canonical_protocol(place: Place<'_>, value: &str) -> Result<&'stat
 
 /// The protocol numbers of a protocol field. `Icmp` is taken for the ICMP of
 /// both families.
-pub(crate) fn parse_protocol(place: Place<'_>, value: &str) -> Result<ProtocolSet, NsgError> {
+pub(crate) fn parse_protocol(place: Place<'_>, value: &str) -> Result<ProtocolSet, FieldError> {
     let one = |protocol: Protocol| ProtocolSet::single(protocol.0);
     Ok(match canonical_protocol(place, value)? {
         "Tcp" => one(Protocol::TCP),

@@ -1,0 +1,11 @@
+//! Fields of ARM resources: reading them, and what can be wrong with them.
+
+mod error;
+pub(crate) mod json;
+mod value;
+
+pub use error::FieldError;
+pub(crate) use error::excerpt;
+pub(crate) use value::{
+    AddressValue, Place, canonical_protocol, parse_address, parse_ports, parse_protocol,
+};

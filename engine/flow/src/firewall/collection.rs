@@ -1,0 +1,127 @@
+//! The parts of a firewall's rules.
+
+use super::error::FirewallError;
+
+/// What kind of rule it is; kinds are processed one after the other, whatever
+/// the priorities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RuleKind {
+    /// Translates destinations.
+    Nat,
+    /// Looks at addresses, protocols and ports.
+    Network,
+    /// Looks at host names, too.
+    Application,
+}
+
+/// What a collection does with what its rules match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectionAction {
+    /// Lets it pass.
+    Allow,
+    /// Stops it.
+    Deny,
+    /// Translates its destination.
+    Dnat,
+}
+
+/// One rule, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirewallRule {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: RuleKind,
+    /// `TCP`, `UDP`, `ICMP`, `Any`; for application rules always TCP.
+    pub protocols: Vec<String>,
+    /// Addresses, prefixes, ranges, service tags, `*`.
+    pub sources: Vec<String>,
+    /// ARM ids of IP groups.
+    pub source_ip_groups: Vec<String>,
+    /// Addresses, prefixes, ranges, service tags, `*`.
+    pub destinations: Vec<String>,
+    /// ARM ids of IP groups.
+    pub destination_ip_groups: Vec<String>,
+    /// Host names, and for application rules their tags and categories.
+    pub destination_names: Vec<String>,
+    /// Ports and ranges, `*`.
+    pub destination_ports: Vec<String>,
+}
+
+/// Rules that share an action and a priority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleCollection {
+    /// Its name.
+    pub name: String,
+    /// 100–65000; smaller comes first.
+    pub priority: u32,
+    /// What it does.
+    pub action: CollectionAction,
+    /// Its rules, in order.
+    pub rules: Vec<FirewallRule>,
+}
+
+/// Collections of a firewall policy that share a priority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleCollectionGroup {
+    /// Its name.
+    pub name: String,
+    /// 100–65000; smaller comes first.
+    pub priority: u32,
+    /// Its collections.
+    pub collections: Vec<RuleCollection>,
+}
+
+/// All rules of a firewall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firewall {
+    /// The name of the firewall or of the policy that governs it.
+    pub name: String,
+    /// The groups of the policy and of its parents, the topmost parent first.
+    /// A classic firewall has one level with one group for each kind.
+    pub levels: Vec<Vec<RuleCollectionGroup>>,
+    /// Whether threat intelligence may deny traffic before any rule.
+    pub threat_intelligence_denies: bool,
+}
+
+impl Firewall {
+    /// The collections in the order they are processed, with their level's
+    /// groups; kinds are sorted apart by the caller.
+    pub(super) fn in_order(
+        &self,
+    ) -> Result<Vec<(&RuleCollectionGroup, &RuleCollection)>, FirewallError> {
+        let mut ordered = Vec::new();
+        for level in &self.levels {
+            let mut groups: Vec<&RuleCollectionGroup> = level.iter().collect();
+            groups.sort_by_key(|group| group.priority);
+            refuse_equal(&groups, |group| (group.priority, &group.name))?;
+            for group in groups {
+                let mut collections: Vec<&RuleCollection> = group.collections.iter().collect();
+                collections.sort_by_key(|collection| collection.priority);
+                refuse_equal(&collections, |collection| {
+                    (collection.priority, &collection.name)
+                })?;
+                ordered.extend(
+                    collections
+                        .into_iter()
+                        .map(|collection| (group, collection)),
+                );
+            }
+        }
+        Ok(ordered)
+    }
+}
+
+fn refuse_equal<T>(sorted: &[T], key: impl Fn(&T) -> (u32, &String)) -> Result<(), FirewallError> {
+    for (first, second) in sorted.iter().zip(sorted.iter().skip(1)) {
+        let ((priority, first), (other, second)) = (key(first), key(second));
+        if priority == other {
+            return Err(FirewallError::DuplicatePriority {
+                first: first.clone(),
+                second: second.clone(),
+                priority,
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! Azure Firewall: classic rule collections, firewall policies with their
+//! parents, and the routes that bring traffic to it.
+//!
+//! What looks deeper than addresses and ports is unknown here and named: names
+//! of hosts (FQDN), web categories, threat intelligence, destination NAT.
+
+mod collection;
+mod compile;
+mod error;
+mod parse;
+mod read_rule;
+mod route;
+
+pub use collection::{
+    CollectionAction, Firewall, FirewallRule, RuleCollection, RuleCollectionGroup, RuleKind,
+};
+pub use error::FirewallError;
+pub use route::{NextHop, Route, RouteTable};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! Route tables: where packets go next.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::error::FirewallError;
+use crate::field::FieldError;
+use crate::field::json::{invalid, missing, object, text};
+use crate::set::AddressSet;
+
+/// Where a route sends packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NextHop {
+    /// To an appliance, such as a firewall, at this address.
+    VirtualAppliance(IpAddr),
+    /// Out to the internet.
+    Internet,
+    /// Inside the virtual network.
+    VirtualNetwork,
+    /// To the virtual network gateway.
+    VirtualNetworkGateway,
+    /// Nowhere: dropped.
+    None,
+}
+
+/// One route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its name.
+    pub name: String,
+    /// The destinations it is for.
+    pub prefix: IpNet,
+    /// Where it sends them.
+    pub next_hop: NextHop,
+}
+
+/// The routes of a subnet: the longest prefix wins, and among equals the
+/// subnet's own routes before the system's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTable {
+    /// Its name.
+    pub name: String,
+    routes: Vec<Route>,
+}
+
+impl RouteTable {
+    /// Reads a route table as ARM returns it.
+    ///
+    /// # Errors
+    /// [`FirewallError`] naming the route and the field. A route for a service
+    /// tag is refused: its prefixes are not in the table.
+    pub fn from_arm(value: &Value) -> Result<Self, FirewallError> {
+        let table = object("a route table", "body", value)?;
+        let name = text("a route table", "name", table)?.unwrap_or_default();
+        let place = format!("route table {name}");
+        let routes = table.get("properties").and_then(|all| all.get("routes"));
+        let Some(Value::Array(routes)) = routes else {
+            return Err(missing(&place, "properties.routes").into());
+        };
+        let routes: Result<Vec<Route>, FieldError> = routes.iter().map(read_route).collect();
+        let mut table = Self {
+            name,
+            routes: routes?,
+        };
+        table.sort();
+        Ok(table)
+    }
+
+    /// The table with the system's routes: the network's own prefixes stay
+    /// inside, all else goes to the internet.
+    #[must_use]
+    pub fn with_system_routes<'a>(mut self, network: impl IntoIterator<Item = &'a IpNet>) -> Self {
+        let system = |prefix: IpNet, next_hop| Route {
+            name: "system route".to_owned(),
+            prefix,
+            next_hop,
+        };
+        for prefix in network {
+            self.routes
+                .push(system(prefix.trunc(), NextHop::VirtualNetwork));
+        }
+        let everywhere = [
+            IpNet::V4(ipnet::Ipv4Net::default()),
+            IpNet::V6(ipnet::Ipv6Net::default()),
+        ];
+        for prefix in everywhere {
+            self.routes.push(system(prefix, NextHop::Internet));
+        }
+        self.sort();
+        self
+    }
+
+    // Stable, so own routes stay before the system's of the same prefix.
+    fn sort(&mut self) {
+        self.routes
+            .sort_by_key(|route| std::cmp::Reverse(route.prefix.prefix_len()));
+    }
+
+    /// The routes, the longest prefix first.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The route of one destination.
+    pub fn route(&self, destination: IpAddr) -> Option<&Route> {
+        self.routes
+            .iter()
+            .find(|route| route.prefix.contains(&destination))
+    }
+
+    /// The destinations that go to each next hop, and through which routes.
+    pub fn destinations(&self) -> Vec<(NextHop, AddressSet)> {
+        let mut taken = AddressSet::empty();
+        let mut by_hop: Vec<(NextHop, AddressSet)> = Vec::new();
+        for route in &self.routes {
+            let prefix = AddressSet::prefix(route.prefix);
+            let part = prefix.intersection(&taken.complement());
+            taken = taken.union(&prefix);
+            match by_hop.iter_mut().find(|(hop, _)| *hop == route.next_hop) {
+                Some((_, set)) => *set = set.union(&part),
+                None => by_hop.push((route.next_hop, part)),
+            }
+        }
+        by_hop.retain(|(_, set)| !set.is_empty());
+        by_hop.sort_by_key(|(hop, _)| *hop);
+        by_hop
+    }
+
+    /// The destinations that go to the appliance at an address.
+    pub fn reaching(&self, appliance: IpAddr) -> AddressSet {
+        let hop = NextHop::VirtualAppliance(appliance);
+        let found = self.destinations().into_iter().find(|(to, _)| *to == hop);
+        found.map_or_else(AddressSet::empty, |(_, set)| set)
+    }
+}
+
+fn read_route(value: &Value) -> Result<Route, FieldError> {
+    let route = object("a route", "body", value)?;
+    let name = text("a route", "name", route)?.ok_or_else(|| missing("a route", "name"))?;
+    let place = format!("route {}", crate::field::excerpt(&name));
+    let fields = match route.get("properties") {
+        Some(properties) => object(&place, "properties", properties)?,
+        None => return Err(missing(&place, "properties")),
+    };
+    let required = |field: &str| {
+        text(&place, field, fields)?
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| missing(&place, field))
+    };
+    let prefix = required("addressPrefix")?;
+    let parsed: IpNet = prefix.parse().map_err(|_| {
+        let value = Value::from(prefix.as_str());
+        invalid(&place, "addressPrefix", &value, "an address prefix")
+    })?;
+    let kind = required("nextHopType")?;
+    let next_hop = match kind.to_ascii_lowercase().as_str() {
+        "virtualappliance" => {
+            let address = required("nextHopIpAddress")?;
+            NextHop::VirtualAppliance(address.parse().map_err(|_| {
+                let value = Value::from(address.as_str());
+                invalid(&place, "nextHopIpAddress", &value, "an address")
+            })?)
+        }
+        "internet" => NextHop::Internet,
+        "vnetlocal" => NextHop::VirtualNetwork,
+        "virtualnetworkgateway" => NextHop::VirtualNetworkGateway,
+        "none" => NextHop::None,
+        _ => {
+            return Err(invalid(
+                &place,
+                "nextHopType",
+                &Value::from(kind.as_str()),
+                "VirtualAppliance, Internet, VnetLocal, VirtualNetworkGateway or None",
+            ));
+        }
+    };
+    Ok(Route {
+        name,
+        prefix: parsed.trunc(),
+        next_hop,
+    })
+}
