@@ -117,7 +117,12 @@ fn is_api_version(version: &str) -> bool {
 }
 
 /// Checks that the caller may do this here.
-pub(super) fn check_rights(state: &State, method: &Method, path: &ArmPath) -> Result<(), ArmError> {
+pub(super) fn check_rights(
+    state: &State,
+    request: &Received,
+    path: &ArmPath,
+) -> Result<(), ArmError> {
+    let method = &request.method;
     let id = path.id();
     let action = action(method, path);
     let client = state.tokens.client_id();
@@ -126,7 +131,7 @@ pub(super) fn check_rights(state: &State, method: &Method, path: &ArmPath) -> Re
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .iter()
-        .any(|pattern| pattern_matches(pattern, &id));
+        .any(|pattern| pattern_matches(pattern, request.uri.path()));
     if forbidden {
         return Err(by_gateway(
             "AuthorizationFailed",

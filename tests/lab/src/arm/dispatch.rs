@@ -66,7 +66,7 @@ async fn answer(
             ),
         ));
     }
-    access::check_rights(state, &request.method, &path)?;
+    access::check_rights(state, &request, &path)?;
     if let Some((_, kind)) = &path.extension {
         return metrics(state, &request, &path, kind);
     }

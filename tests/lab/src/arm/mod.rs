@@ -2,6 +2,7 @@
 //! real HTTP to the shapes Azure answers.
 
 mod access;
+mod change;
 mod cluster_effects;
 mod dispatch;
 mod error;
@@ -14,6 +15,7 @@ mod reply;
 mod run_command;
 mod seed;
 mod service_tags;
+mod settle;
 mod shape;
 mod state;
 mod store;
@@ -276,14 +278,14 @@ impl ArmServer {
             .insert(resource_group.to_ascii_lowercase());
     }
 
-    /// Takes away every right on ids that match a pattern, where `*` stands
-    /// for any text.
-    pub fn forbid(&self, id_pattern: &str) {
+    /// Takes away every right on request paths that match a pattern, where `*`
+    /// stands for any text.
+    pub fn forbid(&self, path_pattern: &str) {
         self.state
             .forbidden
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(id_pattern.to_owned());
+            .push(path_pattern.to_owned());
     }
 
     /// Lets the next run commands be refused because one is in progress.

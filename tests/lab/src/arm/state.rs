@@ -31,7 +31,7 @@ pub(super) struct State {
     pub page_size: usize,
     /// Groups, in lower case, in which only reading is allowed.
     pub locked_groups: Mutex<BTreeSet<String>>,
-    /// Patterns over ids, in lower case, on which the caller has no rights.
+    /// Patterns over request paths on which the caller has no rights.
     pub forbidden: Mutex<Vec<String>>,
     /// How many conditional writes still find that someone wrote before them.
     pub etag_conflicts: AtomicU32,
