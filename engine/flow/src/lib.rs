@@ -8,6 +8,7 @@ pub mod nsg;
 pub mod path;
 pub mod policy;
 pub mod set;
+pub mod ufw;
 
 #[cfg(test)]
 mod testing;

@@ -22,7 +22,7 @@ pub enum InterfaceKnowledge {
 
 impl InterfaceKnowledge {
     /// Whether the interface fits a pattern of `-i` or `-o`, where known.
-    pub(super) fn fits(&self, pattern: &str) -> Option<bool> {
+    pub(crate) fn fits(&self, pattern: &str) -> Option<bool> {
         if pattern == "+" {
             return Some(true);
         }

@@ -43,6 +43,7 @@ pub use condition::{
 };
 pub use decision::{DecidedBy, Decision, RulePlace};
 pub use edit::{Edit, EditError};
+pub(crate) use error::excerpt;
 pub use error::{ParseError, ParseErrorKind};
 pub use hook::Hook;
 pub use knowledge::{InterfaceKnowledge, Knowledge};
