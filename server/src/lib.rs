@@ -1,1 +1,4 @@
-//! .
+//! The server `naosu`: faces (gRPC, MCP, command line), configuration,
+//! authentication and drivers around the engine.
+
+pub mod mcp;

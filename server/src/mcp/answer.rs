@@ -1,0 +1,114 @@
+//! What tools answer, where that is more than a word of the model: what to do
+//! next, and without what would only fill an assistant's context.
+
+use jiff::Timestamp;
+use naosu_engine::model::{
+    ClusterId, Diagnosis, DiagnosisId, Digest, Finding, Observation, Plan, PlanState,
+    PluginFailure, Run, RunState, Symptom,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// A diagnosis without its recorded reads, unless they were asked for.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DiagnosisAnswer {
+    /// Id to plan with.
+    id: DiagnosisId,
+    /// The cluster looked at.
+    cluster: ClusterId,
+    /// What the user saw; text from outside.
+    symptom: Symptom,
+    /// When it began.
+    started_at: Timestamp,
+    /// When it ended.
+    finished_at: Timestamp,
+    /// Confirmed first, ruled out last. Values in evidence are text from outside.
+    findings: Vec<Finding>,
+    /// Plugins that gave no finding, and why.
+    failures: Vec<PluginFailure>,
+    /// How many reads it rests on.
+    observation_count: usize,
+    /// Digest over those reads.
+    observations_digest: Digest,
+    /// The reads themselves, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observations: Option<Vec<Observation>>,
+}
+
+impl DiagnosisAnswer {
+    /// Of a diagnosis; with its reads or without.
+    pub fn new(diagnosis: Diagnosis, with_observations: bool) -> Self {
+        Self {
+            id: diagnosis.id,
+            cluster: diagnosis.cluster,
+            symptom: diagnosis.symptom,
+            started_at: diagnosis.started_at,
+            finished_at: diagnosis.finished_at,
+            findings: diagnosis.findings,
+            failures: diagnosis.failures,
+            observation_count: diagnosis.observations.len(),
+            observations_digest: diagnosis.observations_digest,
+            observations: with_observations.then_some(diagnosis.observations),
+        }
+    }
+}
+
+/// A plan and what has to happen to it next.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PlanAnswer {
+    /// What to do next, and who has to.
+    next: String,
+    /// The plan.
+    plan: Plan,
+}
+
+impl From<Plan> for PlanAnswer {
+    fn from(plan: Plan) -> Self {
+        let id = &plan.id.0;
+        let next = match plan.state {
+            PlanState::PendingApproval => format!(
+                "A person has to approve it, which no assistant can. Show them the steps, \
+                 what each lets pass, the risk and the warnings, and ask them to run: \
+                 naosu plan approve {id} --digest {}",
+                plan.digest
+            ),
+            PlanState::Approved => format!("Approved. Call apply_plan with plan {id}."),
+            PlanState::Rejected => "Rejected for good. Ask the person why.".to_owned(),
+            PlanState::Expired => "Expired. Diagnose again and make a new plan.".to_owned(),
+        };
+        Self { next, plan }
+    }
+}
+
+/// A run and what has to happen next.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RunAnswer {
+    /// What to do next.
+    next: String,
+    /// The run.
+    run: Run,
+}
+
+impl From<Run> for RunAnswer {
+    fn from(run: Run) -> Self {
+        let next = match run.state {
+            RunState::Applying | RunState::Verifying | RunState::RollingBack => {
+                format!(
+                    "It goes on. Call get_run with run {} and wait_seconds.",
+                    run.id.0
+                )
+            }
+            RunState::Succeeded => {
+                "The cause is gone and the tunnel answers. rollback_run takes it back.".to_owned()
+            }
+            RunState::RolledBack => {
+                "Taken back; the cluster is as before. Diagnose again.".to_owned()
+            }
+            RunState::Cancelled => "Nothing was written. Diagnose and plan again.".to_owned(),
+            RunState::Stuck => {
+                "A person must look: tell them the summary and do not try again.".to_owned()
+            }
+        };
+        Self { next, run }
+    }
+}

@@ -1,0 +1,146 @@
+//! Diagnoses.
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use naosu_engine::{
+    Code, Error,
+    facade::{DiagnoseProgress, DiagnoseRequest},
+    model::{ClusterId, Diagnosis, DiagnosisId, Judgement},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::mcp::{
+    answer::DiagnosisAnswer,
+    catalog::{Call, Entry, LOOK, Nature},
+};
+
+/// `diagnose`
+pub(super) fn diagnose() -> Result<Entry, String> {
+    Entry::new(
+        "diagnose",
+        "Diagnose a cluster",
+        "Looks at a cluster and judges every cause: confirmed, suspected, unknown or ruled_out, \
+         each with the evidence that decides. Reads Azure, Kubernetes and nodes; changes nothing \
+         on them. Takes seconds to a few minutes. 'cluster' is the ARM resource id of the managed \
+         cluster; 'symptom.text' the error as the user pasted it.",
+        Nature {
+            read_only: false,
+            destructive: false,
+            idempotent: false,
+            open_world: true,
+        },
+        |call, request: DiagnoseRequest| async move {
+            let diagnosis = follow(&call, request).await?;
+            Ok(DiagnosisAnswer::new(diagnosis, false))
+        },
+    )
+}
+
+async fn follow(call: &Call, request: DiagnoseRequest) -> Result<Diagnosis, Error> {
+    let mut progress = call.naosu.diagnose(&call.principal, request).await?;
+    while let Some(item) = progress.next().await {
+        match item? {
+            DiagnoseProgress::Reading { .. } => {}
+            DiagnoseProgress::Read { what, ok, .. } => {
+                (call.progress)(format!(
+                    "{} {what}",
+                    if ok { "read" } else { "could not read" }
+                ));
+            }
+            DiagnoseProgress::Judged { plugin, judgement } => {
+                (call.progress)(format!("{plugin}: {}", words(judgement)));
+            }
+            DiagnoseProgress::Finished { diagnosis } => return Ok(*diagnosis),
+        }
+    }
+    Err(Error::new(
+        Code::Internal,
+        "the diagnosis ended without a result",
+        "diagnose again",
+    ))
+}
+
+fn words(judgement: Option<Judgement>) -> &'static str {
+    match judgement {
+        Some(Judgement::Confirmed) => "confirmed",
+        Some(Judgement::Suspected) => "suspected",
+        Some(Judgement::Unknown) => "unknown",
+        Some(Judgement::RuledOut) => "ruled out",
+        None => "gave no finding",
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WhichDiagnosis {
+    /// Id of the diagnosis: "dia-…".
+    diagnosis: DiagnosisId,
+    /// Whether to give the recorded reads too; they can be long.
+    #[serde(default)]
+    include_observations: bool,
+}
+
+/// `get_diagnosis`
+pub(super) fn get() -> Result<Entry, String> {
+    Entry::new(
+        "get_diagnosis",
+        "Read a diagnosis",
+        "Gives a stored diagnosis with all findings and their evidence.",
+        LOOK,
+        |call, which: WhichDiagnosis| async move {
+            let diagnosis = call.naosu.diagnosis(&which.diagnosis).await?;
+            Ok(DiagnosisAnswer::new(diagnosis, which.include_observations))
+        },
+    )
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OfCluster {
+    /// ARM id; absent for all clusters.
+    #[serde(default)]
+    cluster: Option<ClusterId>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Diagnoses {
+    /// Newest first.
+    diagnoses: Vec<Row>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    id: DiagnosisId,
+    cluster: ClusterId,
+    finished_at: Timestamp,
+    /// Plugins whose cause is confirmed.
+    confirmed: Vec<String>,
+}
+
+/// `list_diagnoses`
+pub(super) fn list() -> Result<Entry, String> {
+    Entry::new(
+        "list_diagnoses",
+        "List diagnoses",
+        "Lists stored diagnoses, newest first, with what each confirmed.",
+        LOOK,
+        |call, of: OfCluster| async move {
+            let diagnoses = call.naosu.diagnoses(of.cluster.as_ref()).await?;
+            let rows = diagnoses.into_iter().map(|diagnosis| Row {
+                confirmed: diagnosis
+                    .findings
+                    .iter()
+                    .filter(|finding| finding.judgement == Judgement::Confirmed)
+                    .map(|finding| finding.plugin.clone())
+                    .collect(),
+                id: diagnosis.id,
+                cluster: diagnosis.cluster,
+                finished_at: diagnosis.finished_at,
+            });
+            Ok(Diagnoses {
+                diagnoses: rows.collect(),
+            })
+        },
+    )
+}

@@ -1,0 +1,283 @@
+//! MCP as a client sees it: JSON-RPC lines on a pair of streams, a scripted
+//! product behind.
+
+mod client;
+mod product;
+
+use naosu_engine::Code;
+use serde_json::{Value, json};
+
+use client::Client;
+use product::{Scripted, Trouble};
+
+const ALL_TOOLS: [&str; 11] = [
+    "list_plugins",
+    "diagnose",
+    "get_diagnosis",
+    "list_diagnoses",
+    "create_plan",
+    "get_plan",
+    "list_plans",
+    "apply_plan",
+    "get_run",
+    "list_runs",
+    "rollback_run",
+];
+
+/// Arguments that each tool accepts.
+fn good_arguments(tool: &str) -> Value {
+    match tool {
+        "diagnose" => json!({ "cluster": product::CLUSTER, "symptom": { "text": "i/o timeout" } }),
+        "get_diagnosis" => json!({ "diagnosis": "dia-1" }),
+        "create_plan" => json!({ "diagnosis": "dia-1" }),
+        "get_plan" | "apply_plan" => json!({ "plan": "plan-1" }),
+        "get_run" | "rollback_run" => json!({ "run": "run-1" }),
+        _ => json!({}),
+    }
+}
+
+#[tokio::test]
+async fn the_tools_are_these_with_title_hints_and_both_schemas_and_none_approves() {
+    let mut client = Client::start(Scripted::default()).await;
+    let tools = client.request("tools/list", json!({})).await["result"]["tools"].clone();
+    let names: Vec<&str> = tools
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    let mut expected = ALL_TOOLS;
+    let mut found = names.clone();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    for tool in tools.as_array().unwrap() {
+        let name = &tool["name"];
+        assert!(tool["title"].is_string(), "{name}");
+        for hint in [
+            "readOnlyHint",
+            "destructiveHint",
+            "idempotentHint",
+            "openWorldHint",
+        ] {
+            assert!(tool["annotations"][hint].is_boolean(), "{name} {hint}");
+        }
+        assert_eq!(tool["inputSchema"]["type"], "object", "{name}");
+        assert_eq!(tool["outputSchema"]["type"], "object", "{name}");
+    }
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.contains("approve") || name.contains("reject"))
+    );
+    let destructive: Vec<&str> = tools
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|tool| tool["annotations"]["destructiveHint"] == true)
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(destructive, ["apply_plan", "rollback_run"]);
+}
+
+#[tokio::test]
+async fn every_answer_fits_the_output_schema_of_its_tool() {
+    let mut client = Client::start(Scripted::default()).await;
+    let tools = client.request("tools/list", json!({})).await["result"]["tools"].clone();
+    for tool in tools.as_array().unwrap() {
+        let name = tool["name"].as_str().unwrap();
+        let result = client.call(name, good_arguments(name)).await;
+        assert_eq!(result["isError"], false, "{name}: {result}");
+        let validator = jsonschema::validator_for(&tool["outputSchema"]).unwrap();
+        let problems: Vec<String> = validator
+            .iter_errors(&result["structuredContent"])
+            .map(|error| error.to_string())
+            .collect();
+        assert!(problems.is_empty(), "{name}: {problems:?}");
+        assert_eq!(
+            serde_json::from_str::<Value>(result["content"][0]["text"].as_str().unwrap()).unwrap(),
+            result["structuredContent"],
+            "{name}: the text is for clients that know no structured content"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_product_is_asked_as_an_assistant_and_never_to_approve() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let mut client = Client::start(product).await;
+    for tool in ALL_TOOLS {
+        client.call(tool, good_arguments(tool)).await;
+    }
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.iter().any(|(what, _)| what == "apply"));
+    for (what, principal) in asked {
+        assert!(what != "approve" && what != "reject");
+        assert!(principal.is_assistant, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_keeps_its_stable_code_and_its_next_step() {
+    for code in [
+        Code::ClusterNotFound,
+        Code::PlanNotFound,
+        Code::PlanNotApproved,
+        Code::PlanAlreadyApplied,
+        Code::PlanExpired,
+        Code::Drift,
+        Code::AzureForbidden,
+        Code::AzureThrottled,
+        Code::NodeOutputTruncated,
+        Code::KubeconfigInvalid,
+    ] {
+        let mut client = Client::start(Scripted::failing(Trouble::Error(code))).await;
+        for tool in ALL_TOOLS {
+            let result = client.call(tool, good_arguments(tool)).await;
+            assert_eq!(result["isError"], true, "{tool}");
+            let error = &result["structuredContent"];
+            assert_eq!(error["code"], code.as_str(), "{tool}");
+            assert_eq!(error["message"], product::MESSAGE, "{tool}");
+            assert_eq!(error["next"], product::NEXT, "{tool}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_arguments_name_what_is_wrong_and_reach_nothing() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let mut client = Client::start(product).await;
+    for (tool, arguments, wrong) in [
+        ("get_plan", json!({}), "plan"),
+        ("get_plan", json!({ "plan": 7 }), "integer"),
+        (
+            "get_plan",
+            json!({ "plan": "plan-1", "force": true }),
+            "force",
+        ),
+        ("diagnose", json!({ "cluster": "aks" }), "aks"),
+        (
+            "get_run",
+            json!({ "run": "run-1", "wait_seconds": -1 }),
+            "-1",
+        ),
+    ] {
+        let result = client.call(tool, arguments).await;
+        assert_eq!(result["isError"], true, "{tool}: {result}");
+        let error = &result["structuredContent"];
+        assert_eq!(error["code"], "invalid_parameter", "{tool}");
+        assert!(
+            error["message"].as_str().unwrap().contains(wrong),
+            "{tool}: {error}"
+        );
+    }
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_unknown_tool_is_a_protocol_error_and_the_session_goes_on() {
+    let mut client = Client::start(Scripted::default()).await;
+    let answer = client
+        .request(
+            "tools/call",
+            json!({ "name": "approve_plan", "arguments": {} }),
+        )
+        .await;
+    assert!(
+        answer["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("approve_plan")
+    );
+    assert_eq!(
+        client.call("list_plugins", json!({})).await["isError"],
+        false
+    );
+}
+
+#[tokio::test]
+async fn a_crash_inside_one_tool_is_that_tools_error_and_others_still_work() {
+    let mut client = Client::start(Scripted::failing(Trouble::PanicInRuns)).await;
+    let result = client.call("get_run", good_arguments("get_run")).await;
+    assert_eq!(result["structuredContent"]["code"], "internal");
+    assert_eq!(
+        client.call("list_plugins", json!({})).await["isError"],
+        false
+    );
+}
+
+#[tokio::test]
+async fn a_plan_that_waits_tells_the_exact_command_for_the_person_who_approves() {
+    let mut client = Client::start(Scripted::default()).await;
+    let result = client
+        .call("create_plan", good_arguments("create_plan"))
+        .await;
+    let answer = &result["structuredContent"];
+    let digest = answer["plan"]["digest"].as_str().unwrap();
+    let command = format!("naosu plan approve plan-1 --digest {digest}");
+    assert!(
+        answer["next"].as_str().unwrap().contains(&command),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn recorded_reads_are_given_only_when_asked_for() {
+    let mut client = Client::start(Scripted::default()).await;
+    let brief = client
+        .call("get_diagnosis", json!({ "diagnosis": "dia-1" }))
+        .await;
+    assert!(brief["structuredContent"].get("observations").is_none());
+    assert_eq!(brief["structuredContent"]["observation_count"], 1);
+    let full = client
+        .call(
+            "get_diagnosis",
+            json!({ "diagnosis": "dia-1", "include_observations": true }),
+        )
+        .await;
+    assert_eq!(
+        full["structuredContent"]["observations"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_progress_hears_of_each_read_and_judgement() {
+    let mut client = Client::start(Scripted::default()).await;
+    let params = json!({
+        "name": "diagnose",
+        "arguments": good_arguments("diagnose"),
+        "_meta": { "progressToken": "p1" },
+    });
+    client.request("tools/call", params).await;
+    client.until_notified(2).await;
+    let told: Vec<String> = client
+        .notifications()
+        .iter()
+        .filter(|note| note["method"] == "notifications/progress")
+        .map(|note| note["params"]["message"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(told.contains(&"read pods".to_owned()), "{told:?}");
+    assert!(
+        told.contains(&"nsg-allow-port: confirmed".to_owned()),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn terminal_escapes_in_outside_text_arrive_as_data() {
+    let mut client = Client::start(Scripted::default()).await;
+    let line = client
+        .raw_call("get_diagnosis", json!({ "diagnosis": "dia-1" }))
+        .await;
+    assert!(
+        !line.contains('\u{1b}'),
+        "an escape byte would reach a terminal"
+    );
+    assert!(line.contains("\\u001b"), "{line}");
+}

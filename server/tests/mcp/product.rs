@@ -1,0 +1,264 @@
+//! A product that answers from a script and notes who asked what.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use naosu_engine::{
+    Code, Error, Naosu,
+    facade::{DiagnoseProgress, DiagnoseRequest, ItemStream, PlanFilter, PlanRequest},
+    model::{
+        ClusterId, Diagnosis, DiagnosisId, Digest, Judgement, Plan, PlanId, PluginInfo, Principal,
+        Run, RunId,
+    },
+};
+use serde_json::{Value, json};
+
+pub const CLUSTER: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks";
+pub const MESSAGE: &str = "\"x\" is wrong";
+pub const NEXT: &str = "do it right";
+const TIME: &str = "2026-01-02T03:04:05Z";
+
+/// What goes wrong.
+#[derive(Clone, Copy)]
+pub enum Trouble {
+    /// Every question.
+    Error(Code),
+    /// A crash when a run is read.
+    PanicInRuns,
+}
+
+type Asked = Arc<Mutex<Vec<(String, Principal)>>>;
+
+#[derive(Default)]
+pub struct Scripted {
+    trouble: Option<Trouble>,
+    asked: Asked,
+}
+
+impl Scripted {
+    pub fn failing(trouble: Trouble) -> Self {
+        Self {
+            trouble: Some(trouble),
+            asked: Asked::default(),
+        }
+    }
+
+    /// Who asked for what with a principal.
+    pub fn asked(&self) -> Asked {
+        Arc::clone(&self.asked)
+    }
+
+    fn note(&self, what: &str, principal: &Principal) {
+        self.asked
+            .lock()
+            .unwrap()
+            .push((what.to_owned(), principal.clone()));
+    }
+
+    fn trouble(&self) -> Result<(), Error> {
+        match self.trouble {
+            Some(Trouble::Error(code)) => Err(Error::new(code, MESSAGE, NEXT)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn digest() -> Digest {
+    Digest::of_bytes(b"")
+}
+
+fn finding() -> Value {
+    json!({
+        "plugin": "nsg-allow-port",
+        "cause": "nsg-blocks-tunnel",
+        "judgement": "confirmed",
+        "summary": "rule \u{1b}[31mdeny-kubelet blocks TCP 10250",
+        "evidence": [],
+        "required_flows": [],
+        "infeasible": null,
+        "subject": {},
+    })
+}
+
+fn person() -> Value {
+    json!({ "name": "alice", "is_assistant": false })
+}
+
+fn plugin() -> PluginInfo {
+    serde_json::from_value(json!({
+        "id": "nsg-allow-port", "version": "0.1.0", "digest": digest(),
+        "contract": "naosu:plugin@0.1.0", "cause": "nsg-blocks-tunnel", "summary": "s", "fix": "f",
+        "parameters": [{ "name": "scope", "type": "text", "summary": "s", "required": false, "default": "subnet" }],
+        "capabilities": ["azure_read"], "effects": ["nsg_rule_create"], "imports": [],
+        "source": "bundled",
+    }))
+    .unwrap()
+}
+
+fn diagnosis() -> Diagnosis {
+    serde_json::from_value(json!({
+        "id": "dia-1", "cluster": CLUSTER, "symptom": { "text": "", "nodes": [] },
+        "requester": person(), "started_at": TIME, "finished_at": TIME,
+        "findings": [finding()], "failures": [],
+        "observations": [{
+            "query": { "kind": "tunnel_probe", "node": "n1" },
+            "answer": { "Ok": "{}" }, "version": null, "observed_at": TIME, "digest": digest(),
+        }],
+        "observations_digest": digest(),
+    }))
+    .unwrap()
+}
+
+fn plan() -> Plan {
+    serde_json::from_value(json!({
+        "id": "plan-1", "digest": digest(), "state": "PENDING_APPROVAL", "approvals": [],
+        "content": {
+            "cluster": CLUSTER, "diagnosis": "dia-1", "observations_digest": digest(),
+            "finding": finding(), "plugin": "nsg-allow-port", "plugin_digest": digest(),
+            "parameters": {}, "summary": "s", "warnings": [], "risk": "medium",
+            "policy_version": "p", "approvals_needed": 1, "requester": person(),
+            "created_at": TIME, "expires_at": TIME,
+            "steps": [{
+                "title": "t",
+                "effect": { "kind": "manual", "instruction": "ask" },
+                "precondition": {
+                    "query": { "kind": "tunnel_probe", "node": "n1" },
+                    "description": "d", "digest": digest(), "version": null,
+                },
+                "inverse": { "kind": "irreversible", "reason": "r" },
+                "dry_run": { "by": "simulated", "request": "r", "body": null, "before": "", "after": "" },
+                "delta": { "kind": "not_a_firewall" },
+                "risk": "low",
+            }],
+        },
+    }))
+    .unwrap()
+}
+
+fn run() -> Run {
+    serde_json::from_value(json!({
+        "id": "run-1", "plan": "plan-1", "plan_digest": digest(), "cluster": CLUSTER,
+        "principal": person(), "state": "SUCCEEDED", "steps": ["APPLIED"], "summary": "s",
+        "started_at": TIME, "updated_at": TIME, "entries": [],
+    }))
+    .unwrap()
+}
+
+#[async_trait]
+impl Naosu for Scripted {
+    async fn plugins(&self) -> Result<Vec<PluginInfo>, Error> {
+        self.trouble()?;
+        Ok(vec![plugin()])
+    }
+
+    async fn plugin(&self, _id: &str) -> Result<PluginInfo, Error> {
+        self.trouble()?;
+        Ok(plugin())
+    }
+
+    async fn diagnose(
+        &self,
+        principal: &Principal,
+        _request: DiagnoseRequest,
+    ) -> Result<ItemStream<DiagnoseProgress>, Error> {
+        self.note("diagnose", principal);
+        self.trouble()?;
+        let items = [
+            DiagnoseProgress::Reading {
+                what: "pods".into(),
+            },
+            DiagnoseProgress::Read {
+                what: "pods".into(),
+                elapsed_ms: 3,
+                ok: true,
+            },
+            DiagnoseProgress::Judged {
+                plugin: "nsg-allow-port".into(),
+                judgement: Some(Judgement::Confirmed),
+            },
+            DiagnoseProgress::Finished {
+                diagnosis: Box::new(diagnosis()),
+            },
+        ];
+        Ok(Box::pin(futures::stream::iter(items.map(Ok))))
+    }
+
+    async fn diagnosis(&self, _id: &DiagnosisId) -> Result<Diagnosis, Error> {
+        self.trouble()?;
+        Ok(diagnosis())
+    }
+
+    async fn diagnoses(&self, _cluster: Option<&ClusterId>) -> Result<Vec<Diagnosis>, Error> {
+        self.trouble()?;
+        Ok(vec![diagnosis()])
+    }
+
+    async fn create_plan(&self, principal: &Principal, _: PlanRequest) -> Result<Plan, Error> {
+        self.note("create_plan", principal);
+        self.trouble()?;
+        Ok(plan())
+    }
+
+    async fn plan(&self, _id: &PlanId) -> Result<Plan, Error> {
+        self.trouble()?;
+        Ok(plan())
+    }
+
+    async fn plans(&self, _filter: &PlanFilter) -> Result<Vec<Plan>, Error> {
+        self.trouble()?;
+        Ok(vec![plan()])
+    }
+
+    async fn approve(
+        &self,
+        principal: &Principal,
+        _id: &PlanId,
+        _digest: &Digest,
+        _comment: &str,
+    ) -> Result<Plan, Error> {
+        self.note("approve", principal);
+        Ok(plan())
+    }
+
+    async fn reject(
+        &self,
+        principal: &Principal,
+        _id: &PlanId,
+        _digest: &Digest,
+        _comment: &str,
+    ) -> Result<Plan, Error> {
+        self.note("reject", principal);
+        Ok(plan())
+    }
+
+    async fn apply(&self, principal: &Principal, _id: &PlanId) -> Result<Run, Error> {
+        self.note("apply", principal);
+        self.trouble()?;
+        Ok(run())
+    }
+
+    async fn run(&self, _id: &RunId) -> Result<Run, Error> {
+        assert!(
+            !matches!(self.trouble, Some(Trouble::PanicInRuns)),
+            "asked to crash"
+        );
+        self.trouble()?;
+        Ok(run())
+    }
+
+    async fn runs(&self, _cluster: Option<&ClusterId>) -> Result<Vec<Run>, Error> {
+        self.trouble()?;
+        Ok(vec![run()])
+    }
+
+    async fn watch_run(&self, id: &RunId) -> Result<ItemStream<Run>, Error> {
+        let run = self.run(id).await?;
+        Ok(Box::pin(futures::stream::iter([Ok(run)])))
+    }
+
+    async fn rollback(&self, principal: &Principal, _id: &RunId) -> Result<Run, Error> {
+        self.note("rollback", principal);
+        self.trouble()?;
+        Ok(run())
+    }
+}
