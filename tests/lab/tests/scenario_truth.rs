@@ -48,6 +48,7 @@ async fn differences(scenario: &Scenario) -> Option<String> {
     let plane = start(scenario).await;
     let resources = resources_of(&scenario.estate);
     plane.enforce(&resources).await.expect("it compiles");
+    plane.start_workloads().await.expect("they start");
     let nodes = scenario.estate.nodes();
     let mut connected = Vec::new();
     for node in nodes.iter().filter(|node| node.agent) {

@@ -1,5 +1,6 @@
 //! The whole lab: a rule written through ARM changes what a real `kubectl logs` gets.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,7 +33,15 @@ async fn kubectl(lab: &Lab, arguments: &[&str]) -> Output {
     }
 }
 
-fn possible() -> bool {
+fn packets_are_possible() -> bool {
+    let possible = Machine::start("trial", || Ok(())).is_ok();
+    if !possible {
+        println!("skipped: no network namespaces");
+    }
+    possible
+}
+
+fn kubectl_is_there() -> bool {
     let kubectl = std::process::Command::new("kubectl")
         .args(["version", "--client"])
         .stdout(Stdio::null())
@@ -41,11 +50,19 @@ fn possible() -> bool {
         println!("skipped: no kubectl");
         return false;
     }
-    if Machine::start("trial", || Ok(())).is_err() {
-        println!("skipped: no network namespaces");
-        return false;
-    }
     true
+}
+
+async fn start(name: &str, base: &Path) -> Lab {
+    // Another test of this process may have done so already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut options = LabOptions {
+        base_directory: base.to_owned(),
+        ..LabOptions::default()
+    };
+    options.data_plane_options.dial_limit = Duration::from_millis(500);
+    let scenario = builtin_scenario(name).expect("it is there");
+    Lab::start(scenario, options).await.expect("it starts")
 }
 
 async fn wait_for_operation(http: &reqwest::Client, lab: &Lab, answer: reqwest::Response) {
@@ -73,19 +90,11 @@ async fn wait_for_operation(http: &reqwest::Client, lab: &Lab, answer: reqwest::
 
 #[tokio::test]
 async fn a_rule_written_through_arm_brings_the_logs_back_and_its_removal_takes_them_away() {
-    if !possible() {
+    if !packets_are_possible() || !kubectl_is_there() {
         return;
     }
-    // Another test of this binary may have done so already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let base = tempfile::tempdir().expect("a directory");
-    let mut options = LabOptions {
-        base_directory: base.path().to_owned(),
-        ..LabOptions::default()
-    };
-    options.data_plane_options.dial_limit = Duration::from_millis(500);
-    let scenario = builtin_scenario("nsg-deny-10250").expect("it is there");
-    let lab = Lab::start(scenario, options).await.expect("it starts");
+    let lab = start("nsg-deny-10250", base.path()).await;
     let far_node = "spec.nodeName=aks-nodepool1-28341567-vmss000001";
     let query = [
         "-n",
@@ -144,4 +153,71 @@ async fn a_rule_written_through_arm_brings_the_logs_back_and_its_removal_takes_t
     wait_for_operation(&http, &lab, answer).await;
     let after = kubectl(&lab, &logs).await;
     assert!(after.stderr.contains(symptom), "{}", after.stderr);
+}
+
+async fn failed_connections(http: &reqwest::Client, lab: &Lab) -> f64 {
+    let url = format!(
+        "{}{}/providers/Microsoft.Insights/metrics",
+        lab.arm().endpoint(),
+        lab.scenario().estate.load_balancer_id()
+    );
+    let request = http.get(&url).bearer_auth(lab.arm().token()).query(&[
+        ("api-version", "2018-01-01"),
+        ("metricnames", "SnatConnectionCount"),
+        ("interval", "PT1M"),
+        ("aggregation", "Total"),
+        ("$filter", "ConnectionState eq 'Failed'"),
+    ]);
+    let answer = request.send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    let metrics: serde_json::Value = answer.json().await.expect("JSON");
+    let points = metrics.pointer("/value/0/timeseries/0/data");
+    let points = points.and_then(serde_json::Value::as_array);
+    let points = points.expect("a time series");
+    points
+        .iter()
+        .filter_map(|point| point["total"].as_f64())
+        .sum()
+}
+
+#[tokio::test]
+async fn outbound_ports_run_out_for_real_and_more_of_them_let_the_agent_through() {
+    if !packets_are_possible() {
+        return;
+    }
+    let base = tempfile::tempdir().expect("a directory");
+    let lab = start("snat-exhausted", base.path()).await;
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let tunnel = lab.data_plane();
+    let agents = tunnel.agents().await;
+    assert!(
+        agents.iter().all(|agent| agent.running && !agent.connected),
+        "{agents:?}"
+    );
+    assert!(failed_connections(&http, &lab).await >= 50.0);
+
+    let url = format!(
+        "{}{}?api-version=2025-05-01",
+        lab.arm().endpoint(),
+        lab.cluster_id()
+    );
+    let get = http.get(&url).bearer_auth(lab.arm().token());
+    let answer = get.send().await.expect("an answer");
+    let mut cluster: serde_json::Value = answer.json().await.expect("JSON");
+    let profile = "/properties/networkProfile/loadBalancerProfile/allocatedOutboundPorts";
+    *cluster.pointer_mut(profile).expect("the profile") = json!(1024);
+    let put = http.put(&url).bearer_auth(lab.arm().token()).json(&cluster);
+    let answer = put.send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
+    wait_for_operation(&http, &lab, answer).await;
+    let connected = async {
+        while !tunnel.agents().await.iter().any(|agent| agent.connected) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let connected = tokio::time::timeout(Duration::from_secs(15), connected).await;
+    assert!(connected.is_ok(), "the agent never connected");
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub use cluster::{Cluster, TunnelType};
 pub use firewall::{AzureFirewall, NetworkRule, NetworkRuleCollection};
 pub use network::{ApplicationSecurityGroup, Route, RouteTable, Subnet, VirtualNetwork};
-pub use nodes::{Node, NodeSettings, Pod, Pool};
+pub use nodes::{Node, NodeSettings, Pod, Pool, Workload};
 pub use security_rules::{Access, Direction, NetworkSecurityGroup, RuleRun, SecurityRule};
 
 use crate::data_plane::NodeName;
@@ -51,6 +51,8 @@ pub struct Estate {
     pub nodes: Vec<NodeSettings>,
     /// Pods besides those every cluster has.
     pub pods: Vec<Pod>,
+    /// What uses up outbound ports.
+    pub workloads: Vec<Workload>,
     /// Service tags with addresses of the lab, beyond the three every NSG knows.
     pub service_tags: BTreeMap<String, Vec<IpNet>>,
 }
@@ -68,6 +70,7 @@ impl Default for Estate {
             pools: vec![Pool::default()],
             nodes: Vec::new(),
             pods: Vec::new(),
+            workloads: Vec::new(),
             service_tags: BTreeMap::from([
                 ("AzureCloud".to_owned(), cloud.clone()),
                 ("AzureCloud.westeurope".to_owned(), cloud),
@@ -158,6 +161,12 @@ impl Estate {
             "applicationSecurityGroups",
             name,
         )
+    }
+
+    /// ARM id of the load balancer AKS makes.
+    pub fn load_balancer_id(&self) -> String {
+        let group = self.cluster.node_resource_group();
+        self.network_provider_id(&group, "loadBalancers", "kubernetes")
     }
 
     /// ARM id of a route table.

@@ -93,6 +93,18 @@ fn default_namespace() -> String {
     "default".into()
 }
 
+/// Something on a node that holds connections to the API server and never closes one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Name.
+    pub name: String,
+    /// Node it runs on.
+    pub node: NodeName,
+    /// How many connections it keeps open, or keeps trying to open.
+    pub connections: u32,
+}
+
 /// A node with everything known about it, resolved from pool and settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {

@@ -5,6 +5,7 @@
 mod address_match;
 mod firewall_rules;
 mod nft;
+mod outbound_ports;
 mod policy;
 mod read;
 mod routes;
@@ -13,5 +14,6 @@ mod verdict;
 
 pub use address_match::{AddressMatch, Addressing};
 pub use nft::nft_script;
+pub use outbound_ports::{NodePorts, OutboundPorts};
 pub use policy::{FabricPolicy, Port};
 pub use verdict::{Packet, Protocol};

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use super::address_match::AddressMatch;
+use super::outbound_ports::NodePorts;
 use super::policy::FabricPolicy;
 use super::routes::Hop;
 use super::security_rules::{PacketMatch, Rule};
@@ -14,13 +15,14 @@ use super::verdict::Protocol;
 use crate::estate::Access;
 
 /// The whole ruleset of the fabric; `interface_of` names the fabric's end of the cable to an
-/// address.
+/// address, `outside` the one to everything beyond the virtual network.
 ///
 /// In a chain of rules, allowed means returning to the caller, which goes on to the next
 /// obstacle, and denied means dropped.
 pub fn nft_script(
     policy: &FabricPolicy,
     interface_of: impl Fn(IpAddr) -> Option<String>,
+    outside: &str,
 ) -> String {
     let mut script =
         String::from("table inet fabric\ndelete table inet fabric\ntable inet fabric {\n");
@@ -72,8 +74,32 @@ pub fn nft_script(
             jump("oifname", port.address, format!("nsg_{group}_in"));
         }
     }
-    script.push_str("    accept\n  }\n}\n");
+    script.push_str("    accept\n  }\n");
+    translation(&mut script, policy, outside);
+    script.push_str("}\n");
     script
+}
+
+/// A node that has used up its ports gets none of another's: the packet is dropped.
+fn translation(script: &mut String, policy: &FabricPolicy, outside: &str) {
+    if policy.outbound_ports.is_none() {
+        return;
+    }
+    script.push_str("  chain outbound {\n    type nat hook postrouting priority srcnat;\n");
+    for port in &policy.ports {
+        let family = family_word(&IpNet::from(port.address));
+        let from = format!("oifname \"{outside}\" {family} saddr {}", port.address);
+        let _ = match policy.outbound_ports_of(port.address) {
+            Some(NodePorts { address, ports }) => writeln!(
+                script,
+                "    {from} meta l4proto {{ tcp, udp }} snat {family} to {address}:{}-{}",
+                ports.start(),
+                ports.end()
+            ),
+            None => writeln!(script, "    {from} drop"),
+        };
+    }
+    script.push_str("  }\n");
 }
 
 fn chain(script: &mut String, name: &str, rules: &[Rule]) {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::address_match::{Addressing, net, network_interfaces};
 use super::firewall_rules::read_firewall;
+use super::outbound_ports::{NodePorts, OutboundPorts};
 use super::read::{children, list, text, texts};
 use super::routes::Routes;
 use super::security_rules::{Rule, SecurityGroup};
@@ -37,6 +38,8 @@ pub struct FabricPolicy {
     pub route_tables: Vec<Routes>,
     /// Network rules, one list an Azure Firewall.
     pub firewalls: Vec<Vec<Rule>>,
+    /// The load balancer's outbound rule.
+    pub outbound_ports: Option<OutboundPorts>,
 }
 
 impl FabricPolicy {
@@ -98,7 +101,14 @@ impl FabricPolicy {
                 });
             }
         }
+        policy.outbound_ports = OutboundPorts::read(resources, policy.ports.len());
         Ok(policy)
+    }
+
+    /// The outbound ports of the machine with an address; nothing where it has none of its own.
+    pub fn outbound_ports_of(&self, address: IpAddr) -> Option<NodePorts> {
+        let number = self.ports.iter().position(|port| port.address == address)?;
+        self.outbound_ports?.of_node(u32::try_from(number).ok()?)
     }
 }
 

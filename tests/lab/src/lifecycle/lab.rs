@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::files::Files;
 use super::leftovers::{Removed, remove_leftovers};
+use super::outbound_metrics::OutboundMetrics;
 use super::state_directory::{StateDirectory, StateError, default_base};
 use crate::arm::{self, ArmOptions, ArmServeError, ArmServer};
 use crate::data_plane::{DataPlane, DataPlaneError, NodeName};
@@ -89,7 +90,8 @@ pub enum LabError {
 pub struct Lab {
     scenario: Scenario,
     kube: KubeServer,
-    arm: ArmServer,
+    _outbound_metrics: Option<OutboundMetrics>,
+    arm: Arc<ArmServer>,
     data_plane: Arc<dyn DataPlane>,
     real: Option<Arc<NamespacedDataPlane>>,
     simulated_because: Option<String>,
@@ -125,6 +127,20 @@ impl Lab {
             Arc::clone(&data_plane),
         )
         .await?;
+        let arm = Arc::new(arm);
+        let outbound_metrics = match &real {
+            Some(real) => {
+                real.start_workloads().await?;
+                let metrics = OutboundMetrics::start(
+                    scenario.estate.load_balancer_id(),
+                    scenario.estate.nodes(),
+                    Arc::clone(&arm),
+                    Arc::clone(real),
+                );
+                Some(metrics.await)
+            }
+            None => None,
+        };
         let kube_options = KubeOptions {
             port: options.kube_port,
             identity: authority.loopback_identity()?,
@@ -139,6 +155,7 @@ impl Lab {
         let lab = Self {
             scenario,
             kube,
+            _outbound_metrics: outbound_metrics,
             arm,
             data_plane,
             real,

@@ -3,6 +3,7 @@
 mod files;
 mod lab;
 mod leftovers;
+mod outbound_metrics;
 mod state_directory;
 
 pub use lab::{DataPlaneChoice, Lab, LabError, LabOptions};

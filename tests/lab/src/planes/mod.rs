@@ -4,12 +4,14 @@ mod namespaced;
 mod node;
 mod probe;
 mod simulated;
+mod workload;
 
 use std::time::Duration;
 
 pub use namespaced::NamespacedDataPlane;
 pub use probe::{Probe, ProbeResult};
 pub use simulated::SimulatedDataPlane;
+pub use workload::OutboundUsage;
 
 /// How a data plane behaves where reality has no one answer.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 use super::DataPlaneOptions;
 use super::node::{RunningNode, failed};
 use super::probe::{self, Probe, ProbeResult};
+use super::workload::{OutboundUsage, RunningWorkload};
 use crate::data_plane::{
     AgentStatus, ArmResources, DataPlane, DataPlaneError, KubeletPod, NodeName, ScriptOutput,
     TunnelError, TunnelStream,
@@ -24,6 +25,9 @@ use crate::tunnel::{Agent, AgentSettings, ServerSocket, TUNNEL_SERVER_NAME, Tunn
 
 const CONTROL_PLANE_INTERFACE: &str = "control";
 
+/// Between two looks whether workloads have settled; each of their tries has a time limit.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
+
 /// How long stopping an agent waits for its server to notice.
 const NOTICE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -34,6 +38,8 @@ pub struct NamespacedDataPlane {
     options: DataPlaneOptions,
     nodes: BTreeMap<NodeName, RunningNode>,
     agents: Mutex<BTreeMap<NodeName, Option<Agent>>>,
+    workloads: Mutex<Vec<RunningWorkload>>,
+    outbound_ports: Mutex<Option<u32>>,
     server: TunnelServer,
     kubelet_tls: Arc<rustls::ClientConfig>,
     control_plane: Machine,
@@ -93,6 +99,8 @@ impl NamespacedDataPlane {
             .collect();
         Ok(Self {
             agents: Mutex::default(),
+            workloads: Mutex::default(),
+            outbound_ports: Mutex::default(),
             enforcing: tokio::sync::Mutex::new(()),
             estate,
             options,
@@ -137,14 +145,50 @@ impl NamespacedDataPlane {
             .is_ok()
     }
 
+    /// Starts the estate's workloads and waits until each has tried all its connections.
+    ///
+    /// # Errors
+    /// A workload on an unknown node.
+    pub async fn start_workloads(&self) -> Result<(), DataPlaneError> {
+        let mut started = Vec::new();
+        for workload in &self.estate.workloads {
+            let machine = &self.node(&workload.node)?.machine;
+            started.push(RunningWorkload::start(
+                workload.node.clone(),
+                workload.connections,
+                machine,
+                self.tunnel_server(),
+                self.options.dial_limit,
+            ));
+        }
+        while !started.iter().all(RunningWorkload::is_settled) {
+            tokio::time::sleep(SETTLE_INTERVAL).await;
+        }
+        *locked(&self.workloads) = started;
+        Ok(())
+    }
+
+    /// Outbound connections of the workloads, one entry a workload.
+    pub fn outbound_usage(&self) -> Vec<OutboundUsage> {
+        let workloads = locked(&self.workloads);
+        workloads.iter().map(RunningWorkload::usage).collect()
+    }
+
+    /// Ports every node may use towards one destination; nothing where no load balancer gives
+    /// them.
+    pub fn outbound_ports(&self) -> Option<u32> {
+        *locked(&self.outbound_ports)
+    }
+
+    fn tunnel_server(&self) -> SocketAddr {
+        let cluster = &self.estate.cluster;
+        SocketAddr::from((cluster.control_plane_address, cluster.tunnel.server_port()))
+    }
+
     fn node(&self, name: &NodeName) -> Result<&RunningNode, DataPlaneError> {
         self.nodes
             .get(name)
             .ok_or_else(|| DataPlaneError::NodeNotFound(name.clone()))
-    }
-
-    fn agents_by_node(&self) -> MutexGuard<'_, BTreeMap<NodeName, Option<Agent>>> {
-        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -163,19 +207,22 @@ impl DataPlane for NamespacedDataPlane {
                 return Err(DataPlaneError::ResourcesInvalid(message));
             }
         }
-        let script = nft_script(&policy, |address| {
+        let interface_of = |address| {
             self.nodes
                 .values()
                 .find(|running| IpAddr::V4(running.node.address) == address)
                 .map(|running| running.interface.clone())
-        });
+        };
+        let script = nft_script(&policy, interface_of, CONTROL_PLANE_INTERFACE);
         let _one_at_a_time = self.enforcing.lock().await;
         self.fabric
             .attempt("writing the fabric's rules", move || {
                 std::fs::write("/run/fabric.nft", script)
             })
             .await?;
-        Ok(succeed(&self.fabric, "nft -f /run/fabric.nft").await?)
+        succeed(&self.fabric, "nft -f /run/fabric.nft").await?;
+        *locked(&self.outbound_ports) = policy.outbound_ports.map(|ports| ports.per_node);
+        Ok(())
     }
 
     async fn run_on_node(
@@ -205,7 +252,7 @@ impl DataPlane for NamespacedDataPlane {
 
     async fn agents(&self) -> Vec<AgentStatus> {
         let connected = self.server.connected();
-        self.agents_by_node()
+        locked(&self.agents)
             .iter()
             .map(|(node, agent)| AgentStatus {
                 running: agent.is_some(),
@@ -219,15 +266,14 @@ impl DataPlane for NamespacedDataPlane {
         let running = self.node(node)?;
         let cluster = &self.estate.cluster;
         let over_datagrams = cluster.tunnel == TunnelType::AksLink;
-        let port = cluster.tunnel.server_port();
         let settings = AgentSettings {
             node: node.clone(),
             machine: Arc::clone(&running.machine),
-            server: SocketAddr::from((cluster.control_plane_address, port)),
+            server: self.tunnel_server(),
             datagram_tls: over_datagrams.then(|| Arc::clone(&self.kubelet_tls)),
             dial_limit: self.options.dial_limit,
         };
-        self.agents_by_node()
+        locked(&self.agents)
             .entry(node.clone())
             .or_default()
             .get_or_insert_with(|| Agent::start(settings));
@@ -236,7 +282,7 @@ impl DataPlane for NamespacedDataPlane {
 
     async fn stop_agent(&self, node: &NodeName) -> Result<(), DataPlaneError> {
         self.node(node)?;
-        let stopped = self.agents_by_node().get_mut(node).and_then(Option::take);
+        let stopped = locked(&self.agents).get_mut(node).and_then(Option::take);
         if stopped.is_some() {
             drop(stopped);
             let gone = self.server.wait_for(node, false);
@@ -245,6 +291,10 @@ impl DataPlane for NamespacedDataPlane {
         }
         Ok(())
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<MachineError> for DataPlaneError {
@@ -285,6 +335,8 @@ async fn start_fabric(estate: &Estate) -> Result<Machine, DataPlaneError> {
             script.push_str(&format!("ip address add {gateway}/32 dev lo\n"));
         }
     }
+    // Public addresses of the load balancer: for the fabric to answer ARP for them.
+    script.push_str("ip route add 198.51.100.0/24 dev lo\n");
     succeed(&fabric, &script).await?;
     Ok(fabric)
 }

@@ -148,6 +148,12 @@ impl Check<'_> {
                 self.no_such_node(&path, &settings.name, &nodes);
             }
         }
+        for (i, workload) in estate.workloads.iter().enumerate() {
+            if !nodes.contains(workload.node.as_str()) {
+                let path = [Key("estate"), Key("workloads"), Index(i), Key("node")];
+                self.no_such_node(&path, workload.node.as_str(), &nodes);
+            }
+        }
         for (i, pod) in estate.pods.iter().enumerate() {
             if !nodes.contains(pod.node.as_str()) {
                 let path = [Key("estate"), Key("pods"), Index(i), Key("node")];

@@ -10,6 +10,9 @@ pub use agent::{Agent, AgentSettings};
 pub(crate) use datagrams::SERVER_NAME as TUNNEL_SERVER_NAME;
 pub use server::{ServerSocket, TunnelServer};
 
+/// What a client of the API server says instead of a node's name: konnectivity shares its port.
+pub(crate) const API_CLIENT: &str = "api client";
+
 /// A line of a tunnel stream: a node's name, a target, or an agent's answer.
 const MAX_LINE_BYTES: usize = 512;
 

@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use yamux::Mode;
 
 use super::multiplexer::{OpenRequest, drive};
-use super::{datagrams, read_line};
+use super::{API_CLIENT, datagrams, read_line};
 use crate::data_plane::{NodeName, TunnelError, TunnelStream};
 
 /// Beyond the agent's own time limit, before the server gives up on an agent that says nothing.
@@ -146,10 +146,19 @@ async fn accept_streams(listener: TcpListener, sessions: Sessions) {
 
 async fn serve_stream(mut socket: TcpStream, sessions: Sessions) -> io::Result<()> {
     let node = introduction(&mut socket).await?;
+    if node.as_str() == API_CLIENT {
+        return hold(socket).await;
+    }
     let (_registered, requests) = Registered::new(node, sessions);
     // An agent opens no streams of its own.
     drive(socket, Mode::Server, requests, drop).await;
     Ok(())
+}
+
+/// A client of the API server that says nothing and stays.
+async fn hold(mut socket: TcpStream) -> io::Result<()> {
+    let mut unread = tokio::io::sink();
+    tokio::io::copy(&mut socket, &mut unread).await.map(drop)
 }
 
 async fn accept_datagrams(endpoint: Endpoint, sessions: Sessions) {
