@@ -4,13 +4,14 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use naosu_lab::arm::resources_of;
-use naosu_lab::data_plane::{DataPlane, NodeName};
-use naosu_lab::planes::{NamespacedDataPlane, Probe, ProbeResult};
+use naosu_lab::data_plane::NodeName;
+use naosu_lab::lifecycle::{DataPlaneChoice, Lab, LabOptions};
+use naosu_lab::planes::{Probe, ProbeResult};
 use naosu_lab::scenario::Scenario;
 use naosu_lab::{builtin_scenario, builtin_scenario_names};
 use tokio::sync::Semaphore;
@@ -31,7 +32,8 @@ async fn packets_show_the_fault_every_scenario_describes() {
         let permits = Arc::clone(&permits);
         checks.spawn(async move {
             let _permit = permits.acquire().await.expect("never closed");
-            differences(&scenario)
+            let base = tempfile::tempdir().expect("a directory");
+            differences(&scenario, base.path())
                 .await
                 .map(|differences| format!("{}: {differences}", scenario.name))
         });
@@ -44,34 +46,41 @@ async fn packets_show_the_fault_every_scenario_describes() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-async fn differences(scenario: &Scenario) -> Option<String> {
-    let plane = start(scenario).await;
-    let resources = resources_of(&scenario.estate);
-    plane.enforce(&resources).await.expect("it compiles");
-    plane.start_workloads().await.expect("they start");
+async fn differences(scenario: &Scenario, base: &Path) -> Option<String> {
+    let mut options = LabOptions {
+        base_directory: base.to_owned(),
+        data_plane: DataPlaneChoice::Real,
+        ..LabOptions::default()
+    };
+    options.data_plane_options.dial_limit = Duration::from_millis(400);
+    let lab = match Lab::start(scenario.clone(), options).await {
+        Ok(lab) => lab,
+        Err(error) => return Some(error.to_string()),
+    };
+    let plane = &lab;
     let nodes = scenario.estate.nodes();
-    let mut connected = Vec::new();
-    for node in nodes.iter().filter(|node| node.agent) {
-        plane.start_agent(&node.name).await.expect("it starts");
-        let limit = if scenario.expect.tunnel_down {
-            Duration::from_millis(800)
-        } else {
-            Duration::from_secs(5)
-        };
-        if plane.wait_for_agent(&node.name, limit).await {
-            connected.push(node.name.clone());
-        }
+    if scenario.expect.tunnel_down {
+        // Time in which an agent that can connect would have: nothing tells that none will.
+        tokio::time::sleep(Duration::from_millis(800)).await;
     }
+    let agents = lab.data_plane().agents().await.into_iter();
+    let connected: Vec<NodeName> = agents
+        .filter(|agent| agent.connected)
+        .map(|agent| agent.node)
+        .collect();
     let mut unreachable = BTreeSet::new();
     let mut unreachable_from_themselves = BTreeSet::new();
     for node in &nodes {
         let kubelet = SocketAddr::from((node.address, 10250));
-        if !reaches(&plane, &node.name, kubelet).await {
+        if !reaches(plane, &node.name, kubelet).await {
             unreachable_from_themselves.insert(node.name.clone());
         }
         let mut always = !connected.is_empty();
         for agent in &connected {
-            always &= reaches(&plane, agent, kubelet).await;
+            let stale = nodes
+                .iter()
+                .any(|n| &n.name == agent && n.settings.agent_stale);
+            always &= !stale && reaches(plane, agent, kubelet).await;
         }
         if !always {
             unreachable.insert(node.name.clone());
@@ -92,7 +101,7 @@ async fn differences(scenario: &Scenario) -> Option<String> {
     }
     if let (Some(symptom), Some(node)) = (&expect.symptom, unreachable.first()) {
         let address = nodes.iter().find(|n| &n.name == node)?.address;
-        let error = failing_dial(&plane, SocketAddr::from((address, 10250))).await;
+        let error = failing_dial(plane, SocketAddr::from((address, 10250))).await;
         if error.as_ref() != Some(symptom) {
             differences.push(format!("the symptom is {error:?}"));
         }
@@ -100,17 +109,21 @@ async fn differences(scenario: &Scenario) -> Option<String> {
     (!differences.is_empty()).then(|| differences.join("; "))
 }
 
-async fn reaches(plane: &NamespacedDataPlane, from: &NodeName, to: SocketAddr) -> bool {
+async fn reaches(plane: &Lab, from: &NodeName, to: SocketAddr) -> bool {
     let result = plane.probe(&Probe::FromNode(from.clone()), to).await;
     result.expect("the probe can be made") == ProbeResult::Connected
 }
 
 /// What the tunnel says when it fails; with several agents it may take some dials to meet the one
 /// that does.
-async fn failing_dial(plane: &NamespacedDataPlane, to: SocketAddr) -> Option<String> {
+async fn failing_dial(plane: &Lab, to: SocketAddr) -> Option<String> {
     const DIALS: usize = 40;
     for _ in 0..DIALS {
-        if let Err(error) = plane.dial_through_tunnel(to.ip(), to.port()).await {
+        if let Err(error) = plane
+            .data_plane()
+            .dial_through_tunnel(to.ip(), to.port())
+            .await
+        {
             return Some(error.to_string());
         }
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub use cluster::{Cluster, TunnelType};
 pub use firewall::{AzureFirewall, NetworkRule, NetworkRuleCollection};
 pub use network::{ApplicationSecurityGroup, Route, RouteTable, Subnet, VirtualNetwork};
-pub use nodes::{Node, NodeSettings, Pod, Pool, Workload};
+pub use nodes::{KubeletFault, Node, NodeSettings, Pod, Pool, Workload};
 pub use security_rules::{Access, Direction, NetworkSecurityGroup, RuleRun, SecurityRule};
 
 use crate::data_plane::NodeName;

@@ -71,6 +71,20 @@ pub struct NodeSettings {
     pub taints: Vec<String>,
     /// Whether the kubelet stand-in runs; a node without is reported not ready.
     pub kubelet_stopped: bool,
+    /// What is wrong with the kubelet's port beyond any firewall.
+    pub kubelet_fault: Option<KubeletFault>,
+    /// Whether the first agent on the node goes stale: connected, and deaf. Its successor is not.
+    pub agent_stale: bool,
+}
+
+/// What can be wrong with a kubelet's port that no firewall is to blame for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KubeletFault {
+    /// It speaks HTTP where HTTPS is expected.
+    PlainHttp,
+    /// It has no serving certificate, and ends every handshake with an internal error.
+    NoCertificate,
 }
 
 /// A pod besides those every cluster has.

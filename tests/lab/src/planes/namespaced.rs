@@ -1,6 +1,7 @@
 //! The data plane of real packets: every node a machine, the fabric another between them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -272,11 +273,19 @@ impl DataPlane for NamespacedDataPlane {
             server: self.tunnel_server(),
             datagram_tls: over_datagrams.then(|| Arc::clone(&self.kubelet_tls)),
             dial_limit: self.options.dial_limit,
+            stale: false,
         };
-        locked(&self.agents)
-            .entry(node.clone())
-            .or_default()
-            .get_or_insert_with(|| Agent::start(settings));
+        match locked(&self.agents).entry(node.clone()) {
+            Entry::Vacant(first) => {
+                let stale = running.node.settings.agent_stale;
+                first.insert(Some(Agent::start(AgentSettings { stale, ..settings })));
+            }
+            Entry::Occupied(mut later) => {
+                later
+                    .get_mut()
+                    .get_or_insert_with(|| Agent::start(settings));
+            }
+        }
         Ok(())
     }
 

@@ -72,7 +72,8 @@ impl RunningNode {
             .map_err(|reason| failed("making a kubelet's certificate", reason))?;
         let every_address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, KUBELET_PORT));
         let listener = self.machine.listen(every_address).await?;
-        let serving = tokio::spawn(serve_listener(listener, tls, self.pods.clone()));
+        let fault = self.node.settings.kubelet_fault;
+        let serving = tokio::spawn(serve_listener(listener, tls, self.pods.clone(), fault));
         self.kubelet = Some(serving.abort_handle());
         Ok(())
     }

@@ -32,6 +32,8 @@ pub struct AgentSettings {
     pub datagram_tls: Option<Arc<rustls::ClientConfig>>,
     /// How long it dials.
     pub dial_limit: Duration,
+    /// Whether it is deaf: connected, and never answering.
+    pub stale: bool,
 }
 
 /// A running agent; dropping it closes what it carries.
@@ -115,6 +117,13 @@ impl<'a> Dials<'a> {
 
     fn start(&mut self, stream: TunnelStream) {
         while self.running.try_join_next().is_some() {}
+        if self.settings.stale {
+            self.running.spawn(async move {
+                let _held = stream;
+                std::future::pending().await
+            });
+            return;
+        }
         let machine = Arc::clone(&self.settings.machine);
         self.running
             .spawn(dial(stream, machine, self.settings.dial_limit));
