@@ -1,8 +1,11 @@
-//! Brute force for tests: a small universe of packets and boxes over it.
+//! For tests: a small universe of packets and boxes over it for brute force,
+//! and Azure's own examples.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use proptest::prelude::*;
+use serde_json::Value;
 
 use crate::set::{AddressSet, ConnectionState, Direction, FlowBox, Packet, Protocol, RangeSet};
 
@@ -88,4 +91,27 @@ pub(crate) fn flow() -> impl Strategy<Value = FlowBox> {
                 destination_ports: ports,
             },
         )
+}
+
+/// The directory with Azure's reference data; none when it is not there.
+fn reference() -> Option<PathBuf> {
+    let path = std::env::var_os("NAOSU_AZURE_REFERENCE").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/azure"),
+        PathBuf::from,
+    );
+    path.is_dir().then_some(path)
+}
+
+/// The answer of one of Azure's own examples, where they are at hand.
+pub(crate) fn example(name: &str) -> Option<Value> {
+    let Some(reference) = reference() else {
+        println!("skipped: no Azure reference data");
+        return None;
+    };
+    let path = reference
+        .join("examples/Microsoft.Network/2021-02-01")
+        .join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    let example: Value = serde_json::from_str(&text).unwrap();
+    Some(example["responses"]["200"]["body"].clone())
 }

@@ -4,7 +4,7 @@ mod report;
 
 pub use report::{DeltaReport, FlowBox, UnknownAtom};
 
-use crate::policy::Decisions;
+use crate::policy::{Decisions, Policy, RulePolicy};
 use crate::set::{AnalysisTooComplex, PacketSet, Space};
 
 /// The packets whose verdict changes between two policies: exact.
@@ -39,6 +39,49 @@ impl FlowDelta {
         let passes = after.allowed(space)?;
         let passes = space.intersection(passes, within)?;
         Self::of_sets(space, passed, passes)
+    }
+
+    /// The delta of two ordered lists of rules, exact.
+    ///
+    /// Packets that only rules common to both ends of the lists match cannot
+    /// change, so only those of the rules in between are asked about.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn of_policies(
+        space: &mut Space,
+        before: &RulePolicy,
+        after: &RulePolicy,
+    ) -> Result<Self, AnalysisTooComplex> {
+        let (old, new) = (&before.rules, &after.rules);
+        let start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+        let (old, new) = (
+            old.get(start..).unwrap_or_default(),
+            new.get(start..).unwrap_or_default(),
+        );
+        let end = old
+            .iter()
+            .rev()
+            .zip(new.iter().rev())
+            .take_while(|(a, b)| a == b)
+            .count();
+        let changed = [old, new].into_iter().flat_map(|rules| {
+            let count = rules.len().saturating_sub(end);
+            rules.iter().take(count)
+        });
+        let mut sets = Vec::new();
+        for rule in changed {
+            let packets = rule.matches.packets(space)?;
+            sets.push(space.possibly(packets)?);
+        }
+        let within = if before.default.1 == after.default.1 {
+            space.union_all(sets)?
+        } else {
+            PacketSet::ALL
+        };
+        let before = before.decide(space, within)?;
+        let after = after.decide(space, within)?;
+        Self::between(space, &before, &after)
     }
 
     /// The delta when `passed` passed before and `passes` pass after.

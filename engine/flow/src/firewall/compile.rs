@@ -2,10 +2,13 @@
 
 use super::collection::{CollectionAction, Firewall, FirewallRule, RuleKind};
 use super::error::FirewallError;
+use crate::delta::FlowDelta;
 use crate::field::{AddressValue, FieldError, Place, excerpt, parse_address, parse_ports};
 use crate::nsg::{Resolved, Side, TagContext};
 use crate::policy::{Rule, RuleMatch, RulePolicy, UnknownAddresses, Verdict};
-use crate::set::{AddressSet, Atom, ConnectionState, FlowBox, PortSet, Protocol, ProtocolSet};
+use crate::set::{
+    AddressSet, Atom, ConnectionState, FlowBox, PortSet, Protocol, ProtocolSet, Space,
+};
 
 impl Firewall {
     /// The firewall as a policy over new connections; packets of open ones
@@ -66,6 +69,20 @@ impl Firewall {
             default: ("no rule matches".to_owned(), Verdict::Deny),
         })
     }
+}
+
+/// The exact delta between two states of a firewall.
+///
+/// # Errors
+/// [`FirewallError`], also when the exact answer costs too much.
+pub fn firewall_delta(
+    space: &mut Space,
+    before: &Firewall,
+    after: &Firewall,
+    tags: &TagContext,
+) -> Result<FlowDelta, FirewallError> {
+    let (before, after) = (before.policy(tags)?, after.policy(tags)?);
+    Ok(FlowDelta::of_policies(space, &before, &after)?)
 }
 
 fn conditional(name: &str, flow: FlowBox, atom: &str, reason: &str, verdict: Verdict) -> Rule {

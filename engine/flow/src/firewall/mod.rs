@@ -14,6 +14,7 @@ mod route;
 pub use collection::{
     CollectionAction, Firewall, FirewallRule, RuleCollection, RuleCollectionGroup, RuleKind,
 };
+pub use compile::firewall_delta;
 pub use error::FirewallError;
 pub use route::{NextHop, Route, RouteTable};
 

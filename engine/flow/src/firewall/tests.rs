@@ -318,3 +318,57 @@ fn routes_that_cannot_be_are_refused() {
         "field_missing"
     );
 }
+
+#[test]
+fn the_delta_of_an_added_rule_is_what_it_lets_out() {
+    let shut = json!([collection(
+        "web",
+        200,
+        "Allow",
+        network_rule("TCP", "*", "443")
+    )]);
+    let mut open = shut.clone();
+    open.as_array_mut().unwrap().push(collection(
+        "tunnel",
+        300,
+        "Allow",
+        network_rule("UDP", "20.0.0.0/8", "1194"),
+    ));
+    let read = |collections| Firewall::from_classic(&classic(collections)).unwrap();
+    let (before, after) = (read(shut), read(open));
+    let mut space = Space::new();
+    let delta = firewall_delta(&mut space, &before, &after, &TagContext::new()).unwrap();
+    let report = delta.report(&space).unwrap();
+    assert_eq!(
+        report.words,
+        ["newly allowed: UDP 1194 from 10.224.0.0/16 to 20.0.0.0/8"]
+    );
+    let same = firewall_delta(&mut space, &after, &after, &TagContext::new()).unwrap();
+    assert!(same.is_empty());
+}
+
+#[test]
+fn azures_examples_of_firewalls_policies_and_routes_are_read() {
+    let Some(classic) = crate::testing::example("AzureFirewallGet.json") else {
+        return;
+    };
+    let tags = TagContext::new();
+    Firewall::from_classic(&classic)
+        .unwrap()
+        .policy(&tags)
+        .unwrap();
+    let policy = crate::testing::example("FirewallPolicyGet.json").unwrap();
+    let groups = [
+        "FirewallPolicyRuleCollectionGroupWithIpGroupsGet.json",
+        "FirewallPolicyNatRuleCollectionGroupGet.json",
+    ];
+    let groups: Vec<Value> = groups
+        .iter()
+        .filter_map(|name| crate::testing::example(name))
+        .collect();
+    let firewall = Firewall::from_policies(&[(&policy, &groups)]).unwrap();
+    assert_eq!(firewall.policy(&tags).unwrap().rules.len(), 4);
+    let table = crate::testing::example("RouteTableGet.json").unwrap();
+    let table = RouteTable::from_arm(&table).unwrap();
+    assert_eq!(table.routes()[0].next_hop, NextHop::VirtualNetworkGateway);
+}

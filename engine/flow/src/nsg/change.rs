@@ -21,10 +21,16 @@ pub fn nsg_delta(
     after: &Nsg,
     tags: &TagContext,
 ) -> Result<FlowDelta, NsgError> {
-    let within = touched(space, before, after, tags)?;
-    let old = before.policy(tags)?.decide(space, within)?;
-    let new = after.policy(tags)?.decide(space, within)?;
-    Ok(FlowDelta::between(space, &old, &new)?)
+    let mut compare = || {
+        let within = touched(space, before, after, tags)?;
+        let old = before.policy(tags)?.decide(space, within)?;
+        let new = after.policy(tags)?.decide(space, within)?;
+        Ok(FlowDelta::between(space, &old, &new)?)
+    };
+    compare().map_err(|error: NsgError| {
+        let changed = changed_rules(before, after).chain(changed_rules(after, before));
+        error.naming(changed)
+    })
 }
 
 /// [`nsg_delta`] as the report a plan stores.

@@ -1,6 +1,6 @@
 //! What can be wrong with a network security group.
 
-use super::rule::Direction;
+use super::rule::{Direction, NsgRule};
 use crate::field::FieldError;
 use crate::set::AnalysisTooComplex;
 
@@ -34,6 +34,18 @@ pub enum NsgError {
 }
 
 impl NsgError {
+    /// The same error; when it is about cost, naming these rules unless it
+    /// names some already.
+    #[must_use]
+    pub(super) fn naming<'a>(self, rules: impl IntoIterator<Item = &'a NsgRule>) -> Self {
+        match self {
+            Self::TooComplex(error) => {
+                Self::TooComplex(error.naming(rules.into_iter().map(|rule| rule.name.as_str())))
+            }
+            other => other,
+        }
+    }
+
     /// The stable code of this error.
     pub fn code(&self) -> &'static str {
         match self {

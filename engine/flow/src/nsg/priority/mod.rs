@@ -105,15 +105,30 @@ pub fn place(
         }
         .into());
     }
-    let question = Question::new(&mut space, group, request, tags)?;
-    let insert = question.insert(&mut space)?;
+    place_in(&mut space, group, request, tags).map_err(|error| match error {
+        PlacementError::Nsg(error) => {
+            let rules = group.evaluated(request.rule.direction);
+            PlacementError::Nsg(error.naming(std::iter::once(&request.rule).chain(rules)))
+        }
+        other => other,
+    })
+}
+
+fn place_in(
+    space: &mut Space,
+    group: &Nsg,
+    request: &PlacementRequest,
+    tags: &TagContext,
+) -> Result<Placement, PlacementError> {
+    let question = Question::new(space, group, request, tags)?;
+    let insert = question.insert(space)?;
     let free = free_numbers(group, request, &insert);
     let (priority, renumbered, room_left) = match free.last() {
         Some(&latest) => (latest, Vec::new(), free.len() as u16 - 1),
         None => {
-            let found = renumber::find(group, request, &insert, tags)?;
+            let found = renumber::find(space, group, request, &insert, tags)?;
             let Some((number, moves)) = found else {
-                return Err(insert.no_free_number(&space));
+                return Err(insert.no_free_number(space));
             };
             (number, moves, 0)
         }
@@ -130,14 +145,14 @@ pub fn place(
             .collect(),
         renumbered,
         room_left,
-        delta: FlowDelta::of_sets(&mut space, question.passed, insert.passing)
-            .and_then(|delta| delta.report(&space))
+        delta: FlowDelta::of_sets(space, question.passed, insert.passing)
+            .and_then(|delta| delta.report(space))
             .map_err(NsgError::from)?,
     };
-    if prove(&mut space, group, &placement, &question, &insert, tags)? {
+    if prove(space, group, &placement, &question, &insert, tags)? {
         Ok(placement)
     } else {
-        Err(insert.no_free_number(&space))
+        Err(insert.no_free_number(space))
     }
 }
 

@@ -2,50 +2,62 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::order::Ordered;
 use super::{Insert, PlacementRequest, Renumbered};
 use crate::field::FieldError;
 use crate::nsg::{MAX_PRIORITY, MIN_PRIORITY, Nsg, NsgError, NsgRule, TagContext};
-use crate::set::FlowBox;
+use crate::set::{AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, Space};
 
 /// The fewest moves that free a number between the stricter rules and the
 /// blocking one, and that number.
 ///
 /// Rules move in a chain, all towards larger or all towards smaller numbers:
 /// each takes the number of the next, the last a free one. A rule may jump over
-/// rules of its own verdict and over rules about other packets only, so no
-/// verdict changes; jumps make the chain shorter than a plain shift.
+/// another where that changes no packet's verdict; jumps make the chain shorter
+/// than a plain shift.
 pub(super) fn find(
+    space: &mut Space,
     group: &Nsg,
     request: &PlacementRequest,
     insert: &Insert<'_>,
     tags: &TagContext,
 ) -> Result<Option<(u16, Vec<Renumbered>)>, NsgError> {
-    let mut line = Line {
-        rules: Vec::new(),
-        towards_larger: true,
-    };
-    for rule in &group.rules {
-        if rule.direction != request.rule.direction {
-            continue;
-        }
-        let is_pinned = request
-            .pinned
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(&rule.name));
-        line.rules.push(Movable {
+    let direction = request.rule.direction;
+    let everything = FlowBox::any()
+        .with_direction(direction.into())
+        .with_state(ConnectionState::New);
+    let everything = space.flow(&everything)?;
+    let ordered = Ordered::evaluated(space, group, direction, everything, tags)?;
+    let mut rules = Vec::new();
+    let custom = group
+        .rules
+        .iter()
+        .filter(|rule| rule.direction == direction);
+    for (place, rule) in custom.enumerate() {
+        let matches = rule.matches(tags)?;
+        rules.push(Movable {
             rule,
-            bounds: rule.matches(tags)?.bounds(),
-            is_pinned,
+            place,
+            packets: matches.packets(space)?,
+            bounds: matches.bounds(),
+            is_pinned: request
+                .pinned
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(&rule.name)),
         });
     }
+    let mut line = Line {
+        rules,
+        towards_larger: true,
+        ordered,
+    };
     let numbers = insert.numbers();
-    let after_stricter = |number: u16| number >= *numbers.start();
-    let up_to_blocking = |number: u16| number <= insert.blocking.priority;
-    let right = line.chain(|number| after_stricter(number) && up_to_blocking(number));
+    let (first, blocking) = (*numbers.start(), insert.blocking.priority);
+    let right = line.chain(space, |number| (first..=blocking).contains(&number))?;
     line.rules.reverse();
     line.towards_larger = false;
-    let last_stricter = numbers.start().saturating_sub(1);
-    let left = line.chain(|number| number >= last_stricter && number < insert.blocking.priority);
+    let last_stricter = first.saturating_sub(1);
+    let left = line.chain(space, |number| (last_stricter..blocking).contains(&number))?;
     let best = match (right, left) {
         (Some(right), Some(left)) if left.len() < right.len() => Some(left),
         (Some(right), _) => Some(right),
@@ -87,6 +99,8 @@ pub(super) fn moved_rules(group: &Nsg, moves: &[Renumbered]) -> Vec<NsgRule> {
 
 struct Movable<'a> {
     rule: &'a NsgRule,
+    place: usize,
+    packets: PacketSet,
     bounds: FlowBox,
     is_pinned: bool,
 }
@@ -95,11 +109,16 @@ struct Movable<'a> {
 struct Line<'a> {
     rules: Vec<Movable<'a>>,
     towards_larger: bool,
+    ordered: Ordered<'a>,
 }
 
 impl Line<'_> {
     /// The shortest chain that starts at a rule whose number `starts` accepts.
-    fn chain(&self, starts: impl Fn(u16) -> bool) -> Option<Vec<Renumbered>> {
+    fn chain(
+        &self,
+        space: &mut Space,
+        starts: impl Fn(u16) -> bool,
+    ) -> Result<Option<Vec<Renumbered>>, AnalysisTooComplex> {
         let mut came_from: Vec<Option<usize>> = vec![None; self.rules.len()];
         let mut open = VecDeque::new();
         let mut seen = BTreeSet::new();
@@ -111,9 +130,9 @@ impl Line<'_> {
         }
         // Breadth first: every rule is visited once, by a shortest chain.
         while let Some(at) = open.pop_front() {
-            let (next, free) = self.reach(at);
+            let (next, free) = self.reach(space, at)?;
             if let Some(free) = free {
-                return Some(self.moves(at, free, &came_from));
+                return Ok(Some(self.moves(at, free, &came_from)));
             }
             for next in next {
                 if seen.insert(next) {
@@ -124,33 +143,41 @@ impl Line<'_> {
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     /// The rules whose place a rule can take, and the first free number it can
-    /// take, without passing a rule it conflicts with.
-    fn reach(&self, at: usize) -> (Vec<usize>, Option<u16>) {
+    /// take, without passing a rule where that changes a verdict.
+    fn reach(
+        &self,
+        space: &mut Space,
+        at: usize,
+    ) -> Result<(Vec<usize>, Option<u16>), AnalysisTooComplex> {
         let mut places = Vec::new();
         let Some(moving) = self.rules.get(at) else {
-            return (places, None);
+            return Ok((places, None));
         };
+        let mut passing = Passing::new(space, moving, &self.ordered)?;
         let mut number = moving.rule.priority;
         for (place, other) in self.rules.iter().enumerate().skip(at + 1) {
             let free = self.next(number);
             if free.is_some_and(|free| free != other.rule.priority) {
-                return (places, free);
+                return Ok((places, free));
             }
             if !other.is_pinned {
                 places.push(place);
             }
-            let conflicts = other.rule.access != moving.rule.access
-                && other.bounds.may_intersect(&moving.bounds);
-            if conflicts {
-                return (places, None);
+            let changes = if self.towards_larger {
+                passing.later(space, moving, other)?
+            } else {
+                passing.earlier(moving, other)
+            };
+            if changes {
+                return Ok((places, None));
             }
             number = other.rule.priority;
         }
-        (places, self.next(number))
+        Ok((places, self.next(number)))
     }
 
     /// The number after another, in the direction of the line.
@@ -179,5 +206,51 @@ impl Line<'_> {
         }
         moves.reverse();
         moves
+    }
+}
+
+/// A rule on its way past others.
+struct Passing {
+    /// The packets it still decides if it goes no further.
+    decided: PacketSet,
+    /// The places of the rules that decide packets of its match.
+    deciders: BTreeSet<usize>,
+}
+
+impl Passing {
+    fn new(
+        space: &mut Space,
+        moving: &Movable<'_>,
+        ordered: &Ordered<'_>,
+    ) -> Result<Self, AnalysisTooComplex> {
+        let deciders = ordered.deciding(space, moving.packets)?;
+        Ok(Self {
+            decided: ordered.decided_by(space, moving.place)?,
+            deciders: deciders.into_iter().collect(),
+        })
+    }
+
+    /// Whether passing a later rule changes a verdict: it would decide packets
+    /// that were the moving rule's.
+    fn later(
+        &mut self,
+        space: &mut Space,
+        moving: &Movable<'_>,
+        other: &Movable<'_>,
+    ) -> Result<bool, AnalysisTooComplex> {
+        if !other.bounds.may_intersect(&moving.bounds) {
+            return Ok(false);
+        }
+        if other.rule.access == moving.rule.access {
+            self.decided = space.difference(self.decided, other.packets)?;
+            return Ok(false);
+        }
+        space.intersects(self.decided, other.packets)
+    }
+
+    /// Whether passing an earlier rule changes a verdict: it decides packets
+    /// that would become the moving rule's.
+    fn earlier(&self, moving: &Movable<'_>, other: &Movable<'_>) -> bool {
+        other.rule.access != moving.rule.access && self.deciders.contains(&other.place)
     }
 }

@@ -347,15 +347,15 @@ pub(super) fn judge(group: &Nsg, packet: &Packet) -> bool {
                 .iter()
                 .filter(|rule| rule.name != "AllowInternetOutBound"),
         )
-        .filter(|rule| rule.direction == direction)
-        .min_by_key(|rule| {
-            let matches = protocol(&rule.protocol)
+        .filter(|rule| {
+            rule.direction == direction
+                && protocol(&rule.protocol)
                 && address(&rule.source_prefixes[0], packet.source)
                 && address(&rule.destination_prefixes[0], packet.destination)
                 && port(&rule.source_ports[0], packet.source_port)
-                && port(&rule.destination_ports[0], packet.destination_port);
-            (!matches, rule.priority)
-        });
+                && port(&rule.destination_ports[0], packet.destination_port)
+        })
+        .min_by_key(|rule| rule.priority);
     deciding.is_some_and(|rule| rule.access == Access::Allow)
 }
 

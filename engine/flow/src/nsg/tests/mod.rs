@@ -4,3 +4,4 @@ mod meaning;
 mod placement;
 mod reading;
 mod reference;
+mod renumbering;

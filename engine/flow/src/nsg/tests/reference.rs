@@ -1,32 +1,9 @@
 //! The shapes of Azure's own examples, where they are at hand.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use crate::nsg::{Nsg, TagContext};
-
-/// The directory with Azure's reference data; none when it is not there.
-fn reference() -> Option<PathBuf> {
-    let path = std::env::var_os("NAOSU_AZURE_REFERENCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/azure"),
-        PathBuf::from,
-    );
-    path.is_dir().then_some(path)
-}
-
-fn example(name: &str) -> Option<Value> {
-    let Some(reference) = reference() else {
-        println!("skipped: no Azure reference data");
-        return None;
-    };
-    let path = reference
-        .join("examples/Microsoft.Network/2021-02-01")
-        .join(name);
-    let text = std::fs::read_to_string(path).unwrap();
-    let example: Value = serde_json::from_str(&text).unwrap();
-    Some(example["responses"]["200"]["body"].clone())
-}
+use crate::testing::example;
 
 #[test]
 fn every_security_group_of_azures_examples_is_read_and_written_back() {
