@@ -1,0 +1,27 @@
+//! Azure Resource Manager and Azure Monitor over their REST API.
+//!
+//! Resources are kept as the JSON that Azure gave: what is not understood here is
+//! written back as it came.
+
+pub mod api_version;
+pub mod authority;
+pub mod client;
+pub mod credential;
+pub mod effects;
+pub mod error;
+pub mod operation;
+mod read;
+pub mod resource_id;
+pub mod response;
+pub mod retry;
+
+pub use client::ArmClient;
+pub use error::AzureError;
+pub use read::MetricQuery;
+pub use resource_id::ResourceId;
+
+/// Makes ring the TLS implementation of this process, unless one was chosen.
+pub fn install_tls_provider() {
+    // An error says that another part of the process was first, with the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

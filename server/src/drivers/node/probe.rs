@@ -1,0 +1,155 @@
+//! A TCP connection tried from a node.
+
+use std::net::IpAddr;
+
+use naosu_engine::model::{ClusterId, query::ProbeResult};
+
+use super::{
+    Finished, NodeDriver, NodeError,
+    script::{Script, body},
+};
+use crate::drivers::text::{MESSAGE_LIMIT, printable};
+
+/// The exit code of `timeout` when time was up.
+const TIMED_OUT: i32 = 124;
+
+impl NodeDriver {
+    /// Tries to connect from `node` to `host:port`.
+    ///
+    /// # Errors
+    /// [`NodeError`] when the probe itself could not be made.
+    pub async fn probe(
+        &self,
+        cluster: &ClusterId,
+        node: &str,
+        host: &str,
+        port: u16,
+    ) -> Result<ProbeResult, NodeError> {
+        check_host(host)?;
+        let script = Script::new(
+            body::TCP_PROBE,
+            &[
+                ("probe_host", host),
+                ("probe_port", &port.to_string()),
+                (
+                    "probe_seconds",
+                    &self.config.probe_timeout_seconds.to_string(),
+                ),
+            ],
+        )?;
+        let finished = self.run(cluster, node, script, true).await?;
+        result(node, self.config.probe_timeout_seconds, &finished)
+    }
+}
+
+fn check_host(host: &str) -> Result<(), NodeError> {
+    let is_name = !host.is_empty()
+        && host.len() <= 253
+        && host.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && label
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        });
+    if is_name || host.parse::<IpAddr>().is_ok() {
+        Ok(())
+    } else {
+        Err(NodeError::invalid("host", host, "an address or a DNS name"))
+    }
+}
+
+fn result(node: &str, seconds: u32, finished: &Finished) -> Result<ProbeResult, NodeError> {
+    let elapsed_ms = finished
+        .section("elapsed")
+        .and_then(|section| section.stdout.trim().parse().ok())
+        .unwrap_or_default();
+    let connect = finished.section("connect");
+    let Some((exit, section)) = connect.and_then(|section| Some((section.exit?, section))) else {
+        return Err(NodeError::Absent {
+            node: node.to_owned(),
+            what: "a TCP probe",
+        });
+    };
+    let error = match exit {
+        0 => String::new(),
+        TIMED_OUT => format!("timed out after {seconds} s"),
+        125..=127 => {
+            return Err(NodeError::Failed {
+                node: node.to_owned(),
+                what: "TCP probe".to_owned(),
+                exit,
+                stderr: printable(&section.stderr, MESSAGE_LIMIT),
+                unchanged: true,
+            });
+        }
+        _ => {
+            // The last of bash's lines names the reason without the script's own.
+            let line = section.stderr.lines().last().unwrap_or("it failed");
+            let reason = line.rsplit(": ").next().unwrap_or(line);
+            printable(reason, MESSAGE_LIMIT)
+        }
+    };
+    Ok(ProbeResult {
+        reached: exit == 0,
+        error,
+        elapsed_ms,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::output::Section, *};
+
+    fn finished(exit: Option<i32>, stderr: &str) -> Finished {
+        Finished {
+            exit: 0,
+            sections: vec![
+                Section {
+                    name: "connect".into(),
+                    exit,
+                    stdout: String::new(),
+                    stderr: stderr.into(),
+                },
+                Section {
+                    name: "elapsed".into(),
+                    exit: Some(0),
+                    stdout: "17\n".into(),
+                    stderr: String::new(),
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn the_reason_is_the_systems_own() {
+        let refused = "10.0.0.5: connect: Connection refused\n10.0.0.5: line 1: /dev/tcp/10.0.0.5/10250: Connection refused\n";
+        let seen = result("n", 5, &finished(Some(1), refused)).unwrap();
+        assert_eq!(
+            (seen.reached, seen.error.as_str(), seen.elapsed_ms),
+            (false, "Connection refused", 17)
+        );
+        assert!(result("n", 5, &finished(Some(0), "")).unwrap().reached);
+        assert_eq!(
+            result("n", 5, &finished(Some(124), "")).unwrap().error,
+            "timed out after 5 s"
+        );
+    }
+
+    #[test]
+    fn a_probe_that_could_not_be_made_is_no_verdict() {
+        assert!(result("n", 5, &finished(None, "")).is_err());
+        assert!(result("n", 5, &finished(Some(127), "bash: not found")).is_err());
+    }
+
+    #[test]
+    fn only_addresses_and_names_are_probed() {
+        for good in ["10.224.0.5", "fd00::1", "aks.hcp.eastus.azmk8s.io"] {
+            assert!(check_host(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "$(id)", "-x", "a/../b", "a..b", "é.example"] {
+            assert!(check_host(bad).is_err(), "{bad}");
+        }
+    }
+}

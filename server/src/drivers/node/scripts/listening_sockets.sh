@@ -1,0 +1,1 @@
+section sockets ss -H -lntu

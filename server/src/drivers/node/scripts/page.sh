@@ -1,0 +1,1 @@
+naosu_print_page "$naosu_source" "$naosu_page"

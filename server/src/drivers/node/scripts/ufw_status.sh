@@ -1,0 +1,2 @@
+section verbose ufw status verbose
+section numbered ufw status numbered
