@@ -206,6 +206,15 @@ async fn lockdown_allows_reading_only_and_missing_rights_not_even_that() {
     );
     let list = format!("{}{VERSION}", id.trim_end_matches("/new"));
     assert_eq!(arm.get(&list).await.status, 200);
+    let assignments = format!(
+        "{}/providers/Microsoft.Authorization/denyAssignments?api-version=2022-04-01",
+        scenario.estate.cluster.group_id(&node_group)
+    );
+    let assignments = arm.get(&assignments).await.json();
+    assert_eq!(
+        assignments["value"][0]["properties"]["isSystemProtected"],
+        true
+    );
     arm.server.forbid("*/networkSecurityGroups*");
     let refused = arm.get(&list).await;
     assert_eq!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod};
 use kube::api::{
     Api, DeleteParams, EvictParams, ListParams, LogParams, Patch, PatchParams, PostParams,
     WatchEvent, WatchParams,
@@ -226,6 +226,17 @@ async fn an_evicted_agent_comes_back_as_a_new_pod_and_becomes_ready() {
                 .all(|pod| ready(pod) && pod["metadata"]["name"] != before.as_str())
     })
     .await;
+    let events: Api<Event> = Api::namespaced(cluster.client.clone(), "kube-system");
+    let about = ListParams::default().fields(&format!("involvedObject.name={before}"));
+    let reasons: Vec<_> = events
+        .list(&about)
+        .await
+        .unwrap()
+        .items
+        .into_iter()
+        .filter_map(|event| event.reason)
+        .collect();
+    assert!(reasons.contains(&"Killing".to_owned()), "{reasons:?}");
     assert!(
         cluster
             .data_plane

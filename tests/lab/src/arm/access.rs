@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use http::{Method, StatusCode};
+use serde_json::{Value, json};
 
 use super::error::ArmError;
 use super::id::ArmPath;
@@ -12,6 +13,7 @@ use crate::wire::{Received, pattern_matches};
 
 /// The name AKS gives to the deny assignment of a locked node resource group.
 const LOCKDOWN_ASSIGNMENT: &str = "AKS Node Resource Group Lockdown";
+const LOCKDOWN_ID: &str = "5eed0000000040008000000000000001";
 const OBJECT_ID: &str = "0b7e0000-0000-4000-8000-000000000001";
 /// The network provider's api for scale-set interfaces ended here.
 const LAST_SCALE_SET_INTERFACE_VERSION: &str = "2018-10-01";
@@ -141,13 +143,10 @@ pub(super) fn check_rights(
         ));
     }
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    let locked = path.group.as_ref().is_some_and(|group| {
-        state
-            .locked_groups
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&group.to_ascii_lowercase())
-    });
+    let locked = path
+        .group
+        .as_deref()
+        .is_some_and(|group| is_locked(state, group));
     if locked && !reads {
         let scope = format!(
             "/subscriptions/{}/resourceGroups/{}",
@@ -157,11 +156,59 @@ pub(super) fn check_rights(
         return Err(by_gateway(
             "DenyAssignmentAuthorizationFailed",
             format!(
-                "The client '{client}' with object id '{OBJECT_ID}' has permission to perform action '{action}' on scope '{id}'; however, the access is denied because of the deny assignment with name '{LOCKDOWN_ASSIGNMENT}' and Id '5eed0000000040008000000000000001' at scope '{scope}'."
+                "The client '{client}' with object id '{OBJECT_ID}' has permission to perform action '{action}' on scope '{id}'; however, the access is denied because of the deny assignment with name '{LOCKDOWN_ASSIGNMENT}' and Id '{LOCKDOWN_ID}' at scope '{scope}'."
             ),
         ));
     }
     Ok(())
+}
+
+/// The deny assignments that hold in a path's group; there are no locks.
+pub(super) fn assignments(state: &State, path: &ArmPath, kind: &str) -> Vec<Value> {
+    let Some(group) = path
+        .group
+        .as_deref()
+        .filter(|group| is_locked(state, group))
+    else {
+        return Vec::new();
+    };
+    if !kind.eq_ignore_ascii_case("denyAssignments") {
+        return Vec::new();
+    }
+    let scope = format!(
+        "/subscriptions/{}/resourceGroups/{group}",
+        path.subscription
+    );
+    vec![json!({
+        "id": format!("{scope}/providers/Microsoft.Authorization/denyAssignments/{LOCKDOWN_ID}"),
+        "name": LOCKDOWN_ID,
+        "type": "Microsoft.Authorization/denyAssignments",
+        "properties": {
+            "denyAssignmentName": LOCKDOWN_ASSIGNMENT,
+            "permissions": [{
+                "actions": ["*/action", "*/delete", "*/write"],
+                "notActions": [],
+                "dataActions": [],
+                "notDataActions": [],
+            }],
+            "scope": scope,
+            "doNotApplyToChildScopes": false,
+            "principals": [{
+                "id": "00000000-0000-0000-0000-000000000000",
+                "type": "SystemDefined",
+            }],
+            "excludePrincipals": [],
+            "isSystemProtected": true,
+        },
+    })]
+}
+
+fn is_locked(state: &State, group: &str) -> bool {
+    state
+        .locked_groups
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .contains(&group.to_ascii_lowercase())
 }
 
 fn by_gateway(code: &str, message: String) -> ArmError {

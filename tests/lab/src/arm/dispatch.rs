@@ -28,11 +28,19 @@ pub(super) fn handler(state: Arc<State>, subscription: String) -> Handler {
             let correlation = request
                 .header("x-ms-correlation-request-id")
                 .map(str::to_owned);
+            let client_request_id = request
+                .header("x-ms-client-request-id")
+                .filter(|_| request.header("x-ms-return-client-request-id") == Some("true"))
+                .map(str::to_owned);
             let path = ArmPath::parse(request.uri.path());
             let family = Family::of(path.as_ref().and_then(|path| path.provider.as_deref()));
             let reply = answer(&state, &subscription, request, path)
                 .await
                 .unwrap_or_else(Reply::from);
+            let reply = match client_request_id {
+                Some(id) => reply.header("x-ms-client-request-id", id),
+                None => reply,
+            };
             into_response(reply, &method, family, correlation.as_deref())
         })
     })
@@ -67,7 +75,12 @@ async fn answer(
         ));
     }
     access::check_rights(state, &request, &path)?;
-    if let Some((_, kind)) = &path.extension {
+    if let Some((provider, kind)) = &path.extension {
+        if provider.eq_ignore_ascii_case("microsoft.authorization") {
+            check_group(&state.store(), &path)?;
+            let value = access::assignments(state, &path, kind);
+            return Ok(Reply::json(StatusCode::OK, json!({ "value": value })));
+        }
         return metrics(state, &request, &path, kind);
     }
     if path.provider.is_none() {
@@ -277,7 +290,7 @@ fn location_request(state: &State, request: &Received, path: &ArmPath) -> Result
         }
         "operations" => state.operations.status(id, seconds),
         "operationresults" => state.operations.result(id, &url, seconds),
-        "servicetags" => Some(state.service_tags.answer(&path.subscription, location)),
+        "servicetags" => Some(state.service_tags.answer(&path.subscription)),
         _ => return Err(unknown_type(path)),
     };
     reply.ok_or_else(|| {

@@ -10,6 +10,9 @@ pub struct Segment {
     pub name: Option<String>,
 }
 
+/// Providers whose resources lie below any other resource.
+const EXTENSIONS: [&str; 2] = ["microsoft.authorization", "microsoft.insights"];
+
 /// A request path below a subscription, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArmPath {
@@ -33,7 +36,9 @@ impl ArmPath {
         let mut extension = None;
         if let [.., marker, provider, kind] = parts.as_slice()
             && marker.eq_ignore_ascii_case("providers")
-            && provider.eq_ignore_ascii_case("microsoft.insights")
+            && EXTENSIONS
+                .iter()
+                .any(|one| provider.eq_ignore_ascii_case(one))
         {
             extension = Some(((*provider).to_owned(), (*kind).to_owned()));
             parts.truncate(parts.len() - 3);

@@ -13,7 +13,7 @@ use super::reply::Reply;
 pub(super) struct ServiceTags(pub BTreeMap<String, Vec<IpNet>>);
 
 impl ServiceTags {
-    pub fn answer(&self, subscription: &str, location: &str) -> Reply {
+    pub fn answer(&self, subscription: &str) -> Reply {
         let values: Vec<Value> = self
             .0
             .iter()
@@ -43,7 +43,6 @@ impl ServiceTags {
                 "changeNumber": "1",
                 "cloud": "Public",
                 "values": values,
-                "location": location,
             }),
         )
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::budget;
+use super::events::{self, Happened};
 use super::pods::{self, is_ready};
 use super::resource::ResourceType;
 use super::selector::Selector;
@@ -179,11 +180,19 @@ fn keep_deployment(
             set["metadata"]["labels"]["pod-template-hash"].clone();
         let pod_name = format!("{}-{}", meta(&set, "name"), pods::suffix());
         let pod = pods::from_template(&template, namespace, &pod_name, Some(&set), node, !is_agent);
-        if let Err(refusal) = state.objects.create(types.pods, pod) {
-            tracing::warn!(?refusal, pod_name, "pod not created");
-        }
+        create_pod(state, types, pod);
     }
     set_deployment_status(state, types, deployment, &set);
+}
+
+fn create_pod(state: &State, types: &Types, pod: Value) {
+    match state.objects.create(types.pods, pod) {
+        Ok(pod) if pod["spec"]["nodeName"].is_string() => {
+            events::note(&state.objects, &pod, Happened::Started);
+        }
+        Ok(pod) => events::note(&state.objects, &pod, Happened::Unschedulable),
+        Err(refusal) => tracing::warn!(?refusal, "pod not created"),
+    }
 }
 
 /// The replica set of a deployment's current template.
@@ -309,9 +318,7 @@ fn keep_daemon_set(state: &State, types: &Types, daemon_set: &Value, nodes: &[Va
             Some(node),
             true,
         );
-        if let Err(refusal) = state.objects.create(types.pods, pod) {
-            tracing::warn!(?refusal, pod_name, "pod not created");
-        }
+        create_pod(state, types, pod);
     }
     let status = json!({
         "desiredNumberScheduled": nodes.len(),

@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::events::{self, Happened};
 use super::objects::Refusal;
 use super::resource::{ResourcePath, ResourceType};
 use super::selector::Selector;
@@ -240,6 +241,9 @@ fn delete(
     check_preconditions(&options["preconditions"], resource, before)?;
     let only_asked = dry_run(request) || asks_dry_run(&options);
     if !only_asked {
+        if resource.plural == "pods" {
+            events::note(&state.objects, before, Happened::Killed);
+        }
         state
             .objects
             .remove(resource, meta(before, "namespace"), meta(before, "name"));
@@ -293,6 +297,7 @@ fn evict(state: &State, request: &Received, path: &ResourcePath, name: &str) -> 
     check_preconditions(&options["preconditions"], path.resource, &pod)?;
     budget::check(&state.objects, &pod)?;
     if !dry_run(request) && !asks_dry_run(options) {
+        events::note(&state.objects, &pod, Happened::Killed);
         state
             .objects
             .remove(path.resource, meta(&pod, "namespace"), name);

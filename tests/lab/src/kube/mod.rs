@@ -5,6 +5,7 @@ mod budget;
 mod controller;
 mod discovery;
 mod dispatch;
+mod events;
 mod kubeconfig;
 mod kubelet;
 mod objects;

@@ -64,16 +64,13 @@ impl Objects {
     }
 
     pub fn get(&self, resource: &ResourceType, namespace: &str, name: &str) -> Option<Value> {
-        self.lock()
-            .objects
-            .iter()
-            .find(|((group, plural, ns, n), _)| {
-                *group == resource.group
-                    && *plural == resource.plural
-                    && ns == namespace
-                    && n == name
-            })
-            .map(|(_, object)| object.clone())
+        let key = (
+            resource.group,
+            resource.plural,
+            namespace.to_owned(),
+            name.to_owned(),
+        );
+        self.lock().objects.get(&key).cloned()
     }
 
     /// The selected objects and the version the list is of.

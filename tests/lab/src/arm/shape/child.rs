@@ -152,7 +152,10 @@ pub(super) fn adopt(
             );
         }
         child["id"] = json!(format!("{parent_id}/{array}/{name}"));
-        child["type"] = json!(format!("{parent_kind}/{array}"));
+        // The collections of a firewall are the only children without a type.
+        if !array.ends_with("RuleCollections") {
+            child["type"] = json!(format!("{parent_kind}/{array}"));
+        }
         if !child["properties"].is_object() {
             child["properties"] = json!({});
         }

@@ -260,7 +260,7 @@ fn check_collections(properties: &Value) -> Result<(), ArmError> {
                 .flatten()
                 .map(|collection| (&collection["name"], &collection["properties"]["priority"])),
         );
-    for (name, priority) in priorities {
+    for (name, priority) in priorities.filter(|(_, priority)| !priority.is_null()) {
         let valid = priority
             .as_i64()
             .filter(|priority| (100..=65_000).contains(priority));
