@@ -4,17 +4,11 @@
 //! A failure prints its seed; `NAOSU_ORACLE_SEED=<seed>` runs that case alone.
 //! `NAOSU_ORACLE_RULESETS` sets how many rulesets are tried in all.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
-use naosu_flow::iptables::{
-    Backend, Family, Hook, InterfaceKnowledge, Knowledge, LoadedRuleset, NodeFirewall, Ruleset,
-};
-use naosu_flow::policy::Verdict;
-use naosu_flow::set::{AddressSet, ConnectionState, Direction, Packet, PacketSet, Protocol, Space};
+use naosu_flow::iptables::{Backend, Family, LoadedRuleset, NodeFirewall, Ruleset, Target};
 use naosu_tests::netfilter::{
-    ADDRESSES, Case, Generator, IN_INTERFACE, NetfilterHost, OUT_INTERFACE, SETS, SentPacket,
-    Transport, established, missing,
+    Case, Generator, Judge, NetfilterHost, SETS, Tally, established, missing,
 };
 
 const TOOLS: [&str; 6] = [
@@ -27,14 +21,6 @@ const TOOLS: [&str; 6] = [
 ];
 const RULESETS: u64 = 2_000;
 const PACKETS: usize = 24;
-
-/// How often the analysis was sure, and of what.
-#[derive(Debug, Default)]
-struct Tally {
-    passed: u64,
-    stopped: u64,
-    unknown: u64,
-}
 
 #[test]
 fn legacy_rules_decide_as_the_kernel_does() {
@@ -78,7 +64,7 @@ fn ask_kernel(backends: &[Backend], first_seed: u64, share: u64) {
         started.elapsed()
     );
     if rulesets > 100 {
-        let all = tally.passed + tally.stopped + tally.unknown;
+        let all = tally.all();
         assert!(
             tally.unknown * 4 < all,
             "too often unknown to prove anything: {tally:?}"
@@ -100,87 +86,8 @@ fn host() -> NetfilterHost {
     host
 }
 
-fn knowledge() -> Knowledge {
-    Knowledge {
-        in_interface: InterfaceKnowledge::Named(IN_INTERFACE.to_owned()),
-        out_interface: InterfaceKnowledge::Named(OUT_INTERFACE.to_owned()),
-        local_addresses: Some(ADDRESSES.iter().map(|text| text.parse().unwrap()).collect()),
-        address_sets: SETS
-            .iter()
-            .map(|(name, _, members)| {
-                let prefixes: Vec<ipnet::IpNet> = members
-                    .iter()
-                    .map(|text| {
-                        text.parse().unwrap_or_else(|_| {
-                            let host: std::net::IpAddr = text.parse().unwrap();
-                            host.into()
-                        })
-                    })
-                    .collect();
-                ((*name).to_owned(), AddressSet::prefixes(&prefixes))
-            })
-            .collect(),
-    }
-}
-
-/// The packet as the analysis sees it, and the hook that decides it.
-fn analysed(sent: &SentPacket, known: &BTreeSet<SentPacketKey>) -> (Hook, Packet) {
-    let (source_port, destination_port) = match sent.transport {
-        Transport::Tcp {
-            source,
-            destination,
-            ..
-        }
-        | Transport::Udp {
-            source,
-            destination,
-        } => (source, destination),
-        _ => (0, 0),
-    };
-    let local = ADDRESSES
-        .iter()
-        .any(|text| text.parse::<ipnet::IpNet>().unwrap().addr() == sent.destination);
-    let packet = Packet {
-        direction: Direction::Inbound,
-        state: match known.contains(&key(sent)) {
-            true => ConnectionState::Established,
-            false => ConnectionState::New,
-        },
-        protocol: Protocol(sent.protocol()),
-        source: sent.source,
-        destination: sent.destination,
-        source_port,
-        destination_port,
-    };
-    (if local { Hook::Input } else { Hook::Forward }, packet)
-}
-
-type SentPacketKey = (std::net::IpAddr, std::net::IpAddr, u8, u16, u16);
-
-fn key(sent: &SentPacket) -> SentPacketKey {
-    let (source, destination) = match sent.transport {
-        Transport::Tcp {
-            source,
-            destination,
-            ..
-        }
-        | Transport::Udp {
-            source,
-            destination,
-        } => (source, destination),
-        _ => (0, 0),
-    };
-    (
-        sent.source,
-        sent.destination,
-        sent.protocol(),
-        source,
-        destination,
-    )
-}
-
 fn check(host: &mut NetfilterHost, mut case: Case, tally: &mut Tally) {
-    let known: BTreeSet<SentPacketKey> = established(case.family).iter().map(key).collect();
+    let judge = Judge::new(case.family);
     for packet in &mut case.packets {
         packet.id = host.next_id();
     }
@@ -201,9 +108,11 @@ fn check(host: &mut NetfilterHost, mut case: Case, tally: &mut Tally) {
         .expect("the kernel's verdicts");
     let firewall = NodeFirewall {
         rulesets,
-        knowledge: knowledge(),
+        knowledge: Judge::knowledge(),
     };
-    compare(&case, &firewall, &passing, &known, tally);
+    judge
+        .compare(&firewall, &case.packets, &passing, tally)
+        .unwrap_or_else(|difference| fail(&case, &difference));
     if case.seed.is_multiple_of(10) {
         // What the kernel gives back reads the same, and means the same.
         let mut saved = Vec::new();
@@ -230,14 +139,16 @@ fn check(host: &mut NetfilterHost, mut case: Case, tally: &mut Tally) {
         }
         let mut firewall = NodeFirewall {
             rulesets: saved,
-            knowledge: knowledge(),
+            knowledge: Judge::knowledge(),
         };
         for loaded in &mut firewall.rulesets {
             // The legacy rules it warns of are those read beside it, or older
             // tables of this namespace that hold nothing.
             loaded.ruleset.legacy_tables_present = false;
         }
-        compare(&case, &firewall, &passing, &known, &mut Tally::default());
+        judge
+            .compare(&firewall, &case.packets, &passing, &mut Tally::default())
+            .unwrap_or_else(|difference| fail(&case, &difference));
     }
 }
 
@@ -255,7 +166,7 @@ fn specifications(ruleset: &Ruleset) -> Vec<String> {
                     .collect();
                 conditions.sort();
                 let target = match &rule.target {
-                    naosu_flow::iptables::Target::Reject(_) => " -j REJECT".to_owned(),
+                    Target::Reject(_) => " -j REJECT".to_owned(),
                     target => target.to_string(),
                 };
                 let (table, chain) = (table.name.as_str(), &chain.name);
@@ -266,56 +177,9 @@ fn specifications(ruleset: &Ruleset) -> Vec<String> {
     all
 }
 
-fn compare(
-    case: &Case,
-    firewall: &NodeFirewall,
-    passing: &BTreeSet<u32>,
-    known: &BTreeSet<SentPacketKey>,
-    tally: &mut Tally,
-) {
-    let mut space = Space::new();
-    let [input, forward] = [Hook::Input, Hook::Forward].map(|hook| {
-        firewall
-            .analyse(&mut space, hook, PacketSet::ALL)
-            .unwrap_or_else(|error| panic!("seed {}: {error}\n{:?}", case.seed, case.rulesets))
-    });
-    for sent in &case.packets {
-        let (hook, packet) = analysed(sent, known);
-        let decisions = if hook == Hook::Input {
-            &input
-        } else {
-            &forward
-        };
-        let answer = decisions
-            .decisions
-            .answer(&mut space, &packet)
-            .expect("an answer");
-        let passed = passing.contains(&sent.id);
-        let agrees = match answer.verdict {
-            Verdict::Allow => {
-                tally.passed += 1;
-                passed
-            }
-            Verdict::Deny => {
-                tally.stopped += 1;
-                !passed
-            }
-            Verdict::Unknown => {
-                tally.unknown += 1;
-                true
-            }
-        };
-        if !agrees {
-            for (backend, text) in &case.rulesets {
-                eprintln!("{backend:?} {:?}\n{text}", case.family);
-            }
-            panic!(
-                "NAOSU_ORACLE_SEED={}: the kernel {} {sent:?} ({packet}); we say {} by {:?}",
-                case.seed,
-                if passed { "passes" } else { "stops" },
-                answer.verdict,
-                answer.rules,
-            );
-        }
+fn fail(case: &Case, difference: &str) -> ! {
+    for (backend, text) in &case.rulesets {
+        eprintln!("{backend:?} {:?}\n{text}", case.family);
     }
+    panic!("NAOSU_ORACLE_SEED={}: {difference}", case.seed);
 }

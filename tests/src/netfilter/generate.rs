@@ -128,13 +128,26 @@ impl Generator {
             .iter()
             .map(|backend| (*backend, generator.ruleset()))
             .collect();
-        let packets = (0..packets).map(|_| generator.packet()).collect();
+        let packets = generator.packets(packets);
         Case {
             seed,
             family,
             rulesets,
             packets,
         }
+    }
+
+    /// A generator of one family's packets from a seed.
+    pub fn new(seed: u64, family: Family) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            family,
+        }
+    }
+
+    /// Packets, not yet numbered.
+    pub fn packets(&mut self, count: usize) -> Vec<SentPacket> {
+        (0..count).map(|_| self.packet()).collect()
     }
 
     fn chance(&mut self, probability: f64) -> bool {
@@ -490,6 +503,12 @@ impl Generator {
             let side = self.pick(&["src", "dst"]);
             let not = self.not(0.3);
             let _ = write!(text, " -m set{not} --match-set {name} {side}");
+        }
+        if self.chance(0.03) {
+            match self.family {
+                Family::Ipv4 => text.push_str(self.pick(&[" -f", " ! -f"])),
+                Family::Ipv6 => text.push_str(" -m rt --rt-type 0"),
+            }
         }
         if self.chance(0.05) {
             text.push_str(" -m comment --comment \"it's \\\"so\\\" -j ACCEPT\"");

@@ -117,6 +117,30 @@ impl NetfilterHost {
         })
     }
 
+    /// Runs a tool in the host; gives back what it wrote.
+    ///
+    /// # Errors
+    /// What the tool refused.
+    pub fn tool(&self, program: &str, arguments: &[&str]) -> Result<String, HostError> {
+        run(program, arguments, "")
+    }
+
+    /// Lets packets in whatever their source: generated packets come from
+    /// networks this host has no route to.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn accept_any_source(&self) -> Result<(), HostError> {
+        for interface in ["all", "default", IN_INTERFACE] {
+            let path = format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter");
+            std::fs::write(path, "0").map_err(|source| HostError::Kernel {
+                action: "a sysctl",
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
     /// A number no packet of this host had.
     pub fn next_id(&mut self) -> u32 {
         self.next_id += 1;

@@ -3,11 +3,13 @@
 
 mod generate;
 mod host;
+mod judge;
 mod log;
 mod sent_packet;
 
 pub use generate::{Case, Generator, SETS, established};
-pub use host::{ADDRESSES, HostError, IN_INTERFACE, NetfilterHost, OUT_INTERFACE};
+pub use host::{ADDRESSES, HostError, IN_INTERFACE, LAST_SOURCES, NetfilterHost, OUT_INTERFACE};
+pub use judge::{Judge, Tally};
 pub use sent_packet::{SentPacket, Transport};
 
 use std::process::Command;

@@ -97,11 +97,10 @@ impl Reading<'_> {
                     "its number is only in the node's /etc/protocols",
                 )
             }
-            Condition::Fragment { negated } => found.atom(
-                *negated,
-                "packet is a later fragment",
-                "fragments are not modelled",
-            ),
+            Condition::Fragment { negated } => {
+                found.never |= !negated;
+                Ok(())
+            }
             Condition::Transport(transport) => self.transport(found, transport),
             Condition::Multiport { side, value } => multiport(found, *side, value),
             Condition::Icmp(value) => {
@@ -197,6 +196,15 @@ impl Reading<'_> {
                     }
                     None => self.unmodelled(found, condition),
                 }
+            }
+            // Modules about an extension header match no packet without it,
+            // negated or not.
+            Condition::Unmodelled(module)
+                if self.family == Family::Ipv6
+                    && matches!(module.name.as_str(), "dst" | "frag" | "hbh" | "rt") =>
+            {
+                found.never = true;
+                Ok(())
             }
             Condition::Unmodelled(_) => self.unmodelled(found, condition),
         }

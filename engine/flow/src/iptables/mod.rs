@@ -2,7 +2,8 @@
 //!
 //! [`Ruleset::parse`] reads one dump; printing a [`Ruleset`] writes it back.
 //! [`NodeFirewall`] puts the dumps of a node together and decides packets. A
-//! new TCP connection's packet has SYN alone, and no packet is a fragment. What
+//! new TCP connection's packet has SYN alone, and no packet is a fragment or has
+//! an IPv6 extension header. What
 //! is not modelled is left open by a named atom (after Diekmann et al.,
 //! "Verified iptables firewall analysis"), so that an answer is either certain
 //! or names what it hangs on.

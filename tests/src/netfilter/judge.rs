@@ -1,0 +1,176 @@
+//! Compares what the analysis says of packets with what the kernel did.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use naosu_flow::iptables::{Family, Hook, InterfaceKnowledge, Knowledge, NodeFirewall};
+use naosu_flow::policy::{DecidingRule, Verdict};
+use naosu_flow::set::{AddressSet, ConnectionState, Direction, Packet, PacketSet, Protocol, Space};
+
+use super::generate::{SETS, established};
+use super::host::{ADDRESSES, IN_INTERFACE, OUT_INTERFACE};
+use super::sent_packet::{SentPacket, Transport};
+
+/// How often the analysis was sure, and of what.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Packets it says pass.
+    pub passed: u64,
+    /// Packets it says are stopped.
+    pub stopped: u64,
+    /// Packets it does not know about.
+    pub unknown: u64,
+}
+
+/// Knows the host's addresses, sets and established connections.
+#[derive(Debug)]
+pub struct Judge {
+    established: BTreeSet<Flow>,
+    local: Vec<IpAddr>,
+}
+
+type Flow = (IpAddr, IpAddr, u8, u16, u16);
+
+impl Judge {
+    /// A judge of the packets of one family.
+    pub fn new(family: Family) -> Self {
+        Self {
+            established: established(family).iter().map(flow).collect(),
+            local: local_addresses().iter().map(|net| net.addr()).collect(),
+        }
+    }
+
+    /// What the analysis may know of the host.
+    pub fn knowledge() -> Knowledge {
+        let prefix = |text: &&str| -> ipnet::IpNet {
+            text.parse()
+                .or_else(|_| text.parse::<IpAddr>().map(ipnet::IpNet::from))
+                .expect("a constant prefix")
+        };
+        Knowledge {
+            in_interface: InterfaceKnowledge::Named(IN_INTERFACE.to_owned()),
+            out_interface: InterfaceKnowledge::Named(OUT_INTERFACE.to_owned()),
+            local_addresses: Some(local_addresses()),
+            address_sets: SETS
+                .iter()
+                .map(|(name, _, members)| {
+                    let prefixes: Vec<ipnet::IpNet> = members.iter().map(prefix).collect();
+                    ((*name).to_owned(), AddressSet::prefixes(&prefixes))
+                })
+                .collect(),
+        }
+    }
+
+    /// The packet as the analysis sees it, and the hook that decides it.
+    pub fn analysed(&self, sent: &SentPacket) -> (Hook, Packet) {
+        let (source, destination, protocol, source_port, destination_port) = flow(sent);
+        let state = match self.established.contains(&flow(sent)) {
+            true => ConnectionState::Established,
+            false => ConnectionState::New,
+        };
+        let packet = Packet {
+            direction: Direction::Inbound,
+            state,
+            protocol: Protocol(protocol),
+            source,
+            destination,
+            source_port,
+            destination_port,
+        };
+        let local = self.local.contains(&destination);
+        (if local { Hook::Input } else { Hook::Forward }, packet)
+    }
+
+    /// Whether the analysis agrees with the kernel about every packet.
+    ///
+    /// # Errors
+    /// The first packet they do not agree about, in words.
+    pub fn compare(
+        &self,
+        firewall: &NodeFirewall,
+        packets: &[SentPacket],
+        passing: &BTreeSet<u32>,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        let mut space = Space::new();
+        let [input, forward] = [Hook::Input, Hook::Forward]
+            .map(|hook| firewall.analyse(&mut space, hook, PacketSet::ALL));
+        let input = input.map_err(|error| error.to_string())?;
+        let forward = forward.map_err(|error| error.to_string())?;
+        for sent in packets {
+            let (hook, packet) = self.analysed(sent);
+            let decisions = if hook == Hook::Input {
+                &input
+            } else {
+                &forward
+            };
+            let answer = decisions.decisions.answer(&mut space, &packet);
+            let answer = answer.map_err(|error| error.to_string())?;
+            let passed = passing.contains(&sent.id);
+            tally.judge(answer.verdict, &answer.rules, passed, sent)?;
+        }
+        Ok(())
+    }
+}
+
+impl Tally {
+    /// Counts a verdict.
+    ///
+    /// # Errors
+    /// In words, when it is not what the kernel did.
+    pub fn judge(
+        &mut self,
+        verdict: Verdict,
+        rules: &[DecidingRule],
+        passed: bool,
+        sent: &SentPacket,
+    ) -> Result<(), String> {
+        let (count, agrees) = match verdict {
+            Verdict::Allow => (&mut self.passed, passed),
+            Verdict::Deny => (&mut self.stopped, !passed),
+            Verdict::Unknown => (&mut self.unknown, true),
+        };
+        *count += 1;
+        if agrees {
+            return Ok(());
+        }
+        let did = if passed { "passes" } else { "stops" };
+        Err(format!(
+            "the kernel {did} {sent:?}; we say {verdict} by {rules:?}"
+        ))
+    }
+
+    /// All packets counted.
+    pub fn all(&self) -> u64 {
+        self.passed + self.stopped + self.unknown
+    }
+}
+
+fn local_addresses() -> Vec<ipnet::IpNet> {
+    ADDRESSES
+        .iter()
+        .map(|text| text.parse().expect("a constant address"))
+        .collect()
+}
+
+fn flow(sent: &SentPacket) -> Flow {
+    let (source, destination) = match sent.transport {
+        Transport::Tcp {
+            source,
+            destination,
+            ..
+        }
+        | Transport::Udp {
+            source,
+            destination,
+        } => (source, destination),
+        _ => (0, 0),
+    };
+    (
+        sent.source,
+        sent.destination,
+        sent.protocol(),
+        source,
+        destination,
+    )
+}
