@@ -6,7 +6,7 @@ mod support {
 }
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use naosu_flow::iptables::{Decision, Family, Hook, Knowledge, NodeFirewall, Ruleset};
@@ -61,6 +61,16 @@ fn bench(criterion: &mut Criterion) {
     check_limits();
 }
 
+/// How long this thread has run: what other programs take does not count.
+fn time_on_processor() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanoseconds = text
+        .split_whitespace()
+        .next()
+        .and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("nanoseconds on the processor"))
+}
+
 /// The promises, as the best of several runs on whatever machine this is.
 fn check_limits() {
     let mut best = Vec::new();
@@ -68,9 +78,9 @@ fn check_limits() {
         let text = aks_ruleset(size, BLOCK);
         let shortest = (0..20)
             .map(|_| {
-                let start = Instant::now();
+                let start = time_on_processor();
                 black_box(decide(&text));
-                start.elapsed()
+                time_on_processor().saturating_sub(start)
             })
             .min()
             .unwrap_or_default();

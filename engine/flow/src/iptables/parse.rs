@@ -175,6 +175,14 @@ impl OpenTable {
     fn declare(&mut self, text: &str, line: usize) -> Result<(), ParseErrorKind> {
         let mut words = text.split_ascii_whitespace();
         let name = words.next().unwrap_or_default().to_owned();
+        // A dump writes names without quotes, so these could not be told from
+        // options and quotations.
+        let odd = |c: char| c.is_control() || matches!(c, '"' | '\\' | '\'');
+        if name.starts_with(['-', '!']) || name.contains(odd) {
+            return Err(ParseErrorKind::UnexpectedToken {
+                token: excerpt(&name),
+            });
+        }
         let policy = words.next().unwrap_or_default();
         let counters = words.next().map(counters).transpose()?;
         if let Some(extra) = words.next() {
