@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
@@ -65,7 +65,14 @@ impl ArmClient {
             };
         }
         if accepted.body.is_empty() {
-            return Ok(None);
+            // A PUT is answered with the resource; without it nothing says so.
+            let says_enough =
+                accepted.method != Method::PUT || accepted.status == StatusCode::NO_CONTENT;
+            return if says_enough {
+                Ok(None)
+            } else {
+                Err(accepted.bad("the body is empty"))
+            };
         }
         match provisioning_state(&accepted.object()?) {
             State::Running => Ok(Some(Tracker::Resource)),
@@ -121,7 +128,7 @@ impl ArmClient {
                     let Tracker::AsyncOperation(_, Some(result)) = &tracker else {
                         return Ok(None);
                     };
-                    if accepted.method != http::Method::POST {
+                    if accepted.method != Method::POST {
                         return Ok(None);
                     }
                     let answer = self

@@ -12,6 +12,6 @@ set -- "$@" $ufw_rule
 if [ "$ufw_dry" = yes ]; then
     section ufw ufw --dry-run "$@"
 else
-    section ufw ufw --force "$@"
+    section ufw ufw "$@"
 fi
 [ "$section_exit" = 0 ] || exit 13

@@ -1,0 +1,353 @@
+//! Writes to Azure against a scripted peer: exactly which requests are sent, and
+//! whether the answer says that nothing was changed.
+
+mod support;
+
+use naosu_engine::{
+    driver::{Effector, PerformError, Performed},
+    error::Code,
+    model::{Effect, Observation, Query},
+};
+use naosu_flow::nsg::{Access, Direction, NsgRule};
+use serde_json::{Value, json};
+use support::{
+    Action, Files, Peer, answer, answer_with, cluster, drivers, key, nsg_id, observation,
+};
+
+const ETAG: &str = "W/\"11111111-1111-1111-1111-111111111111\"";
+const DONE: &str = r#"{"etag":"W/\"2\"","properties":{"provisioningState":"Succeeded"}}"#;
+
+fn rule() -> NsgRule {
+    NsgRule {
+        name: "naosu-allow-10250".to_owned(),
+        priority: 200,
+        direction: Direction::Inbound,
+        access: Access::Allow,
+        protocol: "Tcp".to_owned(),
+        source_prefixes: vec!["10.224.0.0/16".to_owned()],
+        source_ports: vec!["*".to_owned()],
+        source_groups: vec![],
+        destination_prefixes: vec!["10.224.0.0/16".to_owned()],
+        destination_ports: vec!["10250".to_owned()],
+        destination_groups: vec![],
+        description: String::new(),
+    }
+}
+
+fn create() -> Effect {
+    Effect::NsgRuleCreate {
+        nsg: nsg_id(),
+        rule: rule(),
+    }
+}
+
+fn group(etag: Option<&str>, rules: &[NsgRule]) -> Observation {
+    let rules: Vec<Value> = rules.iter().map(|rule| rule.to_arm().unwrap()).collect();
+    let body = json!({
+        "id": nsg_id(), "name": "nsg", "location": "eastus",
+        "properties": {"securityRules": rules, "defaultSecurityRules": []},
+    });
+    observation(
+        Query::AzureGet { resource: nsg_id() },
+        &body.to_string(),
+        etag,
+    )
+}
+
+async fn perform(peer: &Peer) -> Result<Performed, PerformError> {
+    let files = Files::new();
+    drivers(peer, &files)
+        .perform(&cluster(), &create(), &group(Some(ETAG), &[]), &key())
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_carries_the_etag_it_was_planned_on_and_the_whole_group() {
+    let peer = Peer::script(vec![answer(200, DONE)]).await;
+    let performed = perform(&peer).await.unwrap();
+    assert!(!performed.already_in_place);
+    assert!(performed.detail.contains("W/\"2\""), "{}", performed.detail);
+    let received = peer.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].method, "PUT");
+    assert_eq!(received[0].header("if-match"), Some(ETAG));
+    assert!(received[0].path.starts_with(&nsg_id()));
+    let body: Value = serde_json::from_str(&received[0].body).unwrap();
+    assert_eq!(
+        body["properties"]["securityRules"][0]["name"],
+        "naosu-allow-10250"
+    );
+    assert_eq!(body["location"], "eastus");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_try_has_the_same_correlation_id_after_a_restart() {
+    let peer = Peer::with(|_| answer(200, DONE)).await;
+    perform(&peer).await.unwrap();
+    perform(&peer).await.unwrap();
+    let received = peer.received();
+    let id = |index: usize| {
+        received[index]
+            .header("x-ms-correlation-request-id")
+            .unwrap()
+    };
+    assert_eq!(id(0), id(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_final_and_says_that_nothing_was_applied() {
+    for (status, code) in [
+        (400, Code::AzureBadRequest),
+        (403, Code::AzureForbidden),
+        (404, Code::AzureNotFound),
+        (409, Code::AzureConflict),
+        (412, Code::AzurePreconditionFailed),
+    ] {
+        let body = r#"{"error":{"code":"X","message":"the reason"}}"#;
+        let peer = Peer::with(move |_| answer(status, body)).await;
+        let error = perform(&peer).await.unwrap_err();
+        let PerformError::NotApplied(error) = error else {
+            panic!("{status} is a certain answer");
+        };
+        assert_eq!(error.code, code);
+        assert!(error.message.contains("the reason"));
+        assert_eq!(peer.received().len(), 1, "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_leaves_it_open_is_unknown_and_the_write_is_not_sent_again() {
+    for (name, action, code) in [
+        ("500", answer(500, "{}"), Code::AzureServerError),
+        (
+            "503",
+            answer_with(503, &[("retry-after", "0")], ""),
+            Code::AzureServerError,
+        ),
+        ("408", answer(408, ""), Code::AzureBadRequest),
+        ("garbage", answer(200, "<html>"), Code::AzureBadResponse),
+        ("empty", answer(200, ""), Code::AzureBadResponse),
+        ("202 to nowhere", answer(202, ""), Code::AzureBadResponse),
+        ("closed", Action::Close, Code::AzureUnreachable),
+        ("silence", Action::Hang, Code::AzureUnreachable),
+    ] {
+        let peer = Peer::with(move |_| action.clone()).await;
+        let error = perform(&peer).await.unwrap_err();
+        let PerformError::Unknown(error) = error else {
+            panic!("{name} does not say that nothing was applied");
+        };
+        assert_eq!(error.code, code, "{name}");
+        assert_eq!(peer.received().len(), 1, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_azure_did_not_begin_may_be_sent_again() {
+    let peer = Peer::script(vec![
+        answer_with(429, &[("retry-after", "0")], "{}"),
+        answer(401, "{}"),
+        answer(200, DONE),
+    ])
+    .await;
+    perform(&peer).await.unwrap();
+    let received = peer.received();
+    assert_eq!(received.len(), 3);
+    assert!(
+        received
+            .iter()
+            .all(|r| r.method == "PUT" && r.header("if-match") == Some(ETAG))
+    );
+    assert!(received.iter().all(|r| r.body == received[0].body));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_etag_nothing_is_sent() {
+    let peer = Peer::with(|_| answer(200, DONE)).await;
+    let files = Files::new();
+    let error = drivers(&peer, &files)
+        .perform(&cluster(), &create(), &group(None, &[]), &key())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PerformError::NotApplied(error) if error.code == Code::Unsupported));
+    assert!(peer.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_place_and_what_someone_changed_is_decided_without_a_request() {
+    let peer = Peer::with(|_| answer(200, DONE)).await;
+    let files = Files::new();
+    let drivers = drivers(&peer, &files);
+    let there = group(Some(ETAG), &[rule()]);
+    let performed = drivers
+        .perform(&cluster(), &create(), &there, &key())
+        .await
+        .unwrap();
+    assert!(performed.already_in_place);
+    let mut theirs = rule();
+    theirs.priority = 300;
+    let delete = Effect::NsgRuleDelete {
+        nsg: nsg_id(),
+        rule: theirs,
+    };
+    let error = drivers
+        .perform(&cluster(), &delete, &there, &key())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PerformError::NotApplied(error) if error.code == Code::Drift));
+    assert!(peer.received().is_empty());
+}
+
+/// A peer that accepts the PUT as given and answers polls in order.
+async fn operation(accepted: impl Fn(&str) -> Action + Send + 'static, polls: Vec<Action>) -> Peer {
+    let mut polls = polls.into_iter();
+    let mut last = None;
+    Peer::with(move |request| {
+        if request.method == "PUT" {
+            return accepted(request.header("host").unwrap());
+        }
+        if let Some(next) = polls.next() {
+            last = Some(next);
+        }
+        last.clone().unwrap_or(Action::Close)
+    })
+    .await
+}
+
+fn begun(host: &str) -> Action {
+    answer_with(
+        201,
+        &[(
+            "azure-asyncoperation",
+            &format!("http://{host}/subscriptions/x/op"),
+        )],
+        r#"{"properties":{"provisioningState":"Updating"}}"#,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_is_followed_to_its_end() {
+    let running = answer_with(200, &[("retry-after", "0")], r#"{"status":"InProgress"}"#);
+    let peer = operation(
+        begun,
+        vec![
+            running.clone(),
+            running,
+            answer(200, r#"{"status":"Succeeded"}"#),
+        ],
+    )
+    .await;
+    perform(&peer).await.unwrap();
+    assert_eq!((peer.count("PUT"), peer.count("GET")), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_fails_for_a_moment_is_repeated_but_the_write_is_not() {
+    let peer = operation(
+        begun,
+        vec![
+            answer(503, ""),
+            Action::Close,
+            answer(200, r#"{"status":"Succeeded"}"#),
+        ],
+    )
+    .await;
+    perform(&peer).await.unwrap();
+    assert_eq!((peer.count("PUT"), peer.count("GET")), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn location_is_followed_where_there_is_no_other_place() {
+    let accepted = |host: &str| {
+        answer_with(
+            202,
+            &[("location", &format!("http://{host}/subscriptions/x/result"))],
+            "",
+        )
+    };
+    let peer = operation(accepted, vec![answer(202, ""), answer(200, "")]).await;
+    perform(&peer).await.unwrap();
+    assert_eq!(peer.count("GET"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_still_updating_is_followed_by_itself() {
+    let accepted = |_: &str| answer(200, r#"{"properties":{"provisioningState":"Updating"}}"#);
+    let updating = answer(200, r#"{"properties":{"provisioningState":"Updating"}}"#);
+    let peer = operation(accepted, vec![updating, answer(200, DONE)]).await;
+    perform(&peer).await.unwrap();
+    assert!(peer.received()[1].path.starts_with(&nsg_id()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_does_not_end_well_leaves_the_outcome_unknown() {
+    let failed = r#"{"status":"Failed","error":{"code":"AnotherOperationInProgress","message":"Another operation is in progress."}}"#;
+    let doubtful =
+        r#"{"name":"x","status":"Succeeded","error":{"code":"Oops","message":"not really"}}"#;
+    for (name, poll, code) in [
+        ("failed", answer(200, failed), Code::AzureOperationFailed),
+        (
+            "canceled",
+            answer(200, r#"{"status":"Canceled"}"#),
+            Code::AzureOperationFailed,
+        ),
+        (
+            "succeeded with an error",
+            answer(200, doubtful),
+            Code::AzureOperationFailed,
+        ),
+        ("forbidden poll", answer(403, "{}"), Code::AzureBadResponse),
+        ("lost operation", answer(404, "{}"), Code::AzureBadResponse),
+        ("garbage", answer(200, "<html>"), Code::AzureBadResponse),
+        ("no status", answer(200, "{}"), Code::AzureBadResponse),
+        (
+            "endless",
+            answer(200, r#"{"status":"InProgress"}"#),
+            Code::DeadlineExceeded,
+        ),
+        ("closed", Action::Close, Code::AzureUnreachable),
+    ] {
+        let peer = operation(begun, vec![poll]).await;
+        let error = perform(&peer).await.unwrap_err();
+        let PerformError::Unknown(error) = error else {
+            panic!("{name} does not say that nothing was applied");
+        };
+        assert_eq!(error.code, code, "{name}: {error}");
+        assert_eq!(peer.count("PUT"), 1, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_elsewhere_is_not_followed() {
+    let elsewhere = Peer::with(|_| answer(200, r#"{"status":"Succeeded"}"#)).await;
+    let url = elsewhere.url.clone();
+    let accepted =
+        move |_: &str| answer_with(202, &[("azure-asyncoperation", &format!("{url}/op"))], "");
+    let peer = operation(accepted, vec![]).await;
+    let error = perform(&peer).await.unwrap_err();
+    assert!(matches!(error, PerformError::Unknown(error) if error.code == Code::AzureBadResponse));
+    assert!(elsewhere.received().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dry_run_shows_the_request_that_would_be_sent_and_sends_nothing() {
+    let peer = Peer::with(|_| answer(200, DONE)).await;
+    let files = Files::new();
+    let drivers = drivers(&peer, &files);
+    let before = group(Some(ETAG), &[]);
+    let shown = drivers
+        .dry_run(&cluster(), &create(), &before)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(peer.received().is_empty());
+    drivers
+        .perform(&cluster(), &create(), &before, &key())
+        .await
+        .unwrap();
+    let sent = peer.received().remove(0);
+    assert_eq!(shown.request, format!("PUT {}{}", peer.url, sent.path));
+    assert_eq!(
+        shown.body.unwrap(),
+        serde_json::from_str::<Value>(&sent.body).unwrap()
+    );
+}
