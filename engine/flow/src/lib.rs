@@ -6,8 +6,8 @@
 //! - [`set`]: sets of packets and the operations on them, within a budget.
 //! - [`policy`]: ordered rules, and who decides which packet.
 //! - [`delta`]: what changes between two policies, and the report plans store.
-//! - [`nsg`], [`firewall`], [`iptables`]: what the systems really give, as
-//!   policies; [`nsg::place`] calculates the priority of a new rule.
+//! - [`nsg`], [`firewall`], [`iptables`], [`ufw`]: what the systems really give,
+//!   as policies; [`nsg::place`] calculates the priority of a new rule.
 //! - [`path`]: several policies in a row, as the tunnel meets them.
 //!
 //! What is not known is an *atom* by name, never empty and never guessed: an

@@ -1,5 +1,7 @@
 //! What a policy decides about the packets of a question.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Block, PacketAnswer, Partition};
@@ -28,6 +30,8 @@ pub struct Decisions {
     within: PacketSet,
     map: PacketMap,
     rules: Vec<DecidingRule>,
+    // Asked for again by every question about the same decisions.
+    allowed: OnceLock<PacketSet>,
 }
 
 impl Decisions {
@@ -44,7 +48,12 @@ impl Decisions {
         rules: Vec<DecidingRule>,
     ) -> Result<Self, AnalysisTooComplex> {
         let map = space.restricted(map, within)?;
-        Ok(Self { within, map, rules })
+        Ok(Self {
+            within,
+            map,
+            rules,
+            allowed: OnceLock::new(),
+        })
     }
 
     /// The packets that are decided here.
@@ -64,6 +73,14 @@ impl Decisions {
 
     /// The packets that pass, with the atoms that decides on.
     pub fn allowed(&self, space: &mut Space) -> Result<PacketSet, AnalysisTooComplex> {
+        if let Some(allowed) = self.allowed.get() {
+            return Ok(*allowed);
+        }
+        let allowed = self.find_allowed(space)?;
+        Ok(*self.allowed.get_or_init(|| allowed))
+    }
+
+    fn find_allowed(&self, space: &mut Space) -> Result<PacketSet, AnalysisTooComplex> {
         let passing = space.where_label(self.map, |label| {
             self.rule(label)
                 .is_some_and(|rule| rule.verdict == Verdict::Allow)
@@ -205,6 +222,7 @@ impl Decisions {
             within: self.within,
             map,
             rules: self.rules.clone(),
+            allowed: OnceLock::new(),
         })
     }
 
@@ -215,6 +233,7 @@ impl Decisions {
             within: space.facing(self.within, direction),
             map: space.map_facing(self.map, direction),
             rules: self.rules.clone(),
+            allowed: OnceLock::new(),
         }
     }
 }

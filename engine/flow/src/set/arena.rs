@@ -82,14 +82,6 @@ impl Arena {
         Ok(())
     }
 
-    pub(super) fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    pub(super) fn edge_count(&self) -> usize {
-        self.lasts.len()
-    }
-
     /// Which dimension a node asks; `Level::MAX` for terminals.
     pub(super) fn level(&self, id: NodeId) -> Level {
         match self.nodes.get(id.0 as usize) {

@@ -11,7 +11,7 @@ pub struct Budget {
     pub steps: u64,
     /// Named unknown atoms.
     pub atoms: usize,
-    /// Boxes of one rendering.
+    /// Boxes of one rendering, with some 16 ranges each.
     pub boxes: usize,
 }
 
@@ -20,7 +20,8 @@ impl Default for Budget {
         Self {
             edges: 1_000_000,
             steps: 10_000_000,
-            atoms: 1_024,
+            // Operations recurse once an atom; a plugin's stack is 1 MiB.
+            atoms: 512,
             boxes: 20_000,
         }
     }

@@ -138,6 +138,16 @@ impl FlowBox {
         }
     }
 
+    /// How many ranges describe the box.
+    pub(super) fn range_count(&self) -> usize {
+        let addresses = |set: &AddressSet| set.v4.ranges().len() + set.v6.ranges().len();
+        self.protocols.ranges().len()
+            + addresses(&self.sources)
+            + self.source_ports.ranges().len()
+            + addresses(&self.destinations)
+            + self.destination_ports.ranges().len()
+    }
+
     /// Whether no packet is inside.
     pub fn is_empty(&self) -> bool {
         self.directions.is_empty()

@@ -135,6 +135,8 @@ impl Space {
             space: self,
             found: Vec::new(),
             limit: self.arena.budget.boxes,
+            ranges: 0,
+            steps: 0,
         };
         walk.visit(set.0, &FlowBox::any())?;
         let mut by_atoms: BTreeMap<Vec<AtomId>, Vec<FlowBox>> = BTreeMap::new();
@@ -159,7 +161,12 @@ struct Walk<'a> {
     space: &'a Space,
     found: Vec<(FlowBox, NodeId)>,
     limit: usize,
+    ranges: usize,
+    steps: u64,
 }
+
+/// How many ranges a box may have on average.
+const RANGES_PER_BOX: usize = 16;
 
 impl Walk<'_> {
     fn visit(&mut self, id: NodeId, so_far: &FlowBox) -> Result<(), AnalysisTooComplex> {
@@ -168,11 +175,19 @@ impl Walk<'_> {
         }
         let level = self.space.arena.level(id);
         if level >= FIRST_ATOM {
-            if self.found.len() >= self.limit {
+            self.ranges += so_far.range_count();
+            let ranges_allowed = self.limit.saturating_mul(RANGES_PER_BOX);
+            if self.found.len() >= self.limit || self.ranges > ranges_allowed {
                 return Err(too_complex(BudgetPart::Boxes, self.limit as u64));
             }
             self.found.push((so_far.clone(), id));
             return Ok(());
+        }
+        let (from, to) = self.space.arena.span(id);
+        self.steps = self.steps.saturating_add((to - from) as u64);
+        let steps_allowed = self.space.arena.budget.steps;
+        if self.steps > steps_allowed {
+            return Err(too_complex(BudgetPart::Steps, steps_allowed));
         }
         for (target, ranges) in self.by_target(id) {
             let mut flow = so_far.clone();

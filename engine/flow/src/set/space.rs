@@ -242,16 +242,6 @@ impl Space {
         })
     }
 
-    /// How many elementary steps were spent so far.
-    pub fn steps(&self) -> u64 {
-        self.arena.steps()
-    }
-
-    /// How many diagram edges are held.
-    pub fn edge_count(&self) -> usize {
-        self.arena.edge_count()
-    }
-
     /// Rebuilds a diagram, replacing every subtree `replace` gives an answer for.
     pub(super) fn rewrite(
         &mut self,

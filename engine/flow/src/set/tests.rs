@@ -252,3 +252,42 @@ fn packets_of_mixed_families_are_in_no_set() {
     let packet = Packet::new_tcp("10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap(), 1);
     assert_eq!(space.contains(PacketSet::ALL, &packet), Membership::No);
 }
+
+#[test]
+fn as_many_atoms_as_the_budget_allows_fit_on_a_small_stack() {
+    let work = || {
+        let mut space = Space::new();
+        let count = Budget::default().atoms;
+        let mut every = PacketSet::ALL;
+        let mut some = PacketSet::EMPTY;
+        for index in 0..count {
+            let atom = space.atom(&format!("atom {index}"), "test").unwrap();
+            every = space.intersection(every, atom).unwrap();
+            some = space.union(some, atom).unwrap();
+        }
+        let none = space.complement(some).unwrap();
+        assert!(space.intersection(every, none).unwrap().is_empty());
+        assert_eq!(space.atoms_of(every).len(), count);
+        assert!(space.atom("one more", "test").is_err());
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20);
+    thread.spawn(work).unwrap().join().unwrap();
+}
+
+#[test]
+fn a_rendering_of_too_many_boxes_is_an_error() {
+    let mut space = Space::with_budget(Budget {
+        boxes: 10,
+        ..Budget::default()
+    });
+    let mut set = PacketSet::EMPTY;
+    for number in 0..20_u32 {
+        let host = |number: u32| AddressSet::host(std::net::Ipv4Addr::from(number).into());
+        let flow = FlowBox::any()
+            .with_sources(host(number * 2))
+            .with_destinations(host(number * 3));
+        let part = space.flow(&flow).unwrap();
+        set = space.union(set, part).unwrap();
+    }
+    assert_eq!(space.boxes(set).unwrap_err().part, BudgetPart::Boxes);
+}

@@ -253,6 +253,33 @@ fn the_delta_of_an_added_rule_is_what_it_opens() {
     );
 }
 
+#[test]
+fn the_same_change_gives_the_same_report_byte_for_byte() {
+    let mut deny = rule("deny-storage", 200, Access::Deny, "Storage", "10250");
+    deny.destination_prefixes = vec!["10.224.0.0/16".to_owned()];
+    let before = Nsg::new("nsg", vec![deny]).unwrap();
+    let after = before.without_rule("DENY-storage");
+    let text = || {
+        let report = nsg_delta_report(&before, &after, &network()).unwrap();
+        serde_json::to_string(&report).unwrap()
+    };
+    assert_eq!(text(), text());
+    assert_eq!(
+        text(),
+        concat!(
+            r#"{"newly_allowed":[],"newly_denied":[],"unknown":[{"direction":"inbound","#,
+            r#""source":"10.224.0.0/16, 168.63.129.16","destination":"10.224.0.0/16","#,
+            r#""protocol":"TCP","source_ports":"any","destination_ports":"10250","#,
+            r#""state":"new","conditions":["source in service tag storage"]}],"#,
+            r#""atoms":[{"name":"source in service tag storage","#,
+            r#""reason":"the prefixes of service tag Storage were not observed"}],"#,
+            r#""words":["may become allowed: inbound TCP 10250 from 10.224.0.0/16, "#,
+            r#"168.63.129.16 to 10.224.0.0/16, depending on: "#,
+            r#"source in service tag storage"]}"#
+        )
+    );
+}
+
 /// Rules over addresses 0.0.0.0/30 and ports 0 to 2.
 pub(super) fn small_rule() -> impl Strategy<Value = NsgRule> {
     let address = prop_oneof![
