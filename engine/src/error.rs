@@ -179,6 +179,8 @@ codes! {
     DeadlineExceeded = "deadline_exceeded": DeadlineExceeded,
     /// The server cannot be reached.
     ServerUnreachable = "server_unreachable": Unavailable,
+    /// Another process executes the runs of this store.
+    ExecutorElsewhere = "executor_elsewhere": FailedPrecondition,
     /// The server is going down; what was begun goes on at its next start.
     ShuttingDown = "shutting_down": Unavailable,
     /// A fault of Naosu itself.

@@ -4,12 +4,19 @@
 
 pub mod clock;
 pub mod driver;
+pub mod effect;
+pub mod engine;
 pub mod error;
 pub mod facade;
 pub mod journal;
 pub mod model;
+pub mod planning;
 pub mod plugin;
+pub mod policy;
+pub mod run;
+pub mod snapshot;
 pub mod store;
 
+pub use engine::{Engine, EngineConfig};
 pub use error::{Code, Error};
 pub use facade::Naosu;

@@ -1,0 +1,129 @@
+//! Which packets a step lets pass or stops, computed by the host from the
+//! effect and what it observed itself.
+
+mod needed;
+mod node;
+
+use std::sync::Arc;
+
+use naosu_flow::{
+    delta::{FlowBox, FlowDelta},
+    nsg::{Nsg, NsgError, TagContext, nsg_delta},
+    set::{AnalysisTooComplex, Space},
+};
+
+use super::{State, nsg, nsg_context};
+use crate::{
+    error::{Code, Error},
+    model::{Delta, Effect, Flow, Observation},
+    plugin::Reads,
+};
+
+/// What a step does to packets, `after` being the simulated state.
+///
+/// What cannot be read or analysed makes the delta unknown, never empty.
+pub async fn of(
+    effect: &Effect,
+    before: &Observation,
+    after: &State,
+    needed: &[Flow],
+    reads: &Arc<dyn Reads>,
+) -> Delta {
+    let computed = match effect {
+        Effect::NsgRuleCreate { .. }
+        | Effect::NsgRuleDelete { .. }
+        | Effect::NsgRulesReplace { .. } => of_nsg(before, after, needed, reads.as_ref()).await,
+        Effect::UfwRuleInsert(_)
+        | Effect::UfwRuleDelete(_)
+        | Effect::UfwEnable { .. }
+        | Effect::UfwDisable { .. }
+        | Effect::IptablesRuleInsert(_)
+        | Effect::IptablesRuleDelete(_) => {
+            node::delta(effect, before, after, needed, reads.as_ref()).await
+        }
+        Effect::FirewallRuleAdd(_) | Effect::FirewallRuleRemove(_) => Err(not_analysed(
+            "rules of Azure Firewall are not analysed by this version",
+        )),
+        Effect::ArmPatch { .. } | Effect::KubernetesPatch { .. } => Err(not_analysed(
+            "a generic patch may change anything, so its packets are not known",
+        )),
+        Effect::Manual { .. } => Err(not_analysed(
+            "what a person does by hand is not known beforehand",
+        )),
+        Effect::PodEvict { .. }
+        | Effect::RolloutRestart { .. }
+        | Effect::ConfigMapSet { .. }
+        | Effect::NetworkProfileSet { .. } => return Delta::NotAFirewall,
+    };
+    computed.unwrap_or_else(|error| Delta::Unknown { error })
+}
+
+async fn of_nsg(
+    before: &Observation,
+    after: &State,
+    needed: &[Flow],
+    reads: &dyn Reads,
+) -> Result<Delta, Error> {
+    let state = State::of(before);
+    let groups = (nsg::parse(&state)?, nsg::parse(after)?);
+    let tags = nsg_context::tags(&state, &groups, reads).await?;
+    let needed = needed.to_vec();
+    // Exact, bounded, and not short for a large group: not on a thread that
+    // serves others.
+    computing(move || nsg_between(&groups, &tags, &needed)).await
+}
+
+fn nsg_between(
+    (before, after): &(Nsg, Nsg),
+    tags: &TagContext,
+    needed: &[Flow],
+) -> Result<Delta, Error> {
+    let mut space = Space::new();
+    let delta = nsg_delta(&mut space, before, after, tags).map_err(|e| match e {
+        NsgError::TooComplex(e) => too_complex(&e),
+        e => Error::new(
+            Code::RulesetMalformed,
+            e.to_string(),
+            "look at the rules of the security group",
+        ),
+    })?;
+    computed(&mut space, &delta, needed)
+}
+
+/// The report and the excess over what is needed.
+fn computed(space: &mut Space, delta: &FlowDelta, needed: &[Flow]) -> Result<Delta, Error> {
+    let needed = needed::packets(space, needed)?;
+    let excess = delta.excess(space, needed).map_err(|e| too_complex(&e))?;
+    Ok(Delta::Computed {
+        report: delta.report(space).map_err(|e| too_complex(&e))?,
+        excess: FlowBox::list(space, excess).map_err(|e| too_complex(&e))?,
+    })
+}
+
+async fn computing(
+    work: impl FnOnce() -> Result<Delta, Error> + Send + 'static,
+) -> Result<Delta, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| {
+        Error::new(
+            Code::Internal,
+            format!("the flow analysis failed: {e}"),
+            "report this",
+        )
+    })?
+}
+
+fn too_complex(error: &AnalysisTooComplex) -> Error {
+    Error::new(
+        Code::AnalysisTooComplex,
+        error.to_string(),
+        "judge the change by the rules themselves, or simplify them first",
+    )
+}
+
+fn not_analysed(what: &str) -> Error {
+    Error::new(
+        Code::Unsupported,
+        what,
+        "judge the change by its text; treat its packets as unknown",
+    )
+}

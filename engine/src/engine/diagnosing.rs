@@ -1,0 +1,163 @@
+//! One look at a cluster by all plugins, over one snapshot.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use super::Engine;
+use crate::{
+    effect::facts::ClusterFacts,
+    error::Error,
+    facade::{DiagnoseProgress, DiagnoseRequest, ItemStream},
+    model::{Diagnosis, DiagnosisId, Finding, PluginFailure, Principal},
+    planning::not_loaded,
+    plugin::{Plugin, Reads},
+    run::Tools,
+    snapshot::{Snapshot, observations_digest},
+};
+
+/// How many plugins judge at once.
+const CONCURRENT_PLUGINS: usize = 16;
+
+type Sender = mpsc::UnboundedSender<Result<DiagnoseProgress, Error>>;
+
+impl Engine {
+    pub(super) fn begin_diagnosis(
+        &self,
+        principal: &Principal,
+        request: DiagnoseRequest,
+    ) -> Result<ItemStream<DiagnoseProgress>, Error> {
+        let all = &self.tools.plugins;
+        let plugins = if request.plugins.is_empty() {
+            all.values().cloned().collect()
+        } else {
+            let wanted = request.plugins.iter();
+            wanted
+                .map(|id| all.get(id).cloned().ok_or_else(|| not_loaded(id)))
+                .collect::<Result<Vec<_>, _>>()?
+        };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let looking = Looking {
+            tools: Arc::clone(&self.tools),
+            plugins,
+            requester: principal.clone(),
+            request,
+            sender: sender.clone(),
+        };
+        tokio::spawn(async move {
+            // Nobody listening ends it: reading alone leaves nothing behind.
+            tokio::select! {
+                () = sender.closed() => {}
+                last = looking.look() => {
+                    let last = last.map(|diagnosis| DiagnoseProgress::Finished {
+                        diagnosis: Box::new(diagnosis),
+                    });
+                    drop(sender.send(last));
+                }
+            }
+        });
+        Ok(Box::pin(UnboundedReceiverStream::new(receiver)))
+    }
+}
+
+struct Looking {
+    tools: Arc<Tools>,
+    plugins: Vec<Arc<dyn Plugin>>,
+    requester: Principal,
+    request: DiagnoseRequest,
+    sender: Sender,
+}
+
+impl Looking {
+    async fn look(&self) -> Result<Diagnosis, Error> {
+        let tools = &self.tools;
+        let cluster = &self.request.cluster;
+        let started_at = tools.clock.now();
+        let progress = self.sender.clone();
+        let snapshot = Arc::new(
+            Snapshot::live(
+                cluster.clone(),
+                Arc::clone(&tools.observer),
+                Arc::clone(&tools.clock),
+            )
+            .with_progress(Arc::new(move |p| drop(progress.send(Ok(p))))),
+        );
+        // A cluster that is not there, or not to be read, is no diagnosis.
+        ClusterFacts::of(&snapshot.read(&ClusterFacts::query(cluster)).await)?;
+        let judging = |plugin: &Arc<dyn Plugin>| {
+            let (plugin, snapshot) = (Arc::clone(plugin), Arc::clone(&snapshot));
+            judge(plugin, self.request.clone(), snapshot, self.sender.clone())
+        };
+        let judged: Vec<_> = self.plugins.iter().map(judging).collect();
+        let judged: Vec<Result<Finding, PluginFailure>> = stream::iter(judged)
+            .buffer_unordered(CONCURRENT_PLUGINS)
+            .collect()
+            .await;
+        let (mut findings, mut failures) = (Vec::new(), Vec::new());
+        for result in judged {
+            match result {
+                Ok(finding) => findings.push(finding),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        findings.sort_by(|a: &Finding, b| {
+            (a.judgement, a.infeasible.is_some(), &a.plugin).cmp(&(
+                b.judgement,
+                b.infeasible.is_some(),
+                &b.plugin,
+            ))
+        });
+        failures.sort_by(|a: &PluginFailure, b| a.plugin.cmp(&b.plugin));
+        let observations = snapshot.observations();
+        let diagnosis = Diagnosis {
+            id: DiagnosisId(format!("dia-{}", uuid::Uuid::now_v7())),
+            cluster: cluster.clone(),
+            symptom: self.request.symptom.clone(),
+            requester: self.requester.clone(),
+            started_at,
+            finished_at: tools.clock.now().max(started_at),
+            findings,
+            failures,
+            observations_digest: observations_digest(&observations)?,
+            observations,
+        };
+        tools.store.add_diagnosis(&diagnosis).await?;
+        Ok(diagnosis)
+    }
+}
+
+async fn judge(
+    plugin: Arc<dyn Plugin>,
+    request: DiagnoseRequest,
+    snapshot: Arc<Snapshot>,
+    sender: Sender,
+) -> Result<Finding, PluginFailure> {
+    let reads: Arc<dyn Reads> = snapshot;
+    let result = plugin
+        .diagnose(&request.cluster, &request.symptom, reads)
+        .await;
+    let id = &plugin.info().id;
+    drop(sender.send(Ok(DiagnoseProgress::Judged {
+        plugin: id.clone(),
+        judgement: result.as_ref().ok().map(|f| f.judgement),
+    })));
+    match result {
+        // Whose finding it is, is not the plugin's to say.
+        Ok(finding) => Ok(Finding {
+            plugin: id.clone(),
+            ..finding
+        }),
+        Err(error) => Err(PluginFailure {
+            plugin: id.clone(),
+            error,
+        }),
+    }
+}
+
+/// The moment, as everyone in the engine takes it.
+pub(super) fn now(engine: &Engine) -> Timestamp {
+    engine.tools.clock.now()
+}

@@ -1,0 +1,267 @@
+//! The approval policy: who may approve, how many must, and until when.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Code, Error},
+    model::{Approval, Decision, Digest, Inverse, Plan, PlanState, Principal, Risk, Step},
+};
+
+/// Codes of warnings that ask for the stronger approval.
+const STRONG_WARNINGS: [&str; 2] = ["aks_unsupported", "managed_nsg_reset"];
+
+/// Set by the operator. A plan names the version it was made under, so that no
+/// approval outlives a change of policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Whether who asked for a plan may approve it.
+    pub requester_may_approve: bool,
+    /// How many approvals an ordinary plan needs; at least 1.
+    pub approvals: u32,
+    /// How many a plan needs that cannot be taken back, that AKS does not
+    /// support, or whose risk is the highest; at least `approvals`.
+    pub strong_approvals: u32,
+    /// Names of those who may approve; empty for every authenticated person.
+    pub approvers: Vec<String>,
+    /// How long a plan can be approved and applied, in seconds.
+    pub plan_valid_for_secs: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            requester_may_approve: true,
+            approvals: 1,
+            strong_approvals: 2,
+            approvers: Vec::new(),
+            plan_valid_for_secs: 3600,
+        }
+    }
+}
+
+impl Policy {
+    /// Its version: changes whenever anything in it does.
+    pub fn version(&self) -> String {
+        Digest::of_value(self).map_or_else(|_| "unversioned".to_owned(), |d| d.short().to_owned())
+    }
+
+    /// Whether a policy makes sense.
+    ///
+    /// # Errors
+    /// `invalid_configuration`, naming every wrong value.
+    pub fn check(&self) -> Result<(), Error> {
+        let mut wrong = Vec::new();
+        if self.approvals == 0 {
+            wrong.push("approvals is 0, but must be at least 1".to_owned());
+        }
+        if self.strong_approvals < self.approvals {
+            wrong.push(format!(
+                "strong_approvals is {}, less than approvals ({})",
+                self.strong_approvals, self.approvals
+            ));
+        }
+        if self.plan_valid_for_secs == 0 {
+            wrong.push("plan_valid_for_secs is 0".to_owned());
+        }
+        let few = u32::try_from(self.approvers.len()).unwrap_or(u32::MAX);
+        if few > 0 && few < self.strong_approvals {
+            wrong.push(format!(
+                "approvers names {few}, but strong_approvals is {}",
+                self.strong_approvals
+            ));
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::InvalidConfiguration,
+            wrong.join("; "),
+            "correct the approval policy",
+        ))
+    }
+
+    /// How many approvals steps with these warnings need.
+    pub fn approvals_needed<'a>(
+        &self,
+        steps: &[Step],
+        mut warning_codes: impl Iterator<Item = &'a str>,
+    ) -> u32 {
+        let strong = steps.iter().any(|step| {
+            step.risk == Risk::Highest || matches!(step.inverse, Inverse::Irreversible { .. })
+        });
+        if strong || warning_codes.any(|code| STRONG_WARNINGS.contains(&code)) {
+            self.strong_approvals
+        } else {
+            self.approvals
+        }
+    }
+
+    /// When a plan made at `created_at` expires.
+    pub fn expiry(&self, created_at: Timestamp) -> Timestamp {
+        let valid = Duration::from_secs(self.plan_valid_for_secs);
+        SignedDuration::try_from(valid)
+            .ok()
+            .and_then(|valid| created_at.checked_add(valid).ok())
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether this principal may decide on this plan, seen with this digest.
+    ///
+    /// # Errors
+    /// `approval_forbidden`, `stale_digest`, `plan_expired`, `plan_rejected`,
+    /// `plan_already_decided`, or `drift` when the policy changed since.
+    pub fn may_decide(
+        &self,
+        plan: &Plan,
+        principal: &Principal,
+        digest: &Digest,
+        decision: Decision,
+    ) -> Result<(), Error> {
+        let forbidden =
+            |message: String, next: &str| Err(Error::new(Code::ApprovalForbidden, message, next));
+        let name = &principal.name;
+        if principal.is_assistant {
+            return forbidden(
+                format!("{name} is an assistant, and an assistant never decides on a plan"),
+                "ask a person to look at the plan and to run `naosu plan approve`",
+            );
+        }
+        if !self.approvers.is_empty() && !self.approvers.contains(name) {
+            return forbidden(
+                format!("{name} is not among the approvers of the policy"),
+                "ask one of the approvers, or change the policy",
+            );
+        }
+        if decision == Decision::Approve
+            && !self.requester_may_approve
+            && plan.content.requester.name == *name
+        {
+            return forbidden(
+                format!("{name} asked for this plan, and the policy wants someone else to approve"),
+                "ask another approver",
+            );
+        }
+        if *digest != plan.digest {
+            return Err(Error::new(
+                Code::StaleDigest,
+                format!(
+                    "the digest given is {digest}, but {} has {}",
+                    plan.id.0, plan.digest
+                ),
+                "show the plan again and decide on what it says now",
+            ));
+        }
+        self.require_open(plan)?;
+        if plan.state == PlanState::Approved && decision == Decision::Approve {
+            return Err(decided(format!("{} is approved already", plan.id.0)));
+        }
+        let mine = |a: &&Approval| a.principal.name == *name && a.decision == decision;
+        if plan.approvals.iter().find(mine).is_some() {
+            return Err(decided(format!(
+                "{name} has decided on {} before",
+                plan.id.0
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether an approved plan may be applied now.
+    ///
+    /// # Errors
+    /// `plan_expired`, `plan_rejected`, `plan_not_approved`, or `drift` when
+    /// the policy changed since.
+    pub fn may_apply(&self, plan: &Plan) -> Result<(), Error> {
+        self.require_open(plan)?;
+        let bound = plan.approvals.iter().all(|a| a.digest == plan.digest);
+        if plan.state == PlanState::Approved && bound {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::PlanNotApproved,
+            format!(
+                "{} has {} of {} approvals",
+                plan.id.0,
+                plan.approvals.len(),
+                plan.content.approvals_needed
+            ),
+            "have it approved: `naosu plan approve`",
+        ))
+    }
+
+    fn require_open(&self, plan: &Plan) -> Result<(), Error> {
+        let id = &plan.id.0;
+        match plan.state {
+            PlanState::Rejected => {
+                return Err(Error::new(
+                    Code::PlanRejected,
+                    format!("{id} was rejected"),
+                    "make a new plan",
+                ));
+            }
+            PlanState::Expired => {
+                return Err(Error::new(
+                    Code::PlanExpired,
+                    format!("{id} expired at {}", plan.content.expires_at),
+                    "diagnose again and make a new plan",
+                ));
+            }
+            PlanState::PendingApproval | PlanState::Approved => {}
+        }
+        if plan.content.policy_version != self.version() {
+            return Err(Error::new(
+                Code::Drift,
+                format!(
+                    "{id} was made under policy {}, but {} is in force",
+                    plan.content.policy_version,
+                    self.version()
+                ),
+                "make a new plan",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn decided(message: String) -> Error {
+    Error::new(
+        Code::PlanAlreadyDecided,
+        message,
+        "nothing is left to do; show the plan to see who decided",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_change_of_the_policy_changes_its_version() {
+        let policy = Policy::default();
+        let stricter = Policy {
+            requester_may_approve: false,
+            ..Policy::default()
+        };
+        assert_ne!(policy.version(), stricter.version());
+        assert_eq!(policy.version(), Policy::default().version());
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_met_is_refused_with_every_fault() {
+        let policy = Policy {
+            approvals: 0,
+            strong_approvals: 2,
+            approvers: vec!["alice".into()],
+            plan_valid_for_secs: 0,
+            ..Policy::default()
+        };
+        let error = policy.check().unwrap_err();
+        assert_eq!(error.code, Code::InvalidConfiguration);
+        assert_eq!(error.message.split("; ").count(), 3, "{}", error.message);
+        assert!(Policy::default().check().is_ok());
+    }
+}

@@ -1,0 +1,280 @@
+//! Recorded reads. One snapshot serves one diagnosis, plan or verification:
+//! each query is read once, whoever asks, and replayed from then on.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::{
+    clock::Clock,
+    driver::Observer,
+    error::{Code, Error},
+    facade::DiagnoseProgress,
+    model::{ClusterId, Digest, Observation, ObserveError, ObserveErrorKind, Query},
+    plugin::Reads,
+};
+
+/// How many reads of one snapshot are under way at once.
+const CONCURRENT_READS: usize = 32;
+/// How many different queries one snapshot answers; more is a plugin gone astray.
+const QUERIES_AT_MOST: usize = 20_000;
+
+/// Told of each read that really happens.
+pub type ProgressSink = Arc<dyn Fn(DiagnoseProgress) + Send + Sync>;
+
+type Cell = Arc<OnceCell<Observation>>;
+
+/// The reads of one diagnosis, plan or verification.
+pub struct Snapshot {
+    cluster: ClusterId,
+    observer: Option<Arc<dyn Observer>>,
+    clock: Arc<dyn Clock>,
+    progress: Option<ProgressSink>,
+    permits: Semaphore,
+    cells: Mutex<BTreeMap<Query, Cell>>,
+}
+
+impl Snapshot {
+    /// Reads each query once from `observer`.
+    pub fn live(cluster: ClusterId, observer: Arc<dyn Observer>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            cluster,
+            observer: Some(observer),
+            clock,
+            progress: None,
+            permits: Semaphore::new(CONCURRENT_READS),
+            cells: Mutex::default(),
+        }
+    }
+
+    /// Answers from `recorded` alone; anything else is `observation_missing`.
+    pub fn replay(
+        cluster: ClusterId,
+        recorded: impl IntoIterator<Item = Observation>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let snapshot = Self {
+            cluster,
+            observer: None,
+            clock,
+            progress: None,
+            permits: Semaphore::new(CONCURRENT_READS),
+            cells: Mutex::default(),
+        };
+        snapshot.with_recorded(recorded)
+    }
+
+    /// Replays `recorded` for its queries.
+    #[must_use]
+    pub fn with_recorded(mut self, recorded: impl IntoIterator<Item = Observation>) -> Self {
+        let cells = self.cells.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for observation in recorded {
+            cells.insert(
+                observation.query.clone(),
+                Arc::new(OnceCell::new_with(Some(observation))),
+            );
+        }
+        self
+    }
+
+    /// Tells `sink` of each read.
+    #[must_use]
+    pub fn with_progress(mut self, sink: ProgressSink) -> Self {
+        self.progress = Some(sink);
+        self
+    }
+
+    /// The cluster that is read.
+    pub fn cluster(&self) -> &ClusterId {
+        &self.cluster
+    }
+
+    /// Every finished read, in the order of the queries.
+    pub fn observations(&self) -> Vec<Observation> {
+        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.values().filter_map(|c| c.get().cloned()).collect()
+    }
+
+    fn cell(&self, query: &Query) -> Option<Cell> {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = cells.get(query) {
+            return Some(Arc::clone(cell));
+        }
+        if cells.len() >= QUERIES_AT_MOST {
+            return None;
+        }
+        Some(Arc::clone(cells.entry(query.clone()).or_default()))
+    }
+
+    fn tell(&self, progress: DiagnoseProgress) {
+        if let Some(sink) = &self.progress {
+            sink(progress);
+        }
+    }
+
+    async fn observe(&self, query: &Query) -> Observation {
+        let Some(observer) = &self.observer else {
+            let message = format!("{query} is not among the recorded observations");
+            return self.recorded(query, Err(missing(Code::ObservationMissing, message)));
+        };
+        // The semaphore is never closed.
+        let _permit = self.permits.acquire().await;
+        let what = query.to_string();
+        self.tell(DiagnoseProgress::Reading { what: what.clone() });
+        let began = tokio::time::Instant::now();
+        let answer = observer.observe(&self.cluster, query).await;
+        self.tell(DiagnoseProgress::Read {
+            what,
+            elapsed_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ok: answer.is_ok(),
+        });
+        self.recorded(query, answer.map(|r| (r.body, r.version)))
+    }
+
+    fn recorded(
+        &self,
+        query: &Query,
+        answer: Result<(String, Option<String>), ObserveError>,
+    ) -> Observation {
+        let (answer, version) = match answer {
+            Ok((body, version)) => (Ok(body), version),
+            Err(error) => (Err(error), None),
+        };
+        Observation {
+            query: query.clone(),
+            digest: answer_digest(&answer),
+            answer,
+            version,
+            observed_at: self.clock.now(),
+        }
+    }
+}
+
+#[async_trait]
+impl Reads for Snapshot {
+    async fn read(&self, query: &Query) -> Observation {
+        match self.cell(query) {
+            Some(cell) => cell.get_or_init(|| self.observe(query)).await.clone(),
+            None => {
+                let message =
+                    format!("more than {QUERIES_AT_MOST} different reads, {query} the next");
+                self.recorded(query, Err(missing(Code::PluginLimitExceeded, message)))
+            }
+        }
+    }
+}
+
+fn missing(code: Code, message: String) -> ObserveError {
+    ObserveError {
+        kind: ObserveErrorKind::Unavailable,
+        code,
+        message,
+    }
+}
+
+/// The digest of an answer, as every observation carries it.
+pub fn answer_digest(answer: &Result<String, ObserveError>) -> Digest {
+    Digest::of_value(answer)
+        // Text and errors always have a JSON form.
+        .unwrap_or_else(|_| Digest::of_bytes(b""))
+}
+
+/// Digest over observations: every query, answer, version and time.
+///
+/// # Errors
+/// `internal`, which cannot happen for observations that were read.
+pub fn observations_digest(observations: &[Observation]) -> Result<Digest, Error> {
+    Digest::of_value(&observations).map_err(|e| {
+        Error::new(
+            Code::Internal,
+            format!("observations have no canonical form: {e}"),
+            "report this",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::{clock::SystemClock, driver::Reading};
+
+    const CLUSTER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/aks";
+
+    /// Counts reads and lets them end when told to.
+    struct Counting {
+        reads: AtomicU32,
+        gate: Semaphore,
+    }
+
+    #[async_trait]
+    impl Observer for Counting {
+        async fn observe(&self, _: &ClusterId, query: &Query) -> Result<Reading, ObserveError> {
+            let n = self.reads.fetch_add(1, Ordering::SeqCst);
+            self.gate.acquire().await.unwrap().forget();
+            Ok(Reading {
+                body: format!("{query} {n}"),
+                version: Some("v".into()),
+            })
+        }
+    }
+
+    fn query(resource: &str) -> Query {
+        Query::AzureGet {
+            resource: resource.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn concurrent_equal_reads_share_one_and_each_is_told_once() {
+        let observer = Arc::new(Counting {
+            reads: AtomicU32::new(0),
+            gate: Semaphore::new(0),
+        });
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&told);
+        let snapshot = Snapshot::live(
+            CLUSTER.parse().unwrap(),
+            Arc::clone(&observer) as Arc<dyn Observer>,
+            Arc::new(SystemClock),
+        )
+        .with_progress(Arc::new(move |p| sink.lock().unwrap().push(p)));
+        let (a, b) = (query("/a"), query("/b"));
+        let opened = async {
+            observer.gate.add_permits(2);
+        };
+        let (first, second, other, ()) = tokio::join!(
+            snapshot.read(&a),
+            snapshot.read(&a),
+            snapshot.read(&b),
+            opened
+        );
+        assert_eq!(first, second);
+        assert_ne!(first.answer, other.answer);
+        assert_eq!(observer.reads.load(Ordering::SeqCst), 2);
+        assert_eq!(told.lock().unwrap().len(), 4);
+        assert_eq!(snapshot.observations().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_replay_gives_what_was_recorded_and_nothing_else() {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let gate = Semaphore::new(1);
+        let reads = AtomicU32::new(7);
+        let live = Snapshot::live(
+            CLUSTER.parse().unwrap(),
+            Arc::new(Counting { reads, gate }),
+            Arc::clone(&clock),
+        );
+        let recorded = live.read(&query("/a")).await;
+        let replay = Snapshot::replay(CLUSTER.parse().unwrap(), live.observations(), clock);
+        assert_eq!(replay.read(&query("/a")).await, recorded);
+        let absent = replay.read(&query("/b")).await.answer.unwrap_err();
+        assert_eq!(absent.code, Code::ObservationMissing);
+    }
+}
