@@ -1,6 +1,6 @@
 //! What the controllers of a cluster do: keep as many pods as deployments and
-//! daemon sets want, roll them out one by one, tell kubelets and tunnel agents,
-//! and keep every status true.
+//! daemon sets want, roll them out one by one, tell kubelets, and keep every
+//! status true.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::agents::{self, AgentMemory};
 use super::budget;
 use super::events::{self, Happened};
 use super::pods::{self, is_ready};
@@ -19,18 +20,15 @@ use crate::data_plane::{KubeletPod, NodeName};
 
 /// Agents connect on their own time, which only asking them tells.
 const AGENT_INTERVAL: Duration = Duration::from_millis(50);
-const NAMESPACE: &str = "kube-system";
-const AUTOSCALER: &str = "konnectivity-agent-autoscaler";
+pub(super) const NAMESPACE: &str = "kube-system";
 
 /// What the controller remembers between two rounds.
 #[derive(Default)]
 pub(super) struct Memory {
     /// Nodes each workload's pods were on, where new ones go first.
     homes: BTreeMap<String, Vec<String>>,
-    /// Uid of the agent pod each node's agent was started for.
-    agents: BTreeMap<String, String>,
+    agents: AgentMemory,
     told: BTreeMap<String, Vec<KubeletPod>>,
-    ladder: Option<String>,
 }
 
 impl Memory {
@@ -44,13 +42,13 @@ impl Memory {
 }
 
 /// The types the controller works with.
-struct Types {
-    nodes: &'static ResourceType,
-    pods: &'static ResourceType,
-    deployments: &'static ResourceType,
-    replica_sets: &'static ResourceType,
-    daemon_sets: &'static ResourceType,
-    config_maps: &'static ResourceType,
+pub(super) struct Types {
+    pub nodes: &'static ResourceType,
+    pub pods: &'static ResourceType,
+    pub deployments: &'static ResourceType,
+    pub replica_sets: &'static ResourceType,
+    pub daemon_sets: &'static ResourceType,
+    pub config_maps: &'static ResourceType,
 }
 
 impl Types {
@@ -84,7 +82,7 @@ pub(super) async fn run(state: Arc<State>, mut memory: Memory) {
 pub(super) async fn reconcile(state: &State, memory: &mut Memory) {
     let Some(types) = Types::find() else { return };
     let all = Selector::default();
-    scale_agents_by_ladder(state, &types, memory);
+    agents::scale_by_ladder(state, &types, &mut memory.agents);
     let (nodes, _) = state.objects.list(types.nodes, None, &all);
     let (deployments, _) = state.objects.list(types.deployments, None, &all);
     for deployment in &deployments {
@@ -94,12 +92,12 @@ pub(super) async fn reconcile(state: &State, memory: &mut Memory) {
     for daemon_set in &daemon_sets {
         keep_daemon_set(state, &types, daemon_set, &nodes);
     }
-    keep_agents(state, &types, memory).await;
+    agents::keep(state, &types, &mut memory.agents).await;
     tell_kubelets(state, &types, memory, &nodes).await;
     budget::refresh(&state.objects);
 }
 
-fn pods_owned_by(
+pub(super) fn pods_owned_by(
     state: &State,
     types: &Types,
     namespace: &str,
@@ -336,67 +334,6 @@ fn keep_daemon_set(state: &State, types: &Types, daemon_set: &Value, nodes: &[Va
     }
 }
 
-/// An agent runs where an agent pod is; a new pod is a new process.
-async fn keep_agents(state: &State, types: &Types, memory: &mut Memory) {
-    let prefix = format!("{}-", state.agents);
-    let pods = pods_owned_by(state, types, NAMESPACE, |owner| {
-        owner["name"]
-            .as_str()
-            .is_some_and(|owner| owner.starts_with(&prefix))
-    });
-    let wanted: BTreeMap<String, String> = pods
-        .iter()
-        .filter_map(|pod| {
-            let node = pod["spec"]["nodeName"].as_str()?;
-            Some((node.to_owned(), meta(pod, "uid").to_owned()))
-        })
-        .collect();
-    let mut done = Vec::new();
-    for node in memory
-        .agents
-        .keys()
-        .filter(|node| !wanted.contains_key(*node))
-    {
-        done.push((
-            node.clone(),
-            None,
-            state.data_plane.stop_agent(&NodeName(node.clone())).await,
-        ));
-    }
-    for (node, uid) in &wanted {
-        let name = NodeName(node.clone());
-        let outcome = match memory.agents.get(node) {
-            Some(there) if there == uid => continue,
-            Some(_) => state.data_plane.restart_agent(&name).await,
-            None => state.data_plane.start_agent(&name).await,
-        };
-        done.push((node.clone(), Some(uid.clone()), outcome));
-    }
-    for (node, uid, outcome) in done {
-        if let Err(error) = outcome {
-            tracing::warn!(%error, node, "tunnel agent");
-        }
-        match uid {
-            Some(uid) => memory.agents.insert(node, uid),
-            None => memory.agents.remove(&node),
-        };
-    }
-    let agents = state.data_plane.agents().await;
-    for pod in &pods {
-        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-        let connected = agents
-            .iter()
-            .any(|agent| agent.node.as_str() == node && agent.connected);
-        if is_ready(pod) != connected && !node.is_empty() {
-            state
-                .objects
-                .modify(types.pods, NAMESPACE, meta(pod, "name"), |pod| {
-                    pods::set_ready(&mut pod["status"], connected);
-                });
-        }
-    }
-}
-
 async fn tell_kubelets(state: &State, types: &Types, memory: &mut Memory, nodes: &[Value]) {
     let (all, _) = state.objects.list(types.pods, None, &Selector::default());
     for node in nodes.iter().map(|node| meta(node, "name")) {
@@ -432,44 +369,5 @@ fn kubelet_pod(pod: &Value) -> KubeletPod {
             .filter_map(|container| container["name"].as_str().map(str::to_owned))
             .collect(),
         manifest: pod.clone(),
-    }
-}
-
-/// The autoscaler follows its ladder when somebody changes it; what the
-/// scenario begins with is left alone.
-fn scale_agents_by_ladder(state: &State, types: &Types, memory: &mut Memory) {
-    let Some(map) = state.objects.get(types.config_maps, NAMESPACE, AUTOSCALER) else {
-        return;
-    };
-    let ladder = map["data"]["ladder"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let before = memory.ladder.replace(ladder.clone());
-    if before.is_none_or(|before| before == ladder) {
-        return;
-    }
-    let Ok(steps) = serde_json::from_str::<Value>(&ladder) else {
-        tracing::warn!(ladder, "the autoscaler cannot read its ladder");
-        return;
-    };
-    let (nodes, _) = state.objects.list(types.nodes, None, &Selector::default());
-    let replicas = steps["nodesToReplicas"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|step| {
-            step[0]
-                .as_u64()
-                .is_some_and(|from| from <= nodes.len() as u64)
-        })
-        .filter_map(|step| step[1].as_u64())
-        .next_back();
-    if let Some(replicas) = replicas {
-        state
-            .objects
-            .modify(types.deployments, NAMESPACE, state.agents, |deployment| {
-                deployment["spec"]["replicas"] = json!(replicas);
-            });
     }
 }

@@ -1,6 +1,7 @@
 //! The Kubernetes API, emulated as far as kube-rs, kubectl and the product use
 //! it. What needs a kubelet goes through the tunnel, over real packets.
 
+mod agents;
 mod budget;
 mod controller;
 mod discovery;

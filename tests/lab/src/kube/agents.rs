@@ -1,0 +1,122 @@
+//! Tunnel agents: a process for each agent pod, readiness from the tunnel, and
+//! the autoscaler's ladder.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::controller::{NAMESPACE, Types, pods_owned_by};
+use super::pods::{self, is_ready};
+use super::selector::Selector;
+use super::state::{State, meta};
+use crate::data_plane::NodeName;
+
+const AUTOSCALER: &str = "konnectivity-agent-autoscaler";
+
+/// What is remembered of the agents between two rounds.
+#[derive(Default)]
+pub(super) struct AgentMemory {
+    /// Uid of the agent pod each node's agent was started for.
+    started: BTreeMap<String, String>,
+    ladder: Option<String>,
+}
+
+/// An agent runs where an agent pod is; a new pod is a new process.
+pub(super) async fn keep(state: &State, types: &Types, memory: &mut AgentMemory) {
+    let prefix = format!("{}-", state.agents);
+    let pods = pods_owned_by(state, types, NAMESPACE, |owner| {
+        owner["name"]
+            .as_str()
+            .is_some_and(|owner| owner.starts_with(&prefix))
+    });
+    let wanted: BTreeMap<String, String> = pods
+        .iter()
+        .filter_map(|pod| {
+            let node = pod["spec"]["nodeName"].as_str()?;
+            Some((node.to_owned(), meta(pod, "uid").to_owned()))
+        })
+        .collect();
+    let mut done = Vec::new();
+    for node in memory
+        .started
+        .keys()
+        .filter(|node| !wanted.contains_key(*node))
+    {
+        done.push((
+            node.clone(),
+            None,
+            state.data_plane.stop_agent(&NodeName(node.clone())).await,
+        ));
+    }
+    for (node, uid) in &wanted {
+        let name = NodeName(node.clone());
+        let outcome = match memory.started.get(node) {
+            Some(there) if there == uid => continue,
+            Some(_) => state.data_plane.restart_agent(&name).await,
+            None => state.data_plane.start_agent(&name).await,
+        };
+        done.push((node.clone(), Some(uid.clone()), outcome));
+    }
+    for (node, uid, outcome) in done {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, node, "tunnel agent");
+        }
+        match uid {
+            Some(uid) => memory.started.insert(node, uid),
+            None => memory.started.remove(&node),
+        };
+    }
+    let agents = state.data_plane.agents().await;
+    for pod in &pods {
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let connected = agents
+            .iter()
+            .any(|agent| agent.node.as_str() == node && agent.connected);
+        if is_ready(pod) != connected && !node.is_empty() {
+            state
+                .objects
+                .modify(types.pods, NAMESPACE, meta(pod, "name"), |pod| {
+                    pods::set_ready(&mut pod["status"], connected);
+                });
+        }
+    }
+}
+
+/// The autoscaler follows its ladder when somebody changes it; what the
+/// scenario begins with is left alone.
+pub(super) fn scale_by_ladder(state: &State, types: &Types, memory: &mut AgentMemory) {
+    let Some(map) = state.objects.get(types.config_maps, NAMESPACE, AUTOSCALER) else {
+        return;
+    };
+    let ladder = map["data"]["ladder"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let before = memory.ladder.replace(ladder.clone());
+    if before.is_none_or(|before| before == ladder) {
+        return;
+    }
+    let Ok(steps) = serde_json::from_str::<Value>(&ladder) else {
+        tracing::warn!(ladder, "the autoscaler cannot read its ladder");
+        return;
+    };
+    let (nodes, _) = state.objects.list(types.nodes, None, &Selector::default());
+    let replicas = steps["nodesToReplicas"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|step| {
+            step[0]
+                .as_u64()
+                .is_some_and(|from| from <= nodes.len() as u64)
+        })
+        .filter_map(|step| step[1].as_u64())
+        .next_back();
+    if let Some(replicas) = replicas {
+        state
+            .objects
+            .modify(types.deployments, NAMESPACE, state.agents, |deployment| {
+                deployment["spec"]["replicas"] = json!(replicas);
+            });
+    }
+}
