@@ -1,10 +1,11 @@
 //! One rule in a chain of a node's iptables.
 
+use naosu_flow::iptables::managed_chain;
 use serde_json::{Value, json};
 
 use super::{Semantics, Simulation, Standing, State, text};
 use crate::{
-    error::Error,
+    error::{Code, Error},
     model::{
         Effect, Inverse, Query,
         effect::{IpFamily, IptablesBackend, IptablesRuleEffect},
@@ -174,6 +175,28 @@ fn target(rule: &IptablesRuleEffect) -> Query {
     }
 }
 
+/// Chains of others are rebuilt by them, and a rule missing there breaks what
+/// they serve.
+fn refuse_managed(rule: &IptablesRuleEffect) -> Result<(), Error> {
+    let jumps_to = rule
+        .specification
+        .split_whitespace()
+        .last()
+        .unwrap_or_default();
+    let managed = managed_chain(&rule.chain).or_else(|| managed_chain(jumps_to));
+    match managed {
+        None => Ok(()),
+        Some(owner) => Err(Error::new(
+            Code::InfeasibleHere,
+            format!(
+                "the rule {:?} in chain {} belongs to {owner:?}",
+                rule.specification, rule.chain
+            ),
+            "change it through its owner",
+        )),
+    }
+}
+
 fn command(rule: &IptablesRuleEffect, action: &str) -> String {
     let program = match (rule.family, rule.backend) {
         (IpFamily::Ipv4, IptablesBackend::Nft) => "iptables-nft",
@@ -242,6 +265,7 @@ impl Semantics for RuleInsert<'_> {
     }
 
     fn simulate(&self, before: &State) -> Result<Simulation, Error> {
+        refuse_managed(self.rule)?;
         let mut place = Place::of(self.rule, before)?;
         let rule = self.rule;
         let line = format!("-A {} {}", rule.chain, rule.specification);
@@ -309,6 +333,7 @@ impl Semantics for RuleDelete<'_> {
     }
 
     fn simulate(&self, before: &State) -> Result<Simulation, Error> {
+        refuse_managed(self.rule)?;
         let mut place = Place::of(self.rule, before)?;
         let rule = self.rule;
         let at = place.chain().and_then(|chain| {

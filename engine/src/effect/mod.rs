@@ -18,6 +18,9 @@ pub mod state;
 mod text;
 mod ufw;
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
 
 pub use state::State;
@@ -98,8 +101,8 @@ pub(crate) trait Semantics {
         true
     }
 
-    /// Which rules, as an index into the target, were really there: by default
-    /// by comparing with the states before and after.
+    /// What became of it, by comparing what is there now with the states before
+    /// and after.
     fn outcome(&self, before: &State, now: &State) -> Result<Outcome, Error> {
         let seen = self.projection(now)?;
         if seen == self.projection(before)? {
