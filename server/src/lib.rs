@@ -1,5 +1,13 @@
 //! The server `naosu`: faces (gRPC, MCP, command line), configuration,
 //! authentication and drivers around the engine.
 
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod connection;
 pub mod drivers;
+pub mod embed;
+pub mod grpc;
+pub mod log;
 pub mod mcp;
+mod signal;

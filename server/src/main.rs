@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `naosu`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    naosu_server::cli::main()
+}

@@ -217,6 +217,7 @@ impl Naosu for Scripted {
         _comment: &str,
     ) -> Result<Plan, Error> {
         self.note("approve", principal);
+        self.trouble()?;
         Ok(plan())
     }
 
@@ -228,6 +229,7 @@ impl Naosu for Scripted {
         _comment: &str,
     ) -> Result<Plan, Error> {
         self.note("reject", principal);
+        self.trouble()?;
         Ok(plan())
     }
 

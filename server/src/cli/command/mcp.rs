@@ -1,0 +1,23 @@
+//! `naosu mcp`.
+
+use naosu_engine::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::{cli::exit::Exit, config::Config, connection::Connection, mcp, signal::asked_to_end};
+
+/// Serves until standard input ends or the process is asked to end.
+pub async fn serve(config: &Config) -> Result<Exit, Error> {
+    let connection = Connection::open(config).await?;
+    let stop = CancellationToken::new();
+    let name = &connection.caller.principal.name;
+    let served = mcp::serve_stdio(connection.naosu.clone(), name, stop.clone());
+    let result = tokio::select! {
+        result = served => result,
+        () = asked_to_end() => {
+            stop.cancel();
+            Ok(())
+        }
+    };
+    connection.close().await;
+    result.map(|()| Exit::Success)
+}

@@ -1,0 +1,9 @@
+//! The commands.
+
+pub mod completion;
+pub mod diagnose;
+pub mod mcp;
+pub mod plan;
+pub mod plugin;
+pub mod run;
+pub mod serve;

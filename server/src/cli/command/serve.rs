@@ -1,0 +1,45 @@
+//! `naosu serve`.
+
+use naosu_engine::{Code, Error};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::exit::Exit, config::Config, embed::Embedded, grpc::serve::bind, signal::asked_to_end,
+};
+
+/// Serves until the process is asked to end.
+pub async fn serve(config: &Config) -> Result<Exit, Error> {
+    if config.listen.unix.is_none() && config.listen.tcp.is_none() {
+        return Err(Error::new(
+            Code::InvalidConfiguration,
+            "listen.unix and listen.tcp are both absent",
+            "set one: --set listen.unix=/run/naosu/naosu.sock",
+        ));
+    }
+    // The address first: one that is taken must not start the engine.
+    let bound = bind(&config.listen).await?;
+    let embedded = Embedded::start(config).await?;
+    let tcp = bound.tcp_address();
+    tracing::info!(unix = ?config.listen.unix, ?tcp, "serving");
+    if let Some(path) = &config.listen.unix {
+        eprintln!("serving on unix://{}", path.display());
+    }
+    if let Some(address) = tcp {
+        eprintln!("serving on {address}");
+    }
+    let stop = CancellationToken::new();
+    let asked = {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            asked_to_end().await;
+            tracing::info!("asked to end; the effect in flight is finished first");
+            stop.cancel();
+        })
+    };
+    let served = bound
+        .serve(embedded.naosu(), config.authenticator.clone(), stop)
+        .await;
+    asked.abort();
+    embedded.shutdown().await;
+    served.map(|()| Exit::Success)
+}

@@ -1,0 +1,227 @@
+//! Text for a terminal, 80 columns wide. All that is shown goes through here,
+//! and everything is escaped here, so that no renderer can forget it.
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, Table, presets};
+use similar::{ChangeTag, TextDiff};
+
+use super::escape::escape;
+
+/// Columns.
+pub const WIDTH: usize = 80;
+
+/// Column where the values of fields begin, after the indentation.
+const FIELD_COLUMN: usize = 14;
+
+/// Lines of an unchanged text around a change.
+const DIFF_CONTEXT: usize = 3;
+
+/// What a text is, for those who see colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing special.
+    Plain,
+    /// A heading.
+    Strong,
+    /// Less important.
+    Faint,
+    /// As it should be.
+    Good,
+    /// To be looked at.
+    Caution,
+    /// Wrong, or dangerous.
+    Bad,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        let coloured = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+        match self {
+            Self::Plain => Style::new(),
+            Self::Strong => Style::new().bold(),
+            Self::Faint => Style::new().dimmed(),
+            Self::Good => coloured(AnsiColor::Green),
+            Self::Caution => coloured(AnsiColor::Yellow).bold(),
+            Self::Bad => coloured(AnsiColor::Red).bold(),
+        }
+    }
+}
+
+/// A text that grows line by line.
+#[derive(Debug)]
+pub struct Page {
+    text: String,
+    colour: bool,
+}
+
+impl Page {
+    /// An empty one.
+    pub fn new(colour: bool) -> Self {
+        Self {
+            text: String::new(),
+            colour,
+        }
+    }
+
+    /// The whole text.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// One line, however long: ids and commands that are copied.
+    pub fn line(&mut self, indent: usize, tone: Tone, text: &str) {
+        let escaped = escape(text);
+        self.push(indent, tone, &escaped);
+    }
+
+    /// An empty line.
+    pub fn gap(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// Words, wrapped.
+    pub fn words(&mut self, indent: usize, tone: Tone, text: &str) {
+        self.hanging(indent, "", tone, text);
+    }
+
+    /// Words after a mark such as "- ", wrapped and kept right of it.
+    pub fn item(&mut self, indent: usize, mark: &str, tone: Tone, text: &str) {
+        self.hanging(indent, mark, tone, text);
+    }
+
+    /// "Name          value", the value wrapped below itself.
+    pub fn field(&mut self, indent: usize, name: &str, tone: Tone, value: &str) {
+        let label = format!("{name:FIELD_COLUMN$}");
+        self.hanging(indent, &label, tone, value);
+    }
+
+    /// The lines of `after` against `before`; says so when nothing differs.
+    pub fn diff(&mut self, indent: usize, before: &str, after: &str) {
+        let diff = TextDiff::from_lines(before, after);
+        let mut changed = false;
+        for (number, group) in diff.grouped_ops(DIFF_CONTEXT).iter().enumerate() {
+            if number > 0 {
+                self.line(indent, Tone::Faint, "...");
+            }
+            for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+                let (sign, tone) = match change.tag() {
+                    ChangeTag::Delete => ('-', Tone::Bad),
+                    ChangeTag::Insert => ('+', Tone::Good),
+                    ChangeTag::Equal => (' ', Tone::Faint),
+                };
+                changed |= change.tag() != ChangeTag::Equal;
+                let line = change.value().trim_end_matches('\n');
+                self.line(indent, tone, format!("{sign} {line}").trim_end());
+            }
+        }
+        if !changed {
+            self.line(indent, Tone::Faint, "nothing changes");
+        }
+    }
+
+    /// Rows under headings, in columns that fit.
+    pub fn table(&mut self, headings: &[&str], rows: &[Vec<String>]) {
+        let mut table = Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(WIDTH as u16)
+            .set_header(headings);
+        for row in rows {
+            table.add_row(row.iter().map(|cell| escape(cell)));
+        }
+        for (number, line) in table.lines().enumerate() {
+            let tone = if number == 0 {
+                Tone::Strong
+            } else {
+                Tone::Plain
+            };
+            // The preset pads each cell by a blank; the first is of no use.
+            let line = line.strip_prefix(' ').unwrap_or(&line);
+            self.push(0, tone, line.trim_end());
+        }
+    }
+
+    fn hanging(&mut self, indent: usize, mark: &str, tone: Tone, text: &str) {
+        let escaped = escape(text);
+        let mark = escape(mark);
+        let room = WIDTH.saturating_sub(indent + mark.chars().count()).max(20);
+        let options = textwrap::Options::new(room)
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        let lines = textwrap::wrap(&escaped, options);
+        let blank = " ".repeat(mark.chars().count());
+        for (number, line) in lines.iter().enumerate() {
+            let before = if number == 0 { &mark } else { &blank };
+            self.push_marked(indent, before, tone, line);
+        }
+    }
+
+    fn push(&mut self, indent: usize, tone: Tone, text: &str) {
+        self.push_marked(indent, "", tone, text);
+    }
+
+    fn push_marked(&mut self, indent: usize, mark: &str, tone: Tone, text: &str) {
+        self.text.push_str(&" ".repeat(indent));
+        self.text.push_str(mark);
+        if self.colour && tone != Tone::Plain {
+            let style = tone.style();
+            self.text.push_str(&format!("{style}{text}{style:#}"));
+        } else {
+            self.text.push_str(text);
+        }
+        self.text.truncate(self.text.trim_end_matches(' ').len());
+        self.text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_wrap_at_80_columns_and_hang_below_their_field() {
+        let mut page = Page::new(false);
+        page.field(2, "Cause", Tone::Bad, &"word ".repeat(40));
+        let text = page.into_text();
+        assert!(text.lines().count() > 2);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
+        assert!(
+            text.lines()
+                .skip(1)
+                .all(|line| line.starts_with(&" ".repeat(16)))
+        );
+    }
+
+    #[test]
+    fn nothing_shown_can_steer_the_terminal() {
+        let hostile = "\u{1b}]0;x\u{7}\nApproved";
+        let mut page = Page::new(false);
+        page.line(0, Tone::Bad, hostile);
+        page.words(2, Tone::Bad, hostile);
+        page.field(0, hostile, Tone::Bad, hostile);
+        page.item(0, hostile, Tone::Bad, hostile);
+        page.table(&["A"], &[vec![hostile.to_owned()]]);
+        page.diff(0, hostile, "");
+        let text = page.into_text();
+        assert!(
+            !text.contains('\u{1b}') && !text.contains('\u{7}'),
+            "{text:?}"
+        );
+        assert!(!text.lines().any(|line| line == "Approved"));
+    }
+
+    #[test]
+    fn colours_only_where_they_are_wanted() {
+        let shown = |colour| {
+            let mut page = Page::new(colour);
+            page.line(0, Tone::Bad, "x");
+            page.into_text()
+        };
+        assert_eq!(shown(false), "x\n");
+        assert!(shown(true).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,88 @@
+//! Packets in words.
+
+use naosu_engine::model::{Delta, Flow};
+use naosu_flow::delta::FlowBox;
+
+use crate::cli::page::{Page, Tone};
+
+/// "TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16".
+pub fn required(flow: &Flow) -> String {
+    format!(
+        "{} {} from {} to {}",
+        flow.protocol.to_uppercase(),
+        flow.destination_ports.join(", "),
+        flow.source_prefixes.join(", "),
+        flow.destination_prefixes.join(", "),
+    )
+}
+
+/// "inbound TCP 10250 from 10.224.0.0/16 to any".
+pub fn flow_box(flow: &FlowBox) -> String {
+    let ports = match flow.destination_ports.as_str() {
+        "any" => String::new(),
+        ports => format!(" {ports}"),
+    };
+    let protocol = match flow.protocol.as_str() {
+        "any" => "any protocol",
+        protocol => protocol,
+    };
+    let mut words = format!("{} {protocol}{ports} from {}", flow.direction, flow.source);
+    if flow.source_ports != "any" {
+        words.push_str(&format!(" port {}", flow.source_ports));
+    }
+    words.push_str(&format!(" to {}", flow.destination));
+    if flow.state != "any" {
+        words.push_str(&format!(", {} connections", flow.state));
+    }
+    if !flow.conditions.is_empty() {
+        words.push_str(&format!(", if {}", flow.conditions.join(" and ")));
+    }
+    words
+}
+
+/// Which packets a step lets pass or stops.
+pub fn delta(page: &mut Page, delta: &Delta) {
+    match delta {
+        Delta::NotAFirewall => page.field(2, "Packets", Tone::Plain, "touches no firewall"),
+        Delta::Unknown { error } => {
+            let words = format!(
+                "NOT KNOWN which packets it lets pass or stops: {} ({})",
+                error.message,
+                error.code.as_str()
+            );
+            page.field(2, "Packets", Tone::Bad, &words);
+        }
+        Delta::Computed { report, excess } => {
+            boxes(
+                page,
+                "Newly allowed:",
+                "+ ",
+                Tone::Good,
+                &report.newly_allowed,
+            );
+            boxes(page, "Newly denied:", "- ", Tone::Bad, &report.newly_denied);
+            if !report.unknown.is_empty() || !report.atoms.is_empty() {
+                boxes(page, "NOT KNOWN:", "? ", Tone::Caution, &report.unknown);
+                for atom in &report.atoms {
+                    let words = format!("{}: {}", atom.name, atom.reason);
+                    page.item(4, "because ", Tone::Plain, &words);
+                }
+            }
+            if !excess.is_empty() {
+                let title = "WIDER THAN THE FINDING NEEDS, by:";
+                boxes(page, title, "! ", Tone::Bad, excess);
+            }
+        }
+    }
+}
+
+fn boxes(page: &mut Page, title: &str, mark: &str, tone: Tone, flows: &[FlowBox]) {
+    if flows.is_empty() {
+        page.line(2, Tone::Plain, &format!("{title} nothing"));
+        return;
+    }
+    page.line(2, Tone::Plain, title);
+    for flow in flows {
+        page.item(4, mark, tone, &flow_box(flow));
+    }
+}

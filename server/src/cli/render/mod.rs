@@ -1,0 +1,64 @@
+//! Results as text.
+
+mod diagnosis;
+mod error;
+mod flow;
+mod lists;
+mod plan;
+mod plugin;
+mod run;
+
+pub use diagnosis::diagnosis;
+pub use error::error;
+pub use lists::{diagnoses, plans, plugins, runs};
+pub use plan::plan;
+pub use plugin::plugin;
+pub use run::{event_words, run};
+
+use jiff::Timestamp;
+use naosu_engine::model::{Judgement, Principal, Risk, RunState};
+
+use super::page::Tone;
+
+/// A time to the second, in UTC.
+fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn principal(principal: &Principal) -> String {
+    if principal.is_assistant {
+        format!("{} (assistant)", principal.name)
+    } else {
+        principal.name.clone()
+    }
+}
+
+fn judgement(judgement: Judgement) -> (&'static str, Tone) {
+    match judgement {
+        Judgement::Confirmed => ("confirmed", Tone::Bad),
+        Judgement::Suspected => ("suspected", Tone::Caution),
+        Judgement::Unknown => ("unknown", Tone::Caution),
+        Judgement::RuledOut => ("ruled out", Tone::Good),
+    }
+}
+
+fn risk(risk: Risk) -> (&'static str, Tone) {
+    match risk {
+        Risk::Low => ("low", Tone::Plain),
+        Risk::Medium => ("medium", Tone::Caution),
+        Risk::High => ("high", Tone::Bad),
+        Risk::Highest => ("highest", Tone::Bad),
+    }
+}
+
+fn run_state(state: RunState) -> (&'static str, Tone) {
+    match state {
+        RunState::Applying => ("APPLYING", Tone::Plain),
+        RunState::Verifying => ("VERIFYING", Tone::Plain),
+        RunState::Succeeded => ("SUCCEEDED", Tone::Good),
+        RunState::RollingBack => ("ROLLING_BACK", Tone::Caution),
+        RunState::RolledBack => ("ROLLED_BACK", Tone::Caution),
+        RunState::Stuck => ("STUCK", Tone::Bad),
+        RunState::Cancelled => ("CANCELLED", Tone::Caution),
+    }
+}

@@ -1,0 +1,196 @@
+//! A plan: everything that an approver must know.
+
+use naosu_engine::model::{Decision, Effect, Inverse, Plan, PlanState, Step};
+
+use super::{flow, judgement, principal, risk, time};
+use crate::cli::page::{Page, Tone};
+
+/// The whole plan, the warnings first, the command that approves it last.
+pub fn plan(page: &mut Page, plan: &Plan) {
+    let content = &plan.content;
+    page.line(0, Tone::Strong, &plan.id.0);
+    page.words(2, Tone::Plain, &content.summary);
+    page.gap();
+    let (state, tone) = state(plan);
+    page.field(2, "State", tone, &state);
+    let (risk, tone) = risk(content.risk);
+    page.field(2, "Risk", tone, risk);
+    page.field(2, "Cluster", Tone::Plain, content.cluster.name());
+    page.line(16, Tone::Faint, content.cluster.as_str());
+    let (sure, _) = judgement(content.finding.judgement);
+    let cause = format!("{} ({sure})", content.finding.cause);
+    page.field(2, "Cause", Tone::Plain, &cause);
+    for required in &content.finding.required_flows {
+        page.field(2, "Needs", Tone::Plain, &flow::required(required));
+    }
+    page.field(2, "Plugin", Tone::Plain, &content.plugin);
+    page.line(16, Tone::Faint, content.plugin_digest.as_str());
+    let who = format!(
+        "{}, {}",
+        principal(&content.requester),
+        time(content.created_at)
+    );
+    page.field(2, "Requested by", Tone::Plain, &who);
+    page.field(2, "Expires", Tone::Plain, &time(content.expires_at));
+    page.field(2, "Digest", Tone::Strong, plan.digest.as_str());
+    for approval in &plan.approvals {
+        let label = match approval.decision {
+            Decision::Approve => "Approved by",
+            Decision::Reject => "Rejected by",
+        };
+        let mut words = format!("{}, {}", principal(&approval.principal), time(approval.at));
+        if !approval.comment.is_empty() {
+            words.push_str(&format!(": {}", approval.comment));
+        }
+        page.field(2, label, Tone::Plain, &words);
+    }
+    if !content.warnings.is_empty() {
+        page.gap();
+        page.line(0, Tone::Caution, "WARNINGS");
+        for warning in &content.warnings {
+            let words = format!("{}: {}", warning.code, warning.message);
+            page.item(2, "! ", Tone::Caution, &words);
+        }
+    }
+    for (number, step) in content.steps.iter().enumerate() {
+        page.gap();
+        let of = format!(
+            "Step {} of {}: {}",
+            number + 1,
+            content.steps.len(),
+            step.title
+        );
+        page.words(0, Tone::Strong, &of);
+        self::step(page, step);
+    }
+    if plan.state == PlanState::PendingApproval {
+        page.gap();
+        page.line(0, Tone::Plain, "To approve exactly this plan:");
+        let command = format!("naosu plan approve {} --digest \\", plan.id.0);
+        page.line(2, Tone::Strong, &command);
+        page.line(4, Tone::Strong, plan.digest.as_str());
+    } else if plan.state == PlanState::Approved {
+        page.gap();
+        page.line(0, Tone::Plain, "To apply it:");
+        page.line(2, Tone::Strong, &format!("naosu apply {}", plan.id.0));
+    }
+}
+
+fn state(plan: &Plan) -> (String, Tone) {
+    let approvals = plan
+        .approvals
+        .iter()
+        .filter(|approval| approval.decision == Decision::Approve)
+        .count();
+    match plan.state {
+        PlanState::PendingApproval => (
+            format!(
+                "PENDING_APPROVAL ({approvals} of {} approvals)",
+                plan.content.approvals_needed
+            ),
+            Tone::Caution,
+        ),
+        PlanState::Approved => ("APPROVED".to_owned(), Tone::Good),
+        PlanState::Rejected => ("REJECTED".to_owned(), Tone::Bad),
+        PlanState::Expired => ("EXPIRED".to_owned(), Tone::Bad),
+    }
+}
+
+fn step(page: &mut Page, step: &Step) {
+    let (risk, tone) = risk(step.risk);
+    page.field(2, "Risk", tone, risk);
+    let sends = match (step.dry_run.by.as_str(), &step.effect) {
+        (_, Effect::Manual { .. }) => "By hand",
+        ("system", _) => "Dry run of",
+        _ => "Would send",
+    };
+    page.field(2, sends, Tone::Plain, &step.dry_run.request);
+    page.field(2, "Only if", Tone::Plain, &step.precondition.description);
+    match &step.inverse {
+        Inverse::Effect { effect } => {
+            page.field(2, "Rollback", Tone::Plain, &effect_words(effect));
+        }
+        Inverse::Irreversible { reason } => {
+            let words = format!("CANNOT BE TAKEN BACK: {reason}");
+            page.field(2, "Rollback", Tone::Bad, &words);
+        }
+    }
+    flow::delta(page, &step.delta);
+    if let Effect::Manual { instruction } = &step.effect {
+        page.field(2, "Instruction", Tone::Strong, instruction);
+        return;
+    }
+    page.line(2, Tone::Plain, "Change:");
+    page.diff(4, &step.dry_run.before, &step.dry_run.after);
+}
+
+/// One line of what an effect does.
+fn effect_words(effect: &Effect) -> String {
+    let name = |resource: &str| resource.rsplit('/').next().unwrap_or(resource).to_owned();
+    match effect {
+        Effect::NsgRuleCreate { nsg, rule } => {
+            format!("create rule {} in {}", rule.name, name(nsg))
+        }
+        Effect::NsgRuleDelete { nsg, rule } => {
+            format!(
+                "delete rule {} in {}, if it is unchanged",
+                rule.name,
+                name(nsg)
+            )
+        }
+        Effect::NsgRulesReplace { nsg, rules } => {
+            format!(
+                "replace the custom rules of {} by {}",
+                name(nsg),
+                rules.len()
+            )
+        }
+        Effect::FirewallRuleAdd(rule) => {
+            format!("add rule {} to {}", rule.name, name(&rule.resource))
+        }
+        Effect::FirewallRuleRemove(rule) => {
+            let from = name(&rule.resource);
+            format!("remove rule {} from {from}, if it is unchanged", rule.name)
+        }
+        Effect::UfwRuleInsert(rule) => {
+            format!(
+                "insert the ufw rule for port {} on {}",
+                rule.port, rule.node
+            )
+        }
+        Effect::UfwRuleDelete(rule) => {
+            format!(
+                "delete the ufw rule for port {} on {}",
+                rule.port, rule.node
+            )
+        }
+        Effect::UfwEnable { node } => format!("enable ufw on {node}"),
+        Effect::UfwDisable { node } => format!("disable ufw on {node}"),
+        Effect::IptablesRuleInsert(rule) => format!(
+            "insert at {} {} on {}: {}",
+            rule.chain, rule.position, rule.node, rule.specification
+        ),
+        Effect::IptablesRuleDelete(rule) => format!(
+            "delete at {} {} on {}: {}",
+            rule.chain, rule.position, rule.node, rule.specification
+        ),
+        Effect::PodEvict { namespace, name } => format!("evict pod {namespace}/{name}"),
+        Effect::RolloutRestart {
+            workload,
+            namespace,
+            name,
+        } => format!("restart {workload} {namespace}/{name}"),
+        Effect::ConfigMapSet {
+            namespace,
+            name,
+            key,
+            ..
+        } => format!("set {key} of ConfigMap {namespace}/{name} as before"),
+        Effect::NetworkProfileSet { cluster, patch } => {
+            format!("set the network profile of {}: {patch}", name(cluster))
+        }
+        Effect::ArmPatch { resource, patch } => format!("patch {}: {patch}", name(resource)),
+        Effect::KubernetesPatch { object, patch } => format!("patch {object}: {patch}"),
+        Effect::Manual { instruction } => format!("by hand: {instruction}"),
+    }
+}

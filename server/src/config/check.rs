@@ -1,0 +1,251 @@
+//! From sections to what the program uses: what serde cannot know is checked here.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use naosu_engine::Error;
+
+use super::{
+    Problem,
+    document::Document,
+    error_of_problems,
+    origin::Origin,
+    read,
+    sections::{RoleName, Sections, TokensFile},
+};
+use crate::{
+    auth::{Authenticator, Role, Tokens},
+    grpc::{client::ServerAddress, serve::Listen},
+    log::LogConfig,
+};
+
+/// A configuration in which everything has been checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The server to talk to; absent, the engine runs in this process.
+    pub server: Option<ServerAddress>,
+    /// Where `naosu serve` listens.
+    pub listen: Listen,
+    /// Who may call it.
+    pub authenticator: Authenticator,
+    /// What is written to standard error.
+    pub log: LogConfig,
+}
+
+pub(super) fn check(sections: &Sections, document: Document) -> Result<Config, Error> {
+    let mut checker = Checker { document };
+    let config = Config {
+        server: checker.server(sections),
+        listen: checker.listen(sections),
+        authenticator: checker.authenticator(sections),
+        log: checker.log(sections),
+    };
+    if checker.document.problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(error_of_problems(&checker.document.problems))
+    }
+}
+
+struct Checker {
+    document: Document,
+}
+
+impl Checker {
+    fn wrong(&mut self, key: &str, message: impl Into<String>) {
+        let offset = self.document.offset_of(key);
+        let place = offset.and_then(|offset| self.document.sources.place(offset));
+        self.document.problems.push(Problem {
+            place,
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    fn read(&mut self, key: &str, path: &Path) -> Option<String> {
+        match fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(e) => {
+                self.wrong(key, format!("{}: {e}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn exists(&mut self, key: &str, path: Option<&PathBuf>) {
+        if let Some(path) = path
+            && let Err(e) = fs::metadata(path)
+        {
+            self.wrong(key, format!("{}: {e}", path.display()));
+        }
+    }
+
+    fn server(&mut self, sections: &Sections) -> Option<ServerAddress> {
+        let client = &sections.client;
+        let token = client
+            .token_file
+            .as_ref()
+            .and_then(|path| self.read("client.token_file", path))
+            .map(|text| text.trim().to_owned());
+        self.exists("client.ca_file", client.ca_file.as_ref());
+        let url = sections.server.clone().filter(|url| !url.is_empty())?;
+        let path = url.strip_prefix("unix://");
+        let parsed = url::Url::parse(&url).ok();
+        let host = parsed.as_ref().and_then(url::Url::host);
+        match (path, parsed.as_ref().map(url::Url::scheme)) {
+            (Some(path), _) if path.starts_with('/') => {}
+            (None, Some("https")) if host.is_some() => {
+                if client.ca_file.is_none() {
+                    self.wrong("server", "https needs `client.ca_file`");
+                }
+            }
+            (None, Some("http")) if host.as_ref().is_some_and(is_loopback) => {}
+            (None, Some("http")) if host.is_some() => self.wrong(
+                "server",
+                format!("{url:?} would send the token in the clear; use https"),
+            ),
+            _ => self.wrong(
+                "server",
+                format!(
+                    "{url:?} is not unix:///<path>, http://<host>:<port> or https://<host>:<port>"
+                ),
+            ),
+        }
+        Some(ServerAddress {
+            url,
+            token,
+            ca_file: client.ca_file.clone(),
+        })
+    }
+
+    fn listen(&mut self, sections: &Sections) -> Listen {
+        let listen = &sections.listen;
+        let unix_mode = match u32::from_str_radix(&listen.unix_mode, 8) {
+            Ok(mode) if mode <= 0o777 => mode,
+            _ => {
+                let message = format!("{:?} is not octal, such as \"0660\"", listen.unix_mode);
+                self.wrong("listen.unix_mode", message);
+                0o600
+            }
+        };
+        self.exists("listen.tls_certificate", listen.tls_certificate.as_ref());
+        self.exists("listen.tls_key", listen.tls_key.as_ref());
+        let tls = match (&listen.tls_certificate, &listen.tls_key) {
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (None, None) => None,
+            (Some(_), None) => {
+                self.wrong("listen.tls_certificate", "needs `listen.tls_key` too");
+                None
+            }
+            (None, Some(_)) => {
+                self.wrong("listen.tls_key", "needs `listen.tls_certificate` too");
+                None
+            }
+        };
+        if let Some(address) = listen.tcp
+            && !address.ip().is_loopback()
+            && tls.is_none()
+        {
+            self.wrong(
+                "listen.tcp",
+                format!(
+                    "{address} is not loopback, and tokens would travel in the clear; \
+                     give `listen.tls_certificate` and `listen.tls_key`"
+                ),
+            );
+        }
+        Listen {
+            unix: listen.unix.clone(),
+            unix_mode,
+            tcp: listen.tcp,
+            tls,
+        }
+    }
+
+    fn authenticator(&mut self, sections: &Sections) -> Authenticator {
+        let auth = &sections.auth;
+        let tokens = match &auth.tokens_file {
+            Some(path) => self.tokens(path),
+            None => Tokens::default(),
+        };
+        let mut os_users = BTreeMap::new();
+        for (name, role) in &auth.os_users {
+            match role_of_name(*role) {
+                Some(role) => {
+                    os_users.insert(name.clone(), role);
+                }
+                None => {
+                    let key = format!("auth.os_users.{name}");
+                    self.wrong(&key, "\"none\" refuses nobody by name; leave the user out");
+                }
+            }
+        }
+        if role_of_name(auth.loopback) == Some(Role::Approver) {
+            self.wrong(
+                "auth.loopback",
+                "anyone on this machine could approve; an approver needs a token or the socket",
+            );
+        }
+        Authenticator {
+            tokens,
+            os_users,
+            other_os_users: role_of_name(auth.other_os_users),
+            loopback: role_of_name(auth.loopback),
+        }
+    }
+
+    /// Problems in the tokens file name its own lines.
+    fn tokens(&mut self, path: &Path) -> Tokens {
+        let mut tokens = Tokens::default();
+        let Some(text) = self.read("auth.tokens_file", path) else {
+            return tokens;
+        };
+        let mut file = Document::new();
+        file.lay(Origin::File(path.to_owned()), &text);
+        let holders: TokensFile = read::sections(&mut file);
+        let mut inner = Self { document: file };
+        for (name, holder) in holders {
+            match role_of_name(holder.role) {
+                None => inner.wrong(&format!("{name}.role"), "\"none\" is no role for a token"),
+                Some(role) => {
+                    if let Err(e) = tokens.insert(&name, &holder.sha256, role) {
+                        inner.wrong(&name, e.to_string());
+                    }
+                }
+            }
+        }
+        self.document.problems.extend(inner.document.problems);
+        tokens
+    }
+
+    fn log(&mut self, sections: &Sections) -> LogConfig {
+        let log = &sections.log;
+        if let Err(e) = tracing_subscriber::EnvFilter::try_new(&log.level) {
+            self.wrong("log.level", format!("{:?}: {e}", log.level));
+        }
+        LogConfig {
+            level: log.level.clone(),
+            format: log.format,
+        }
+    }
+}
+
+fn role_of_name(name: RoleName) -> Option<Role> {
+    match name {
+        RoleName::None => None,
+        RoleName::Requester => Some(Role::Requester),
+        RoleName::Approver => Some(Role::Approver),
+        RoleName::Assistant => Some(Role::Assistant),
+    }
+}
+
+fn is_loopback(host: &url::Host<&str>) -> bool {
+    match host {
+        url::Host::Domain(name) => *name == "localhost",
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    }
+}

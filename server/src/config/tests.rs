@@ -1,0 +1,155 @@
+use std::{fs, path::Path};
+
+use naosu_engine::Code;
+
+use super::*;
+
+fn flag(key: &str, value: &str) -> Override {
+    Override {
+        origin: Origin::Flag("--set".to_owned()),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+fn variable(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn written(folder: &Path, text: &str) -> Given {
+    let path = folder.join("naosu.toml");
+    fs::write(&path, text).unwrap();
+    Given {
+        file: Some(path),
+        ..Given::default()
+    }
+}
+
+#[test]
+fn the_example_gives_the_defaults_and_names_every_setting() {
+    let parsed: Sections = toml::from_str(EXAMPLE).unwrap();
+    assert_eq!(parsed, Sections::default());
+    let uncommented: String = EXAMPLE
+        .lines()
+        .map(|line| {
+            let setting = line.strip_prefix("# ").filter(|rest| {
+                rest.split_once(" = ").is_some_and(|(key, value)| {
+                    key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                        && !value.starts_with("...")
+                })
+            });
+            format!("{}\n", setting.unwrap_or(line))
+        })
+        .collect();
+    let full: Sections = toml::from_str(&uncommented).unwrap();
+    let json = serde_json::to_value(&full).unwrap();
+    let mut missing = Vec::new();
+    nulls(&json, String::new(), &mut missing);
+    assert!(missing.is_empty(), "not in the example: {missing:?}");
+}
+
+fn nulls(value: &serde_json::Value, path: String, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Null => found.push(path),
+        serde_json::Value::Object(object) => {
+            for (key, value) in object {
+                nulls(value, format!("{path}.{key}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[log]\nlevel = \"error\"\nformat = \"json\"\n[listen]\ntcp = \"127.0.0.1:1\"\n";
+    let mut given = written(folder.path(), text);
+    given.environment = vec![
+        variable("NAOSU_LOG__LEVEL", "info"),
+        variable("NAOSU_LISTEN__TCP", "127.0.0.1:2"),
+        variable("NAOSU_ELSE", "x"),
+    ];
+    given.flags = vec![flag("listen.tcp", "127.0.0.1:3")];
+    let config = load(&given).unwrap();
+    assert_eq!(config.listen.tcp.unwrap().port(), 3);
+    assert_eq!(config.log.level, "info");
+    assert_eq!(config.log.format, sections::LogFormat::Json);
+    assert_eq!(config.listen.unix_mode, 0o600);
+}
+
+#[test]
+fn every_problem_is_reported_with_its_place_and_nearest_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "sever = \"unix:///x\"\n[listen]\ntcp = \"nowhere\"\nunix_mode = \"999\"\n\
+                [log]\nformat = \"xml\"\n[lgo]\nlevel = 1\n";
+    let mut given = written(folder.path(), text);
+    given.environment = vec![variable("NAOSU_LOG__LVEL", "info")];
+    given.flags = vec![flag("auth.loopback", "approver")];
+    let error = load(&given).unwrap_err();
+    assert_eq!(error.code, Code::InvalidConfiguration);
+    let said = error.message;
+    for expected in [
+        "naosu.toml:1: sever: unknown key; did you mean \"server\"?",
+        "naosu.toml:3: listen.tcp: ",
+        "naosu.toml:4: listen.unix_mode: \"999\" is not octal",
+        "naosu.toml:6: log.format: ",
+        "naosu.toml:7: lgo: unknown key; did you mean \"log\"?",
+        "environment NAOSU_LOG__LVEL: log.lvel: unknown key; did you mean \"level\"?",
+        "flag --set: auth.loopback: anyone on this machine could approve",
+    ] {
+        assert!(said.contains(expected), "{expected}\nnot in\n{said}");
+    }
+    assert_eq!(said.lines().count(), 7, "{said}");
+}
+
+#[test]
+fn every_syntax_error_is_reported_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = load(&written(folder.path(), "server = \n[log\nlevel = \"x\"\n")).unwrap_err();
+    assert!(error.message.contains("naosu.toml:1: "), "{error}");
+    assert!(error.message.contains("naosu.toml:2: "), "{error}");
+}
+
+#[test]
+fn a_text_that_looks_like_a_number_is_still_text() {
+    let given = Given {
+        flags: vec![flag("listen.unix_mode", "660")],
+        ..Given::default()
+    };
+    assert_eq!(load(&given).unwrap().listen.unix_mode, 0o660);
+}
+
+#[test]
+fn problems_of_the_tokens_file_name_its_own_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens.toml");
+    fs::write(
+        &tokens,
+        "[alice]\nsha256 = \"12\"\nrole = \"approver\"\n[bob]\nsha256 = \"ab\"\nrole = \"king\"\n",
+    )
+    .unwrap();
+    let given = Given {
+        flags: vec![flag("auth.tokens_file", &tokens.display().to_string())],
+        ..Given::default()
+    };
+    let said = load(&given).unwrap_err().message;
+    assert!(
+        said.contains("tokens.toml:1: alice: sha256 \"12\""),
+        "{said}"
+    );
+    assert!(said.contains("tokens.toml:6: bob.role: "), "{said}");
+}
+
+#[test]
+fn tokens_never_travel_in_the_clear() {
+    let refused = |key, value| {
+        let given = Given {
+            flags: vec![flag(key, value)],
+            ..Given::default()
+        };
+        load(&given).unwrap_err().message.contains("in the clear")
+    };
+    assert!(refused("listen.tcp", "192.0.2.1:7443"));
+    assert!(refused("server", "http://192.0.2.1:7443"));
+}

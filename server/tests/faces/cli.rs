@@ -1,0 +1,178 @@
+//! The built binary against a served product.
+
+use std::{path::Path, process::Output};
+
+use naosu_engine::{Code, Error, error::Category};
+use serde_json::Value;
+
+use crate::{
+    product::{CLUSTER, MESSAGE, NEXT, Scripted, Trouble},
+    served::{Served, run_naosu},
+};
+
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The documented exit code.
+fn exit_of(code: Code) -> i32 {
+    if code == Code::ShuttingDown {
+        return 130;
+    }
+    match code.category() {
+        Category::Internal => 1,
+        Category::InvalidArgument => 2,
+        Category::NotFound => 3,
+        Category::FailedPrecondition => 4,
+        Category::PermissionDenied | Category::Unauthenticated => 5,
+        Category::Aborted => 6,
+        Category::ResourceExhausted | Category::Unavailable | Category::DeadlineExceeded => 7,
+    }
+}
+
+const COMMANDS: [&[&str]; 12] = [
+    &["diagnose", CLUSTER],
+    &["diagnosis", "show", "dia-1"],
+    &["diagnosis", "list"],
+    &["plan", "create", "dia-1"],
+    &["plan", "show", "plan-1"],
+    &["plan", "list"],
+    &["plan", "approve", "plan-1", "--digest", DIGEST],
+    &["plan", "reject", "plan-1", "--digest", DIGEST],
+    &["apply", "plan-1"],
+    &["run", "show", "run-1"],
+    &["run", "list"],
+    &["plugin", "list"],
+];
+
+#[tokio::test]
+async fn every_command_gives_text_and_json_and_nothing_else_on_standard_output() {
+    let served = Served::start(Scripted::default()).await;
+    for command in COMMANDS {
+        let text = served.naosu(command).await;
+        assert!(text.status.success(), "{command:?}: {}", stderr(&text));
+        assert!(!stdout(&text).is_empty());
+        assert!(!stdout(&text).contains('\u{1b}'), "{command:?}");
+        let json = served.naosu(&[command, &["-o", "json"]].concat()).await;
+        let parsed: Value = serde_json::from_str(&stdout(&json)).unwrap();
+        assert!(parsed.is_object() || parsed.is_array());
+        assert_eq!(stderr(&json), "", "{command:?}");
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn every_failure_keeps_its_code_next_step_and_documented_exit_code() {
+    for code in Code::ALL {
+        let served = Served::start(Scripted::failing(Trouble::Error(*code))).await;
+        let output = served.naosu(&["plan", "show", "p", "-o", "json"]).await;
+        assert_eq!(
+            output.status.code(),
+            Some(exit_of(*code)),
+            "{}",
+            code.as_str()
+        );
+        assert_eq!(stdout(&output), "");
+        let said: Value = serde_json::from_str(&stderr(&output)).unwrap();
+        let error: Error = serde_json::from_value(said["error"].clone()).unwrap();
+        assert_eq!(error, Error::new(*code, MESSAGE, NEXT));
+        served.end().await;
+    }
+}
+
+#[tokio::test]
+async fn every_command_that_fails_says_so_in_text() {
+    let served = Served::start(Scripted::failing(Trouble::Error(Code::Drift))).await;
+    for command in COMMANDS {
+        let output = served.naosu(command).await;
+        assert_eq!(output.status.code(), Some(6), "{command:?}");
+        assert_eq!(stdout(&output), "", "{command:?}");
+        let said = stderr(&output);
+        assert!(said.contains("error[drift]: \"x\" is wrong"), "{said}");
+        assert!(said.contains("next: do it right"), "{said}");
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn an_approval_needs_the_whole_digest_where_nobody_can_be_asked() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let served = Served::start(product).await;
+    for digest in [
+        &[][..],
+        &["--digest", "sha256:e3b0c44298fc"],
+        &["--digest", ""],
+    ] {
+        let command = [&["plan", "approve", "plan-1"], digest].concat();
+        let output = served.naosu(&command).await;
+        assert_eq!(output.status.code(), Some(2), "{digest:?}");
+        assert!(stderr(&output).contains("error[invalid_parameter]"));
+    }
+    assert!(asked.lock().unwrap().is_empty(), "the product was asked");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_malformed_cluster_id_is_refused_before_anything_is_asked() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let served = Served::start(product).await;
+    let output = served.naosu(&["diagnose", "aks"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("error[invalid_resource_id]"));
+    assert!(asked.lock().unwrap().is_empty());
+    served.end().await;
+}
+
+#[test]
+fn help_example_and_completion_need_no_configuration() {
+    let broken = ["--config", "/nonexistent/naosu.toml"];
+    for command in [
+        &["config", "example"][..],
+        &["completion", "bash"],
+        &["plan", "approve", "--help"],
+    ] {
+        let output = run_naosu(Path::new("/"), &[&broken, command].concat());
+        assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+    }
+    let help = stdout(&run_naosu(Path::new("/"), &["--help"]));
+    assert!(
+        help.contains("Exit codes:") && help.contains("Examples:"),
+        "{help}"
+    );
+    let long: Vec<&str> = help.lines().filter(|l| l.chars().count() > 80).collect();
+    assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn every_problem_of_the_configuration_is_on_standard_error_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("naosu.toml");
+    std::fs::write(&file, "sever = 1\n[log]\nformat = \"xml\"\n").unwrap();
+    let path = file.display().to_string();
+    let output = run_naosu(folder.path(), &["--config", &path, "config", "check"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("error[invalid_configuration]"), "{said}");
+    for place in ["naosu.toml:1: sever", "naosu.toml:3: log.format"] {
+        assert!(said.contains(place), "{place} not in {said}");
+    }
+}
+
+#[test]
+fn the_printed_example_is_a_correct_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("naosu.toml");
+    let example = run_naosu(folder.path(), &["config", "example"]);
+    std::fs::write(&file, example.stdout).unwrap();
+    let path = file.display().to_string();
+    let output = run_naosu(folder.path(), &["--config", &path, "config", "check"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}

@@ -1,0 +1,196 @@
+//! gRPC over real sockets.
+
+use futures::StreamExt;
+use naosu_engine::{
+    Code, Error, Naosu,
+    facade::{DiagnoseProgress, DiagnoseRequest, PlanFilter, PlanRequest},
+    model::{DiagnosisId, Digest, PlanId, Principal, RunId, Symptom},
+};
+use tonic::transport::Endpoint;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{
+    product::{CLUSTER, MESSAGE, NEXT, Scripted, Trouble},
+    served::{Served, client},
+};
+
+fn nobody() -> Principal {
+    Principal::person("whatever the client says")
+}
+
+fn request() -> DiagnoseRequest {
+    DiagnoseRequest {
+        cluster: CLUSTER.parse().unwrap(),
+        symptom: Symptom::default(),
+        plugins: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_client_gives_the_same_as_the_product_it_is_a_client_of() {
+    let served = Served::start(Scripted::default()).await;
+    let (direct, remote) = (Scripted::default(), served.client());
+    let dia = DiagnosisId("dia-1".into());
+    let (plan, run) = (PlanId("plan-1".into()), RunId("run-1".into()));
+    assert_eq!(remote.plugins().await, direct.plugins().await);
+    assert_eq!(remote.plugin("x").await, direct.plugin("x").await);
+    assert_eq!(remote.diagnosis(&dia).await, direct.diagnosis(&dia).await);
+    assert_eq!(remote.diagnoses(None).await, direct.diagnoses(None).await);
+    assert_eq!(remote.plan(&plan).await, direct.plan(&plan).await);
+    let all = PlanFilter::default();
+    assert_eq!(remote.plans(&all).await, direct.plans(&all).await);
+    assert_eq!(remote.run(&run).await, direct.run(&run).await);
+    assert_eq!(remote.runs(None).await, direct.runs(None).await);
+    let watched: Vec<_> = remote.watch_run(&run).await.unwrap().collect().await;
+    assert_eq!(watched, [direct.run(&run).await]);
+    let news = |naosu: Box<dyn Naosu>| async move {
+        let stream = naosu.diagnose(&nobody(), request()).await.unwrap();
+        stream
+            .collect::<Vec<Result<DiagnoseProgress, Error>>>()
+            .await
+    };
+    assert_eq!(news(Box::new(remote)).await, news(Box::new(direct)).await);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn every_code_arrives_exactly_whichever_call_fails() {
+    for code in Code::ALL {
+        let served = Served::start(Scripted::failing(Trouble::Error(*code))).await;
+        let remote = served.client();
+        let expected = Error::new(*code, MESSAGE, NEXT);
+        let (plan, digest) = (PlanId("p".into()), Digest::of_bytes(b""));
+        let wanted = PlanRequest {
+            diagnosis: DiagnosisId("d".into()),
+            plugin: None,
+            parameters: serde_json::Map::new(),
+        };
+        let failures = [
+            remote.plugins().await.unwrap_err(),
+            remote.plan(&plan).await.unwrap_err(),
+            remote.create_plan(&nobody(), wanted).await.unwrap_err(),
+            remote
+                .approve(&nobody(), &plan, &digest, "")
+                .await
+                .unwrap_err(),
+            remote.apply(&nobody(), &plan).await.unwrap_err(),
+            remote
+                .rollback(&nobody(), &RunId("r".into()))
+                .await
+                .unwrap_err(),
+            remote.diagnose(&nobody(), request()).await.err().unwrap(),
+        ];
+        for failure in failures {
+            assert_eq!(failure, expected);
+        }
+        served.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_server_tells_who_calls_by_socket_and_by_token() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let served = Served::start(product).await;
+    let plan = PlanId("plan-1".into());
+    let this_user = naosu_server::auth::this_user_name();
+    served.client().apply(&nobody(), &plan).await.unwrap();
+    let bob = served.tcp_client(Some("bob-secret"));
+    bob.apply(&nobody(), &plan).await.unwrap();
+    let bot = served.tcp_client(Some("bot-secret"));
+    bot.apply(&nobody(), &plan).await.unwrap();
+    let who: Vec<Principal> = asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, p)| p.clone())
+        .collect();
+    assert_eq!(
+        who,
+        [
+            Principal::person(this_user),
+            Principal::person("bob"),
+            Principal::assistant("bot")
+        ]
+    );
+    served.end().await;
+}
+
+#[tokio::test]
+async fn without_a_right_token_tcp_is_refused_even_from_loopback() {
+    let served = Served::start(Scripted::default()).await;
+    for token in [None, Some("wrong"), Some("")] {
+        let refusal = served.tcp_client(token).plugins().await.unwrap_err();
+        assert_eq!(refusal.code, Code::Unauthenticated, "{token:?}");
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn only_an_approver_decides_and_an_assistant_never() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let served = Served::start(product).await;
+    let (id, digest) = (PlanId("plan-1".into()), Digest::of_bytes(b""));
+    for token in ["bob-secret", "bot-secret"] {
+        let caller = served.tcp_client(Some(token));
+        for refusal in [
+            caller
+                .approve(&nobody(), &id, &digest, "")
+                .await
+                .unwrap_err(),
+            caller
+                .reject(&nobody(), &id, &digest, "")
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(refusal.code, Code::ApprovalForbidden, "{token}");
+        }
+    }
+    assert!(asked.lock().unwrap().is_empty(), "the product was asked");
+    let alice = served.tcp_client(Some("alice-secret"));
+    alice.approve(&nobody(), &id, &digest, "").await.unwrap();
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let error = client("unix:///nowhere/naosu.sock", None)
+        .plugins()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, Code::ServerUnreachable);
+    assert!(
+        error.message.contains("unix:///nowhere/naosu.sock"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn health_is_serving_without_a_token() {
+    let served = Served::start(Scripted::default()).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", served.tcp)).unwrap();
+    let mut health = HealthClient::new(endpoint.connect().await.unwrap());
+    for service in ["", "naosu.v1.PlanService", "naosu.v1.RunService"] {
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let status = health.check(request).await.unwrap().into_inner().status();
+        assert_eq!(status, ServingStatus::Serving, "{service}");
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn the_socket_is_for_its_owner_only_and_goes_with_the_server() {
+    use std::os::unix::fs::PermissionsExt;
+    let served = Served::start(Scripted::default()).await;
+    let socket = served.socket();
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    served.client().plugins().await.unwrap();
+    served.end().await;
+    assert!(!socket.exists());
+}

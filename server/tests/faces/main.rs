@@ -1,0 +1,11 @@
+//! gRPC, MCP and the command line over one scripted product, through real
+//! sockets and the built binary.
+
+mod cli;
+mod grpc;
+mod model;
+#[allow(dead_code)] // the MCP tests use all of it
+#[path = "../mcp/product.rs"]
+mod product;
+mod served;
+mod wire;
