@@ -1,34 +1,95 @@
 //! The engine in this process: store, plugins and drivers put together.
 
-use std::sync::Arc;
+use std::{fs, io, path::Path, sync::Arc};
 
-use naosu_engine::{Code, Error, Naosu};
+use naosu_engine::{
+    Code, Error, Naosu,
+    engine::{Engine, EngineConfig},
+    plugin::{HostSettings, Limits, Plugin, PluginHost},
+    store::SqliteStore,
+};
 
-use crate::config::Config;
+use crate::{config::Config, drivers::Drivers};
 
 /// A running engine.
 pub struct Embedded {
-    naosu: Arc<dyn Naosu>,
+    engine: Arc<Engine>,
 }
 
 impl Embedded {
-    /// Starts it.
+    /// Starts it. Nothing outside is asked yet: drivers connect when they are
+    /// first used. Runs that have not ended go on.
     ///
     /// # Errors
     /// When the store, a plugin or a driver cannot be set up.
-    pub async fn start(_config: &Config) -> Result<Self, Error> {
-        Err(Error::new(
-            Code::Unsupported,
-            "this build has no engine of its own",
-            "name a server by --server",
-        ))
+    pub async fn start(config: &Config) -> Result<Self, Error> {
+        let embedded = &config.engine;
+        if let Some(folder) = embedded.store.parent() {
+            fs::create_dir_all(folder).map_err(|e| unusable(folder, &e))?;
+        }
+        let store = SqliteStore::open(&embedded.store)?;
+        let plugins = plugins(config).await?;
+        let drivers = Arc::new(Drivers::connect(embedded.drivers.clone())?);
+        let settings = EngineConfig {
+            policy: embedded.policy.clone(),
+            ..EngineConfig::default()
+        };
+        let engine = Engine::start(
+            settings,
+            Arc::new(store),
+            plugins,
+            Arc::clone(&drivers) as Arc<_>,
+            drivers,
+        )
+        .await?;
+        Ok(Self {
+            engine: Arc::new(engine),
+        })
     }
 
     /// The façade.
     pub fn naosu(&self) -> Arc<dyn Naosu> {
-        Arc::clone(&self.naosu)
+        Arc::clone(&self.engine) as Arc<dyn Naosu>
     }
 
     /// Finishes the effect in flight, journals it, and ends.
-    pub async fn shutdown(self) {}
+    pub async fn shutdown(self) {
+        self.engine.shutdown().await;
+    }
+}
+
+/// The plugins of the folder, by file name.
+async fn plugins(config: &Config) -> Result<Vec<Arc<dyn Plugin>>, Error> {
+    let embedded = &config.engine;
+    let host = PluginHost::new(HostSettings {
+        limits: Limits::default(),
+        grants: embedded.grants.clone(),
+        cache_directory: Some(embedded.plugin_cache.clone()),
+    })?;
+    let mut plugins = Vec::new();
+    if let Some(folder) = &embedded.plugin_folder {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|e| unusable(folder, &e))? {
+            let path = entry.map_err(|e| unusable(folder, &e))?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "wasm")
+            {
+                files.push(path);
+            }
+        }
+        files.sort();
+        for file in files {
+            plugins.push(host.load_file(&file).await?);
+        }
+    }
+    Ok(plugins)
+}
+
+fn unusable(folder: &Path, error: &io::Error) -> Error {
+    Error::new(
+        Code::InvalidConfiguration,
+        format!("{}: {error}", folder.display()),
+        "name a folder that can be used: `store.path`, `plugins.folder`",
+    )
 }

@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
-use naosu_engine::Error;
+use naosu_engine::{Error, plugin::Grants, policy::Policy};
 
 use super::{
     Problem,
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     auth::{Authenticator, Role, Tokens},
+    drivers::DriverConfig,
     grpc::{client::ServerAddress, serve::Listen},
     log::LogConfig,
 };
@@ -33,6 +34,25 @@ pub struct Config {
     pub authenticator: Authenticator,
     /// What is written to standard error.
     pub log: LogConfig,
+    /// What the engine in this process works with.
+    pub engine: EmbeddedConfig,
+}
+
+/// What the engine in this process works with.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    /// SQLite file.
+    pub store: PathBuf,
+    /// Folder whose `*.wasm` files are loaded.
+    pub plugin_folder: Option<PathBuf>,
+    /// Folder of compiled code.
+    pub plugin_cache: PathBuf,
+    /// What plugins may read.
+    pub grants: Grants,
+    /// Who may approve, how many must, and until when.
+    pub policy: Policy,
+    /// How Azure, API servers and nodes are reached.
+    pub drivers: DriverConfig,
 }
 
 pub(super) fn check(sections: &Sections, document: Document) -> Result<Config, Error> {
@@ -42,6 +62,7 @@ pub(super) fn check(sections: &Sections, document: Document) -> Result<Config, E
         listen: checker.listen(sections),
         authenticator: checker.authenticator(sections),
         log: checker.log(sections),
+        engine: checker.engine(sections),
     };
     if checker.document.problems.is_empty() {
         Ok(config)
@@ -221,6 +242,28 @@ impl Checker {
         tokens
     }
 
+    fn engine(&mut self, sections: &Sections) -> EmbeddedConfig {
+        if let Err(error) = sections.policy.check() {
+            self.wrong("policy", error.message);
+        }
+        let plugins = &sections.plugins;
+        self.exists("plugins.folder", plugins.folder.as_ref());
+        let store = sections.store.path.clone();
+        let cache = plugins.cache.clone();
+        EmbeddedConfig {
+            store: store.unwrap_or_else(|| user_folder(STATE).join("naosu.sqlite")),
+            plugin_folder: plugins.folder.clone(),
+            plugin_cache: cache.unwrap_or_else(|| user_folder(CACHE).join("plugins")),
+            grants: plugins.grants.clone(),
+            policy: sections.policy.clone(),
+            drivers: DriverConfig {
+                azure: sections.azure.clone(),
+                kubernetes: sections.kubernetes.clone(),
+                node: sections.node.clone(),
+            },
+        }
+    }
+
     fn log(&mut self, sections: &Sections) -> LogConfig {
         let log = &sections.log;
         if let Err(e) = tracing_subscriber::EnvFilter::try_new(&log.level) {
@@ -231,6 +274,22 @@ impl Checker {
             format: log.format,
         }
     }
+}
+
+/// Variable and usual place of the user's state.
+const STATE: (&str, &str) = ("XDG_STATE_HOME", ".local/state");
+
+/// Variable and usual place of what the user can lose.
+const CACHE: (&str, &str) = ("XDG_CACHE_HOME", ".cache");
+
+/// The folder of a user without a home is the system's.
+fn user_folder((variable, below_home): (&str, &str)) -> PathBuf {
+    let base = env::var_os(variable)
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(below_home)));
+    base.unwrap_or_else(|| PathBuf::from("/var/lib"))
+        .join("naosu")
 }
 
 fn role_of_name(name: RoleName) -> Option<Role> {

@@ -19,7 +19,7 @@ use std::{
 
 use naosu_engine::{Code, Error};
 
-pub use check::Config;
+pub use check::{Config, EmbeddedConfig};
 pub use document::Override;
 pub use origin::Origin;
 

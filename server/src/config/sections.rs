@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
+use naosu_engine::{plugin::Grants, policy::Policy};
 use serde::{Deserialize, Serialize};
+
+use crate::drivers::config::{AzureConfig, KubernetesConfig, NodeConfig};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,8 +19,41 @@ pub struct Sections {
     pub listen: ListenSection,
     /// Who may call it.
     pub auth: AuthSection,
-    /// What it writes down.
+    /// What it writes to standard error.
     pub log: LogSection,
+    /// Where diagnoses, plans and journals are kept.
+    pub store: StoreSection,
+    /// Plugins beside the bundled ones, and what each may read.
+    pub plugins: PluginsSection,
+    /// Who may approve, how many must, and until when.
+    pub policy: Policy,
+    /// How Azure is reached.
+    pub azure: AzureConfig,
+    /// How API servers are reached.
+    pub kubernetes: KubernetesConfig,
+    /// How nodes are commanded.
+    pub node: NodeConfig,
+}
+
+/// Where diagnoses, plans and journals are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSection {
+    /// SQLite file; absent means the user's state folder.
+    pub path: Option<PathBuf>,
+}
+
+/// Plugins beside the bundled ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginsSection {
+    /// Folder whose `*.wasm` files are loaded.
+    pub folder: Option<PathBuf>,
+    /// Folder of compiled code; absent means the user's cache folder.
+    pub cache: Option<PathBuf>,
+    /// What plugins may read, by id. Bundled ones may read everything unless
+    /// they are named.
+    pub grants: Grants,
 }
 
 /// How commands are known to the server.

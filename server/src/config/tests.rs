@@ -41,22 +41,31 @@ fn the_example_gives_the_defaults_and_names_every_setting() {
             format!("{}\n", setting.unwrap_or(line))
         })
         .collect();
-    let full: Sections = toml::from_str(&uncommented).unwrap();
-    let json = serde_json::to_value(&full).unwrap();
+    let written: toml::Value = toml::from_str(&uncommented).unwrap();
+    let written = serde_json::to_value(written).unwrap();
+    toml::from_str::<Sections>(&uncommented).unwrap();
     let mut missing = Vec::new();
-    nulls(&json, String::new(), &mut missing);
+    missing_in(
+        &written,
+        &serde_json::to_value(&parsed).unwrap(),
+        "",
+        &mut missing,
+    );
     assert!(missing.is_empty(), "not in the example: {missing:?}");
 }
 
-fn nulls(value: &serde_json::Value, path: String, found: &mut Vec<String>) {
-    match value {
-        serde_json::Value::Null => found.push(path),
-        serde_json::Value::Object(object) => {
-            for (key, value) in object {
-                nulls(value, format!("{path}.{key}"), found);
-            }
+fn missing_in(
+    written: &serde_json::Value,
+    setting: &serde_json::Value,
+    path: &str,
+    missing: &mut Vec<String>,
+) {
+    for (key, inner) in setting.as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        match written.get(key) {
+            Some(written) => missing_in(written, inner, &path, missing),
+            None => missing.push(path),
         }
-        _ => {}
     }
 }
 
