@@ -71,20 +71,20 @@ fn time_on_processor() -> Duration {
     Duration::from_nanos(nanoseconds.expect("nanoseconds on the processor"))
 }
 
-/// The promises, as the best of several runs on whatever machine this is.
+/// The promises, as the mean of many runs.
 fn check_limits() {
-    let mut best = Vec::new();
+    let mut mean = Vec::new();
     for size in SIZES {
         let text = aks_ruleset(size, BLOCK);
-        let shortest = (0..20)
-            .map(|_| {
-                let start = time_on_processor();
-                black_box(decide(&text));
-                time_on_processor().saturating_sub(start)
-            })
-            .min()
-            .unwrap_or_default();
-        best.push(shortest);
+        // Many in a row: the kernel counts a thread's time in ticks.
+        let runs = u32::try_from(20 * SIZES[2] / size)
+            .unwrap_or(u32::MAX)
+            .min(500);
+        let start = time_on_processor();
+        for _ in 0..runs {
+            black_box(decide(&text));
+        }
+        mean.push(time_on_processor().saturating_sub(start) / runs);
     }
     let text = aks_ruleset(SIZES[2], BLOCK);
     ALLOCATOR.reset_peak();
@@ -92,17 +92,17 @@ fn check_limits() {
     black_box(decide(&text));
     let memory = ALLOCATOR.peak_bytes().saturating_sub(before);
     println!(
-        "100 / 1,000 / 10,000 rules: {best:?} (limit {TIME_LIMIT:?}); peak memory at 10,000: {} KiB (limit {} KiB)",
+        "100 / 1,000 / 10,000 rules: {mean:?} (limit {TIME_LIMIT:?}); peak memory at 10,000: {} KiB (limit {} KiB)",
         memory >> 10,
         MEMORY_LIMIT_BYTES >> 10
     );
-    assert!(best[2] < TIME_LIMIT, "10,000 rules took {:?}", best[2]);
+    assert!(mean[2] < TIME_LIMIT, "10,000 rules took {:?}", mean[2]);
     assert!(
         memory < MEMORY_LIMIT_BYTES,
         "10,000 rules took {memory} bytes"
     );
     // n·log n from 1,000 to 10,000 is a factor of 13.3; as much again is noise.
-    let growth = best[2].as_secs_f64() / best[1].as_secs_f64();
+    let growth = mean[2].as_secs_f64() / mean[1].as_secs_f64();
     assert!(
         growth < 20.0,
         "ten times the rules took {growth:.1} times as long"
