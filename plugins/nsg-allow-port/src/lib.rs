@@ -1,1 +1,92 @@
-//! .
+//! Cause: a network security group blocks TCP 10250 between the tunnel agents
+//! and the nodes. Fix: one allow rule a group and direction, as narrow as
+//! possible, at a priority that beats the blocking rule and no stricter one.
+
+mod checkpoint;
+mod judge;
+mod propose;
+mod situation;
+
+use naosu_plugin::{
+    Capability, Cluster, Description, EffectKind, Finding, Parameter, ParameterType, Plugin,
+    PluginError, Proposal, Reads, Step, Symptom, Verdict,
+};
+
+/// Stable id of the cause.
+pub const CAUSE: &str = "nsg-blocks-tunnel";
+
+/// The plugin.
+pub struct NsgAllowPort;
+
+impl Plugin for NsgAllowPort {
+    fn describe() -> Description {
+        Description {
+            id: "nsg-allow-port".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            cause: CAUSE.into(),
+            summary: "A network security group blocks TCP 10250 from the tunnel agents to nodes"
+                .into(),
+            fix: "Add one allow rule for exactly that traffic, at a calculated priority".into(),
+            parameters: vec![
+                parameter(
+                    "rule_name",
+                    ParameterType::Text,
+                    "Name of the new rule; a number is added where it is taken",
+                    "\"naosu-allow-kubelet\"",
+                ),
+                parameter(
+                    "priority",
+                    ParameterType::Integer,
+                    "Priority of the new rule instead of the calculated one",
+                    "",
+                ),
+                parameter(
+                    "scope",
+                    ParameterType::Text,
+                    "\"addresses\" for today's agents and nodes, \"subnet\" for all of their subnets",
+                    "\"addresses\"",
+                ),
+            ],
+            capabilities: vec![Capability::AzureRead, Capability::KubernetesRead],
+            effects: vec![EffectKind::NsgRuleCreate, EffectKind::NsgRulesReplace],
+        }
+    }
+
+    fn diagnose(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _symptom: &Symptom,
+    ) -> Result<Finding, PluginError> {
+        judge::diagnose(reads, cluster)
+    }
+
+    fn plan(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        parameters: &str,
+    ) -> Result<Proposal, PluginError> {
+        propose::plan(reads, cluster, naosu_plugin::parameters(parameters)?)
+    }
+
+    fn verify(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        _steps: &[Step],
+    ) -> Result<Verdict, PluginError> {
+        judge::verify(reads, cluster)
+    }
+}
+
+fn parameter(name: &str, type_: ParameterType, summary: &str, default: &str) -> Parameter {
+    Parameter {
+        name: name.into(),
+        type_,
+        summary: summary.into(),
+        required: false,
+        default: default.into(),
+    }
+}
+
+naosu_plugin::export!(NsgAllowPort);

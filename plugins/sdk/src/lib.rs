@@ -1,1 +1,82 @@
-//! .
+//! What the author of a plugin writes against.
+//!
+//! A plugin judges one cause and proposes its fix. It implements [`Plugin`] as
+//! plain functions over [`Reads`], so the same logic runs in the sandbox, in
+//! tests and in benchmarks; [`export!`] makes a component of it.
+//!
+//! ```
+//! use naosu_plugin::{
+//!     Capability, Cluster, Description, Finding, Judgement, Observed, Plugin, PluginError,
+//!     Proposal, Query, Reads, Step, Symptom, Verdict, arm::ManagedCluster, finding,
+//! };
+//!
+//! struct ClusterStopped;
+//!
+//! impl Plugin for ClusterStopped {
+//!     fn describe() -> Description {
+//!         Description {
+//!             id: "cluster-stopped".into(),
+//!             version: env!("CARGO_PKG_VERSION").into(),
+//!             cause: "cluster-stopped".into(),
+//!             summary: "The cluster is stopped".into(),
+//!             fix: String::new(),
+//!             parameters: Vec::new(),
+//!             capabilities: vec![Capability::AzureRead],
+//!             effects: Vec::new(),
+//!         }
+//!     }
+//!
+//!     fn diagnose(reads: &dyn Reads, cluster: &Cluster, _: &Symptom) -> Result<Finding, PluginError> {
+//!         let observed: Observed<ManagedCluster> =
+//!             naosu_plugin::read_json(reads, &Query::AzureGet(cluster.id.clone()))?;
+//!         let state = &observed.value.properties.power_state.code;
+//!         let judgement = match state.as_str() {
+//!             "Stopped" => Judgement::Confirmed,
+//!             _ => Judgement::RuledOut,
+//!         };
+//!         Ok(finding("cluster-stopped", judgement, format!("The cluster is {state}"))
+//!             .evidence(observed.evidence("properties.powerState.code", state, "a stopped cluster has no tunnel"))
+//!             .build())
+//!     }
+//!
+//!     fn plan(_: &dyn Reads, _: &Cluster, _: &Finding, _: &str) -> Result<Proposal, PluginError> {
+//!         Err(PluginError::NothingToDo("start the cluster with az aks start".into()))
+//!     }
+//!
+//!     fn verify(_: &dyn Reads, _: &Cluster, _: &Finding, _: &[Step]) -> Result<Verdict, PluginError> {
+//!         Err(PluginError::NothingToDo("there are no steps to judge".into()))
+//!     }
+//! }
+//!
+//! naosu_plugin::export!(ClusterStopped);
+//! ```
+
+pub mod arm;
+pub mod contract;
+mod error;
+mod evidence;
+pub mod kubernetes;
+mod network;
+pub mod node_firewall;
+mod observed;
+mod parameters;
+mod plugin;
+pub mod prefixes;
+mod resource_id;
+pub mod testing;
+mod tunnel;
+pub mod ufw;
+
+pub use contract::naosu::plugin::types::*;
+pub use error::{flow_error, placement_error};
+pub use evidence::{FindingBuilder, finding};
+pub use naosu_flow as flow;
+pub use network::{NodeInterface, NodeNetwork};
+pub use observed::{Observed, read_json, read_json_many};
+pub use parameters::parameters;
+pub use plugin::{Plugin, Reads};
+pub use resource_id::ResourceId;
+pub use tunnel::{Agent, KUBELET_PORT, Tunnel, TunnelNodes, TunnelType};
+
+#[doc(hidden)]
+pub use plugin::HostReads;

@@ -1,0 +1,6 @@
+//! What the sandbox does with components, well behaved and hostile ones.
+
+mod cache;
+mod calls;
+mod loading;
+mod support;

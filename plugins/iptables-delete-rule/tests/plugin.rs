@@ -1,0 +1,173 @@
+//! The plugin's judgement and proposal on recorded rulesets.
+
+use naosu_iptables_delete_rule::IptablesDeleteRule;
+use naosu_plugin::{
+    Effect, Finding, IptablesBackend, Judgement, NodeObservation, NodeQuery, ObserveError, Plugin,
+    PluginError, Query, Symptom,
+    testing::{Estate, Recorded},
+};
+use serde_json::json;
+
+fn ruleset(node: u32) -> Query {
+    Query::Node(NodeQuery {
+        node: Estate::node_name(node),
+        what: NodeObservation::FirewallRuleset,
+    })
+}
+
+fn dump(rules: &str) -> String {
+    format!(
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
+    )
+}
+
+/// Node 1 has these rules; the others have none that matter.
+fn recorded(rules: &str) -> Recorded {
+    let mut recorded = Estate::default().record();
+    let empty = json!({ "ipv4_nft": dump(""), "ipv6_nft": dump("") });
+    recorded.put(
+        ruleset(1),
+        json!({ "ipv4_nft": dump(rules), "ipv6_nft": dump("") }),
+    );
+    recorded.put(ruleset(2), empty);
+    recorded
+}
+
+fn diagnose(recorded: &Recorded) -> Finding {
+    let symptom = Symptom {
+        text: String::new(),
+        nodes: Vec::new(),
+    };
+    IptablesDeleteRule::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+}
+
+/// Chain, number and specification of each deletion.
+fn deletions(recorded: &Recorded) -> Result<Vec<(String, u32, String)>, PluginError> {
+    let finding = diagnose(recorded);
+    let proposal = IptablesDeleteRule::plan(recorded, &Estate::cluster(), &finding, "{}")?;
+    let steps = proposal.steps.into_iter().map(|step| match step.effect {
+        Effect::IptablesRuleDelete(e) => {
+            assert_eq!(e.node, Estate::node_name(1));
+            assert_eq!(e.backend, IptablesBackend::Nft);
+            (e.chain, e.position, e.specification)
+        }
+        other => panic!("{other:?}"),
+    });
+    Ok(steps.collect())
+}
+
+#[test]
+fn a_drop_of_the_kubelet_port_is_confirmed_and_deleted_by_number_and_specification() {
+    let recorded = recorded(
+        "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n",
+    );
+    let finding = diagnose(&recorded);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    assert_eq!(finding.evidence[0].field, "filter INPUT rule 2");
+    assert_eq!(
+        finding.required_flows[0].destination_prefixes,
+        ["10.224.0.5"]
+    );
+    let deleted = deletions(&recorded).unwrap();
+    assert_eq!(deleted.len(), 1);
+    assert_eq!((deleted[0].0.as_str(), deleted[0].1), ("INPUT", 2));
+    assert!(deleted[0].2.contains("--dport 10250"), "{}", deleted[0].2);
+}
+
+#[test]
+fn several_blocking_rules_go_from_the_last_to_the_first() {
+    let recorded = recorded(
+        "-A INPUT -s 10.224.0.4/32 -p tcp -m tcp --dport 10250 -j DROP\n\
+         -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n\
+         -A INPUT -p tcp -m multiport --dports 10249:10251 -j REJECT --reject-with icmp-port-unreachable\n",
+    );
+    let numbers: Vec<u32> = deletions(&recorded)
+        .unwrap()
+        .into_iter()
+        .map(|d| d.1)
+        .collect();
+    assert_eq!(numbers, [3, 1]);
+}
+
+#[test]
+fn a_rule_in_a_chain_that_input_jumps_to_is_found() {
+    let mut recorded = Estate::default().record();
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+        :HARDENING - [0:0]\n-A INPUT -j HARDENING\n-A HARDENING -p tcp -m tcp --dport 10250 -j DROP\nCOMMIT\n";
+    recorded.put(ruleset(1), json!({ "ipv4_nft": rules }));
+    recorded.put(ruleset(2), json!({ "ipv4_nft": dump("") }));
+    assert_eq!(deletions(&recorded).unwrap()[0].0, "HARDENING");
+}
+
+#[test]
+fn drops_that_do_not_concern_the_tunnel_are_ruled_out() {
+    let recorded = recorded(
+        "-A INPUT -s 203.0.113.0/24 -p tcp -m tcp --dport 10250 -j DROP\n\
+         -A INPUT -p udp -m udp --dport 10250 -j DROP\n\
+         -A FORWARD -p tcp -m tcp --dport 10250 -j DROP\n",
+    );
+    assert_eq!(diagnose(&recorded).judgement, Judgement::RuledOut);
+    assert!(matches!(
+        deletions(&recorded),
+        Err(PluginError::NothingToDo(_))
+    ));
+}
+
+#[test]
+fn a_rule_of_the_cluster_is_never_deleted() {
+    let mut recorded = Estate::default().record();
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+        :KUBE-FIREWALL - [0:0]\n-A INPUT -j KUBE-FIREWALL\n-A KUBE-FIREWALL -p tcp -m tcp --dport 10250 -j DROP\nCOMMIT\n";
+    recorded.put(ruleset(1), json!({ "ipv4_nft": rules }));
+    recorded.put(ruleset(2), json!({ "ipv4_nft": dump("") }));
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    assert!(finding.infeasible.unwrap().contains("KUBE-FIREWALL"));
+    assert!(matches!(
+        deletions(&recorded),
+        Err(PluginError::Infeasible(_))
+    ));
+}
+
+#[test]
+fn a_policy_of_drop_is_confirmed_and_is_no_rule_to_delete() {
+    let mut recorded = Estate::default().record();
+    let rules = dump("").replace(":INPUT ACCEPT", ":INPUT DROP");
+    recorded.put(ruleset(1), json!({ "ipv4_nft": rules }));
+    recorded.put(ruleset(2), json!({ "ipv4_nft": dump("") }));
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    assert!(finding.infeasible.is_some());
+}
+
+#[test]
+fn what_ufw_blocks_is_left_to_the_plugins_for_ufw() {
+    let mut recorded = Estate::default().record();
+    let rules = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+        :ufw-user-input - [0:0]\n-A INPUT -j ufw-user-input\n\
+        -A ufw-user-input -p tcp -m tcp --dport 10250 -j DROP\nCOMMIT\n";
+    recorded.put(ruleset(1), json!({ "ipv4_nft": rules }));
+    recorded.put(ruleset(2), json!({ "ipv4_nft": dump("") }));
+    assert_eq!(diagnose(&recorded).judgement, Judgement::RuledOut);
+}
+
+#[test]
+fn a_dump_that_was_cut_short_or_does_not_parse_makes_it_unknown() {
+    let mut truncated = recorded("");
+    truncated.fail(ruleset(2), ObserveError::Truncated("4096 bytes".into()));
+    let finding = diagnose(&truncated);
+    assert_eq!(finding.judgement, Judgement::Unknown);
+    assert!(
+        finding.summary.contains("truncated: 4096 bytes"),
+        "{}",
+        finding.summary
+    );
+    let mut garbled = recorded("");
+    garbled.put(ruleset(2), json!({ "ipv4_nft": "*filter\n-A INPUT -p tc" }));
+    assert_eq!(diagnose(&garbled).judgement, Judgement::Unknown);
+}

@@ -1,0 +1,15 @@
+//! Azure resources, as much of them as plugins need. What ARM adds is ignored;
+//! what it leaves out has a default.
+
+mod cluster;
+mod network;
+
+pub use cluster::{
+    ApiServerAccessProfile, ClusterProperties, LoadBalancerProfile, ManagedCluster,
+    ManagedOutbound, NetworkProfile, NodeResourceGroupProfile, Pool, PowerState, Sku,
+};
+pub use network::{
+    AddressSpace, InterfaceProperties, IpConfiguration, IpConfigurationProperties,
+    NetworkInterface, Peering, PeeringProperties, Reference, Resource, Subnet, SubnetProperties,
+    VirtualNetwork, VirtualNetworkProperties,
+};

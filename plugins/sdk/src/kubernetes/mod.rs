@@ -1,0 +1,42 @@
+//! Kubernetes objects, as much of them as plugins need.
+
+mod node;
+mod pod;
+
+pub use node::{Node, NodeAddress, NodeSpec, NodeStatus, Taint};
+pub use pod::{Condition, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Terminated};
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use crate::{ObjectList, Query};
+
+/// Name, namespace and labels.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Metadata {
+    pub name: String,
+    pub namespace: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// All nodes.
+pub fn all_nodes() -> Query {
+    Query::KubernetesList(ObjectList {
+        api_version: "v1".into(),
+        kind: "Node".into(),
+        namespace: String::new(),
+        label_selector: String::new(),
+    })
+}
+
+/// Pods of `kube-system` with these labels.
+pub fn system_pods(label_selector: &str) -> Query {
+    Query::KubernetesList(ObjectList {
+        api_version: "v1".into(),
+        kind: "Pod".into(),
+        namespace: "kube-system".into(),
+        label_selector: label_selector.into(),
+    })
+}

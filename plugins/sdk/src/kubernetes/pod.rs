@@ -1,0 +1,101 @@
+//! Pods.
+
+use serde::Deserialize;
+
+use super::Metadata;
+
+/// A pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields are Kubernetes's own
+pub struct Pod {
+    pub metadata: Metadata,
+    pub spec: PodSpec,
+    pub status: PodStatus,
+}
+
+/// What is wanted of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs)]
+pub struct PodSpec {
+    pub node_name: String,
+    pub host_network: bool,
+}
+
+/// What it is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs)]
+pub struct PodStatus {
+    pub phase: String,
+    pub reason: String,
+    #[serde(rename = "podIP")]
+    pub pod_ip: String,
+    #[serde(rename = "hostIP")]
+    pub host_ip: String,
+    pub conditions: Vec<Condition>,
+    pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// A condition of an object.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub condition_type: String,
+    pub status: String,
+    pub reason: String,
+    pub message: String,
+}
+
+impl Condition {
+    /// Whether the condition of this type is there and true.
+    pub fn is_true(conditions: &[Self], condition_type: &str) -> bool {
+        conditions
+            .iter()
+            .any(|c| c.condition_type == condition_type && c.status == "True")
+    }
+}
+
+/// A container of a pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs)]
+pub struct ContainerStatus {
+    pub name: String,
+    pub ready: bool,
+    pub restart_count: u32,
+    pub state: ContainerState,
+    pub last_state: ContainerState,
+}
+
+/// What a container does, or did last.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct ContainerState {
+    pub terminated: Option<Terminated>,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs)]
+pub struct Terminated {
+    pub reason: String,
+    pub exit_code: i32,
+}
+
+impl Pod {
+    /// Whether it says it is ready.
+    pub fn is_ready(&self) -> bool {
+        Condition::is_true(&self.status.conditions, "Ready")
+    }
+
+    /// Whether it still runs or may run.
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
+    }
+}

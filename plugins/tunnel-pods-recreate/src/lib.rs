@@ -1,0 +1,63 @@
+//! Cause: tunnel agents that are gone, not ready, or do not answer although the
+//! way to the nodes is open. Fix: recreate them, one at a time.
+
+mod judge;
+mod propose;
+
+use naosu_plugin::{
+    Capability, Cluster, Description, EffectKind, Finding, Plugin, PluginError, Proposal, Reads,
+    Step, Symptom, Verdict,
+};
+
+/// Stable id of the cause.
+pub const CAUSE: &str = "tunnel-agents-stale";
+
+/// The plugin.
+pub struct TunnelPodsRecreate;
+
+impl Plugin for TunnelPodsRecreate {
+    fn describe() -> Description {
+        Description {
+            id: "tunnel-pods-recreate".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            cause: CAUSE.into(),
+            summary: "Tunnel agents are gone, not ready, or do not answer".into(),
+            fix: "Evict the agents one at a time, so that new ones take their place".into(),
+            parameters: Vec::new(),
+            capabilities: vec![
+                Capability::AzureRead,
+                Capability::KubernetesRead,
+                Capability::Probe,
+            ],
+            effects: vec![EffectKind::PodEvict, EffectKind::RolloutRestart],
+        }
+    }
+
+    fn diagnose(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _symptom: &Symptom,
+    ) -> Result<Finding, PluginError> {
+        judge::diagnose(reads, cluster)
+    }
+
+    fn plan(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        _parameters: &str,
+    ) -> Result<Proposal, PluginError> {
+        propose::plan(reads, cluster)
+    }
+
+    fn verify(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        _steps: &[Step],
+    ) -> Result<Verdict, PluginError> {
+        judge::verify(reads, cluster)
+    }
+}
+
+naosu_plugin::export!(TunnelPodsRecreate);

@@ -1,0 +1,88 @@
+//! Cause: ufw is active on a node and blocks TCP 10250. Fix: one allow rule for
+//! exactly the tunnel's packets, before the rule that blocks them.
+
+mod propose;
+
+use naosu_plugin::{
+    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, Judgement, Parameter,
+    ParameterType, Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, finding,
+    ufw::UfwJudgement,
+};
+
+/// Stable id of the cause.
+pub const CAUSE: &str = "ufw-blocks-tunnel";
+
+/// The plugin.
+pub struct UfwAllowPort;
+
+impl Plugin for UfwAllowPort {
+    fn describe() -> Description {
+        Description {
+            id: "ufw-allow-port".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            cause: CAUSE.into(),
+            summary: "ufw is active on a node and blocks TCP 10250".into(),
+            fix: "Allow TCP 10250 from the tunnel agents, before the rule that blocks it".into(),
+            parameters: vec![Parameter {
+                name: "scope".into(),
+                type_: ParameterType::Text,
+                summary: "\"addresses\" for today's agents, \"subnet\" for all of their subnets"
+                    .into(),
+                required: false,
+                default: "\"subnet\"".into(),
+            }],
+            capabilities: vec![
+                Capability::AzureRead,
+                Capability::KubernetesRead,
+                Capability::NodeRead,
+            ],
+            effects: vec![EffectKind::UfwRuleInsert],
+        }
+    }
+
+    fn diagnose(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _symptom: &Symptom,
+    ) -> Result<Finding, PluginError> {
+        let judged = match UfwJudgement::observe(reads, cluster) {
+            Ok(judged) => judged,
+            Err(error @ PluginError::AnalysisTooComplex(_)) => return Err(error),
+            Err(error) => {
+                let unknown = FindingBuilder::unreadable(CAUSE, "The nodes' ufw", &error);
+                return Ok(unknown.build());
+            }
+        };
+        let mut builder =
+            finding(CAUSE, judged.judgement, judged.summary).evidence_of(judged.evidence);
+        for node in &judged.blocking {
+            builder = builder.required_flow(node.required_flow());
+        }
+        Ok(builder.build())
+    }
+
+    fn plan(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        parameters: &str,
+    ) -> Result<Proposal, PluginError> {
+        propose::plan(reads, cluster, naosu_plugin::parameters(parameters)?)
+    }
+
+    fn verify(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        _steps: &[Step],
+    ) -> Result<Verdict, PluginError> {
+        let judged = UfwJudgement::observe(reads, cluster)?;
+        Ok(Verdict {
+            mended: judged.judgement == Judgement::RuledOut,
+            summary: judged.summary,
+            evidence: judged.evidence,
+        })
+    }
+}
+
+naosu_plugin::export!(UfwAllowPort);

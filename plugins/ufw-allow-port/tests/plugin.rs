@@ -1,0 +1,113 @@
+//! The plugin's judgement and proposal on recorded nodes.
+
+use naosu_plugin::{
+    Effect, Finding, Judgement, NodeObservation, NodeQuery, Plugin, PluginError, Query, Symptom,
+    UfwRuleEffect,
+    testing::{Estate, Recorded},
+};
+use naosu_ufw_allow_port::UfwAllowPort;
+use serde_json::json;
+
+fn node_query(node: u32, what: NodeObservation) -> Query {
+    Query::Node(NodeQuery {
+        node: Estate::node_name(node),
+        what,
+    })
+}
+
+fn recorded(kernel: &str, numbered: &str, routed: &str) -> Recorded {
+    let mut recorded = Estate::default().record();
+    let dump = |rules: &str| {
+        json!({ "ipv4_nft": format!(
+            "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+             :ufw-user-input - [0:0]\n-A INPUT -j ufw-user-input\n{rules}COMMIT\n") })
+    };
+    let open = dump("-A INPUT -j ACCEPT\n");
+    let what = NodeObservation::FirewallRuleset;
+    recorded.put(node_query(1, what), dump(kernel));
+    recorded.put(node_query(2, what), open);
+    let verbose = format!(
+        "Status: active\nLogging: on (low)\nDefault: deny (incoming), allow (outgoing), {routed} (routed)\nNew profiles: skip\n"
+    );
+    let report = json!({ "installed": true, "verbose": verbose, "numbered": numbered });
+    recorded.put(node_query(1, NodeObservation::UfwStatus), report);
+    recorded
+}
+
+fn denied() -> Recorded {
+    recorded(
+        "-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n\
+         -A ufw-user-input -p tcp -m tcp --dport 10250 -j DROP\n",
+        "Status: active\n\n     To                         Action      From\n     \
+         --                         ------      ----\n\
+         [ 1] 22/tcp                     ALLOW IN    Anywhere\n\
+         [ 2] 10250/tcp                  DENY IN     Anywhere\n",
+        "disabled",
+    )
+}
+
+fn diagnose(recorded: &Recorded) -> Finding {
+    let symptom = Symptom {
+        text: String::new(),
+        nodes: Vec::new(),
+    };
+    UfwAllowPort::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+}
+
+fn insertions(recorded: &Recorded, parameters: &str) -> (Vec<UfwRuleEffect>, Vec<String>) {
+    let finding = diagnose(recorded);
+    let cluster = Estate::cluster();
+    let proposal = UfwAllowPort::plan(recorded, &cluster, &finding, parameters).unwrap();
+    let effects = proposal.steps.into_iter().map(|step| match step.effect {
+        Effect::UfwRuleInsert(insert) => insert,
+        other => panic!("{other:?}"),
+    });
+    (effects.collect(), proposal.warnings)
+}
+
+#[test]
+fn the_rule_goes_before_the_one_that_denies_scoped_to_the_node_subnet_and_tcp() {
+    assert_eq!(diagnose(&denied()).judgement, Judgement::Confirmed);
+    let (effects, warnings) = insertions(&denied(), "{}");
+    let [insert] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(insert.node, Estate::node_name(1));
+    assert_eq!(insert.position, 2);
+    assert_eq!(insert.rule.protocol, "tcp");
+    assert_eq!(insert.rule.source, "10.224.0.0/16");
+    assert_eq!(insert.rule.port, "10250");
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn scope_addresses_names_only_the_agents() {
+    let (effects, _) = insertions(&denied(), r#"{"scope": "addresses"}"#);
+    assert_eq!(effects[0].rule.source, "10.224.0.4");
+}
+
+#[test]
+fn where_only_the_default_denies_the_rule_is_appended_and_dropped_forwarding_is_told() {
+    let recorded = recorded(
+        "-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n",
+        "Status: active\n\n     To                         Action      From\n     \
+         --                         ------      ----\n\
+         [ 1] 22/tcp                     ALLOW IN    Anywhere\n",
+        "deny",
+    );
+    let (effects, warnings) = insertions(&recorded, "{}");
+    assert_eq!(effects[0].position, 0);
+    assert!(warnings[0].contains("forwarded"), "{warnings:?}");
+}
+
+#[test]
+fn words_of_ufw_that_cannot_be_read_are_an_error_and_no_guess() {
+    let mut recorded = denied();
+    let french =
+        json!({ "installed": true, "verbose": "État : actif", "numbered": "État : actif" });
+    recorded.put(node_query(1, NodeObservation::UfwStatus), french);
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    let planned = UfwAllowPort::plan(&recorded, &Estate::cluster(), &finding, "{}");
+    assert!(matches!(planned, Err(PluginError::Malformed(_))));
+}

@@ -1,0 +1,94 @@
+//! Cause: ufw is active on a node and blocks TCP 10250. Fix: disable it there;
+//! the inverse enables it again, as it was.
+
+use naosu_plugin::{
+    Capability, Cluster, Description, Effect, EffectKind, Finding, FindingBuilder, Judgement,
+    Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, ufw::UfwJudgement,
+};
+
+/// Stable id of the cause.
+pub const CAUSE: &str = "ufw-blocks-tunnel";
+
+/// The plugin.
+pub struct UfwDisable;
+
+impl Plugin for UfwDisable {
+    fn describe() -> Description {
+        Description {
+            id: "ufw-disable".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            cause: CAUSE.into(),
+            summary: "ufw is active on a node and blocks TCP 10250".into(),
+            fix: "Disable ufw on the node; all that it stops passes then".into(),
+            parameters: Vec::new(),
+            capabilities: vec![
+                Capability::AzureRead,
+                Capability::KubernetesRead,
+                Capability::NodeRead,
+            ],
+            effects: vec![EffectKind::UfwDisable],
+        }
+    }
+
+    fn diagnose(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _symptom: &Symptom,
+    ) -> Result<Finding, PluginError> {
+        let judged = match UfwJudgement::observe(reads, cluster) {
+            Ok(judged) => judged,
+            Err(error @ PluginError::AnalysisTooComplex(_)) => return Err(error),
+            Err(error) => {
+                let unknown = FindingBuilder::unreadable(CAUSE, "The nodes' ufw", &error);
+                return Ok(unknown.build());
+            }
+        };
+        let mut builder =
+            finding(CAUSE, judged.judgement, judged.summary).evidence_of(judged.evidence);
+        for node in &judged.blocking {
+            builder = builder.required_flow(node.required_flow());
+        }
+        Ok(builder.build())
+    }
+
+    fn plan(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        _parameters: &str,
+    ) -> Result<Proposal, PluginError> {
+        let judged = UfwJudgement::observe(reads, cluster)?;
+        if judged.blocking.is_empty() {
+            return Err(PluginError::NothingToDo(judged.summary));
+        }
+        let steps = judged.blocking.iter().map(|node| Step {
+            title: format!("Disable ufw on {}", node.node.node),
+            effect: Effect::UfwDisable(node.node.node.clone()),
+        });
+        Ok(Proposal {
+            summary: "Disable ufw where it blocks the tunnel".to_owned(),
+            steps: steps.collect(),
+            warnings: vec![
+                "Everything that ufw stops on these nodes passes then, not only TCP 10250; \
+                 ufw-allow-port opens only that."
+                    .to_owned(),
+            ],
+        })
+    }
+
+    fn verify(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        _steps: &[Step],
+    ) -> Result<Verdict, PluginError> {
+        let judged = UfwJudgement::observe(reads, cluster)?;
+        Ok(Verdict {
+            mended: judged.judgement == Judgement::RuledOut,
+            summary: judged.summary,
+            evidence: judged.evidence,
+        })
+    }
+}
+
+naosu_plugin::export!(UfwDisable);

@@ -1,0 +1,92 @@
+//! The plugin's judgement and proposal on recorded nodes.
+
+use naosu_plugin::{
+    Effect, Finding, Judgement, NodeObservation, NodeQuery, Plugin, PluginError, Query, Symptom,
+    testing::{Estate, Recorded},
+};
+use naosu_ufw_disable::UfwDisable;
+use serde_json::json;
+
+fn node_query(node: u32, what: NodeObservation) -> Query {
+    Query::Node(NodeQuery {
+        node: Estate::node_name(node),
+        what,
+    })
+}
+
+fn dump(policy: &str, rules: &str) -> String {
+    format!(
+        "*filter\n:INPUT {policy} [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+         :ufw-user-input - [0:0]\n{rules}COMMIT\n"
+    )
+}
+
+fn recorded(policy: &str, rules: &str) -> Recorded {
+    let mut recorded = Estate::default().record();
+    let what = NodeObservation::FirewallRuleset;
+    recorded.put(
+        node_query(1, what),
+        json!({ "ipv4_nft": dump(policy, rules) }),
+    );
+    recorded.put(
+        node_query(2, what),
+        json!({ "ipv4_nft": dump("ACCEPT", "") }),
+    );
+    let status = json!({ "installed": true, "verbose": "Status: active\nLogging: on (low)\n" });
+    recorded.put(node_query(1, NodeObservation::UfwStatus), status);
+    recorded
+}
+
+fn diagnose(recorded: &Recorded) -> Finding {
+    let symptom = Symptom {
+        text: String::new(),
+        nodes: Vec::new(),
+    };
+    UfwDisable::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+}
+
+#[test]
+fn a_deny_in_ufws_chain_is_confirmed_and_ufw_disabled_on_that_node_only() {
+    let recorded = recorded(
+        "ACCEPT",
+        "-A INPUT -j ufw-user-input\n-A ufw-user-input -p tcp -m tcp --dport 10250 -j DROP\n",
+    );
+    let finding = diagnose(&recorded);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    let values: Vec<&str> = finding.evidence.iter().map(|e| e.value.as_str()).collect();
+    assert!(values.contains(&"Status: active"), "{values:?}");
+    let proposal = UfwDisable::plan(&recorded, &Estate::cluster(), &finding, "{}").unwrap();
+    let effects: Vec<&Effect> = proposal.steps.iter().map(|step| &step.effect).collect();
+    assert_eq!(effects, [&Effect::UfwDisable(Estate::node_name(1))]);
+}
+
+#[test]
+fn ufws_default_of_deny_is_confirmed_by_the_policy_above_its_chains() {
+    let recorded = recorded(
+        "DROP",
+        "-A INPUT -j ufw-user-input\n-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n",
+    );
+    assert_eq!(diagnose(&recorded).judgement, Judgement::Confirmed);
+}
+
+#[test]
+fn chains_left_by_a_disabled_ufw_are_ruled_out() {
+    let recorded = recorded("ACCEPT", "-A INPUT -j ufw-user-input\n");
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::RuledOut);
+    assert!(matches!(
+        UfwDisable::plan(&recorded, &Estate::cluster(), &finding, "{}"),
+        Err(PluginError::NothingToDo(_))
+    ));
+}
+
+#[test]
+fn a_drop_that_is_not_ufws_is_not_ufws_fault() {
+    let recorded = recorded("ACCEPT", "-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n");
+    assert_eq!(diagnose(&recorded).judgement, Judgement::RuledOut);
+}
