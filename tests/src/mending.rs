@@ -1,0 +1,191 @@
+//! The way of one request, walked by the product on a lab: diagnose, plan,
+//! approve, apply, verify, take back; with the truth looked up beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use naosu_lab::{
+    Lab, NodeName,
+    scenario::{Cause, ExpectedFix, Judgement},
+};
+use serde_json::Value;
+
+use crate::{
+    product::{Naosu, ProductError},
+    tunnel_truth::unreachable_nodes,
+};
+
+/// The plugin that judges a cause. Several plugins can mend one cause; any of
+/// them may judge it.
+pub fn plugins_of(cause: Cause) -> &'static [&'static str] {
+    match cause {
+        Cause::Nsg => &["nsg-allow-port"],
+        Cause::Ufw => &["ufw-allow-port", "ufw-disable"],
+        Cause::Iptables => &["iptables-delete-rule"],
+        Cause::Egress => &["egress-open-port"],
+        Cause::Snat => &["snat-outbound-ports"],
+        Cause::TunnelPods => &["tunnel-pods-recreate"],
+        Cause::KonnectivityScale => &["konnectivity-scale"],
+        Cause::Route => &["route-advice"],
+    }
+}
+
+/// Ids of the plugins that this build has.
+///
+/// # Errors
+/// When the product cannot be asked.
+pub async fn loaded_plugins(naosu: &Naosu) -> Result<BTreeSet<String>, ProductError> {
+    let plugins = naosu.json(&["plugin", "list"]).await?;
+    Ok(plugins
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|plugin| plugin["id"].as_str().map(str::to_owned))
+        .collect())
+}
+
+/// Diagnoses the lab's cluster with the symptom that its user saw.
+///
+/// # Errors
+/// When the product fails.
+pub async fn diagnose(naosu: &Naosu, lab: &Lab) -> Result<Value, ProductError> {
+    let cluster = lab.cluster_id();
+    let symptom = lab.scenario().expect.symptom.clone().unwrap_or_default();
+    naosu
+        .json(&["diagnose", &cluster, "--symptom", &symptom])
+        .await
+}
+
+/// The judgement of each plugin in a diagnosis.
+pub fn judgements(diagnosis: &Value) -> BTreeMap<String, String> {
+    let findings = diagnosis["findings"].as_array();
+    findings
+        .into_iter()
+        .flatten()
+        .filter_map(|finding| {
+            let text = |field: &str| finding[field].as_str().map(str::to_owned);
+            Some((text("plugin")?, text("judgement")?))
+        })
+        .collect()
+}
+
+/// How a diagnosis differs from what its scenario expects, over the causes that
+/// loaded plugins judge; one line each.
+pub fn wrong_judgements(lab: &Lab, diagnosis: &Value, loaded: &BTreeSet<String>) -> Vec<String> {
+    let found = judgements(diagnosis);
+    let mut wrong = Vec::new();
+    for (cause, expected) in &lab.scenario().expect.findings {
+        for plugin in plugins_of(*cause)
+            .iter()
+            .filter(|plugin| loaded.contains(**plugin))
+        {
+            let judgement = found.get(*plugin).map_or("no finding", String::as_str);
+            if judgement != name_of(*expected) {
+                wrong.push(format!(
+                    "{cause} by {plugin}: {judgement}, expected {}: {}",
+                    name_of(*expected),
+                    why(diagnosis, plugin)
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+fn name_of(judgement: Judgement) -> &'static str {
+    match judgement {
+        Judgement::Confirmed => "confirmed",
+        Judgement::Suspected => "suspected",
+        Judgement::RuledOut => "ruled_out",
+        Judgement::Unknown => "unknown",
+    }
+}
+
+fn why(diagnosis: &Value, plugin: &str) -> String {
+    let all = |list: &str| diagnosis[list].as_array().cloned().unwrap_or_default();
+    let of_plugin = |entry: &Value| entry["plugin"] == plugin;
+    let finding = all("findings").into_iter().find(of_plugin);
+    let failure = all("failures").into_iter().find(of_plugin);
+    finding
+        .map(|f| f["summary"].to_string())
+        .or(failure.map(|f| f["error"].to_string()))
+        .unwrap_or_default()
+}
+
+/// What one walk through a fix showed.
+#[derive(Debug)]
+pub struct Mending {
+    /// The plan, as approved.
+    pub plan: Value,
+    /// The run, after it was applied.
+    pub applied: Value,
+    /// Nodes out of reach after it.
+    pub unreachable_after: BTreeSet<NodeName>,
+    /// The run after it was taken back; nothing when applying did that already.
+    pub taken_back: Option<Value>,
+    /// Nodes out of reach at the end.
+    pub unreachable_at_end: BTreeSet<NodeName>,
+}
+
+/// Plans the fix of one plugin, has it approved, applies it and takes it back.
+///
+/// # Errors
+/// When the product fails where it should not.
+pub async fn mend_and_take_back(
+    naosu: &Naosu,
+    lab: &Lab,
+    diagnosis: &Value,
+    fix: &ExpectedFix,
+) -> Result<Mending, ProductError> {
+    let id = text(&diagnosis["id"]);
+    let plan = naosu
+        .json(&["plan", "create", &id, "--plugin", &fix.plugin])
+        .await?;
+    let (plan_id, digest) = (text(&plan["id"]), text(&plan["digest"]));
+    let plan = approve_fully(naosu, &plan_id, &digest, plan).await?;
+    // A run that does not mend ends with an exit code of its own.
+    let applied = naosu
+        .run(&["apply", &plan_id, "--output", "json"])
+        .await?
+        .json()?;
+    let unreachable_after = unreachable_nodes(lab).await;
+    let taken_back = if applied["state"] == "SUCCEEDED" {
+        Some(
+            naosu
+                .json(&["run", "rollback", &text(&applied["id"])])
+                .await?,
+        )
+    } else {
+        None
+    };
+    Ok(Mending {
+        plan,
+        applied,
+        unreachable_after,
+        taken_back,
+        unreachable_at_end: unreachable_nodes(lab).await,
+    })
+}
+
+/// Approves as many persons as the plan needs.
+async fn approve_fully(
+    naosu: &Naosu,
+    id: &str,
+    digest: &str,
+    mut plan: Value,
+) -> Result<Value, ProductError> {
+    let needed = plan["content"]["approvals_needed"].as_u64().unwrap_or(1);
+    for _ in 0..needed {
+        plan = naosu
+            .json(&["plan", "approve", id, "--digest", digest])
+            .await?;
+        if plan["state"] == "APPROVED" {
+            break;
+        }
+    }
+    Ok(plan)
+}
+
+/// A JSON string's text; empty for anything else.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
