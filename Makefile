@@ -7,6 +7,9 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools/venv/bin:$(CURDIR)/.tools/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 
 SCENARIO ?= nsg-deny-10250
+# Where binaries of the dev profile are. Everything is built with --workspace, so
+# that one set of features serves all and no dependency is built twice.
+BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 # Seconds that each fuzz target runs in `make fuzz`.
 FUZZ_SECONDS ?= 60
 
@@ -22,10 +25,11 @@ build: ## Build everything (dev profile)
 
 release: ## Build the naosu binary, optimised
 	@scripts/setup.sh build
-	cargo build --release --locked -p naosu-server
+	cargo build --release --locked --workspace --bin naosu
 
 test: ## Run all tests; those on real packets need root or a user namespace
 	@scripts/setup.sh test
+	cargo build --workspace --bins --locked
 	cargo test --workspace --doc --locked --quiet
 	cargo nextest run --workspace --locked --no-fail-fast
 
@@ -47,13 +51,13 @@ bench: ## Measure speed and size (release build); prints the promised limits bes
 
 demo: ## Show the whole product on the lab: make demo SCENARIO=nsg-deny-10250
 	@scripts/setup.sh demo
-	cargo build --locked --quiet -p naosu-server -p naosu-lab --bins
-	@scripts/demo.sh "$(SCENARIO)"
+	cargo build --locked --quiet --workspace --bins
+	@$(BUILT)/naosu-demo "$(SCENARIO)"
 
 lab: ## Serve a lab to try things on: make lab SCENARIO=nsg-deny-10250
 	@scripts/setup.sh demo
-	cargo build --locked --quiet -p naosu-lab --bins
-	$${CARGO_TARGET_DIR:-target}/debug/naosu-lab serve --scenario "$(SCENARIO)"
+	cargo build --locked --quiet --workspace --bins
+	$(BUILT)/naosu-lab serve --scenario "$(SCENARIO)"
 
 fuzz: ## Fuzz every parser for FUZZ_SECONDS each (needs a nightly toolchain and cargo-fuzz)
 	@scripts/fuzz.sh $(FUZZ_SECONDS)

@@ -1,0 +1,296 @@
+//! `make demo`: the whole product on the lab, as one would show it to a
+//! colleague. Exits with 0 only if everything that it tells was observed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    time::Instant,
+};
+
+use naosu_lab::{Lab, LabOptions, NodeName, builtin_scenario, scenario::ExpectedFix};
+use naosu_tests::{
+    mending::{loaded_plugins, text, wrong_judgements},
+    product::{Finished, Kubectl, Naosu, ProductError},
+};
+
+/// Why the demonstration did not show what it promises.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error(transparent)]
+    Product(#[from] ProductError),
+    #[error("the lab: {0}")]
+    Lab(#[from] naosu_lab::lifecycle::LabError),
+    #[error("{0}")]
+    Scenario(String),
+    #[error("not observed: {0}")]
+    NotObserved(String),
+}
+
+fn main() -> ExitCode {
+    // Before any thread exists: the kernel asks for that.
+    if let Err(reason) = naosu_lab::machine::become_root() {
+        eprintln!("note: {reason}");
+    }
+    let scenario = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "nsg-deny-10250".to_owned());
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(reason) => {
+            eprintln!("error: no thread can be started: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let begun = Instant::now();
+    let shown = runtime.block_on(async {
+        tokio::select! {
+            shown = show(&scenario) => shown,
+            _ = tokio::signal::ctrl_c() => Err(DemoError::NotObserved("interrupted".to_owned())),
+        }
+    });
+    match shown {
+        Ok(()) => {
+            say(&format!(
+                "Done in {:.1} s; all of it was observed.",
+                begun.elapsed().as_secs_f64()
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn show(name: &str) -> Result<(), DemoError> {
+    let scenario = builtin_scenario(name)
+        .map_err(|e| DemoError::Scenario(format!("{e}; `naosu-lab list` has the names")))?;
+    say(&format!("The estate: {}", scenario.title));
+    println!("{}", scenario.story.trim());
+    let lab = Lab::start(scenario, LabOptions::default()).await?;
+    match lab.simulated_because() {
+        Some(reason) => println!("\nSIMULATED packets: {reason}"),
+        None => println!("\nNodes are network namespaces; every packet below is real."),
+    }
+    let naosu = Naosu::at(&lab)?;
+    let demo = Demo {
+        kubectl: Kubectl::find(lab.kubeconfig_file()),
+        lab: &lab,
+        naosu,
+    };
+    demo.show().await
+}
+
+struct Demo<'a> {
+    lab: &'a Lab,
+    naosu: Naosu,
+    kubectl: Option<Kubectl>,
+}
+
+impl Demo<'_> {
+    async fn show(&self) -> Result<(), DemoError> {
+        say("What a user sees");
+        let before = self.failing_logs().await?;
+        let expected: BTreeSet<NodeName> = self
+            .lab
+            .scenario()
+            .expect
+            .unreachable_nodes
+            .iter()
+            .cloned()
+            .collect();
+        if self
+            .lab
+            .scenario()
+            .estate
+            .nodes()
+            .iter()
+            .filter(|n| n.agent)
+            .count()
+            == 1
+        {
+            observed(
+                "logs fail exactly where the scenario says",
+                before == expected,
+            )?;
+        }
+
+        say("Which cause it is, and which ones not");
+        let cluster = self.lab.cluster_id();
+        let symptom = self
+            .lab
+            .scenario()
+            .expect
+            .symptom
+            .clone()
+            .unwrap_or_default();
+        self.typed(&["diagnose", &cluster, "--symptom", &symptom])
+            .await?;
+        let id = self.newest("diagnosis").await?;
+        let diagnosis = self.naosu.json(&["diagnosis", "show", &id]).await?;
+        let loaded = loaded_plugins(&self.naosu).await?;
+        let wrong = wrong_judgements(self.lab, &diagnosis, &loaded);
+        observed(
+            &format!("every cause is judged as it is {}", wrong.join("; ")),
+            wrong.is_empty(),
+        )?;
+
+        let fixes = &self.lab.scenario().expect.fixes;
+        let Some(fix) = fixes.iter().find(|fix| loaded.contains(&fix.plugin)) else {
+            say("Nothing here for Naosu to mend");
+            return Ok(());
+        };
+        self.mend(fix, &id, &before).await
+    }
+
+    async fn mend(
+        &self,
+        fix: &ExpectedFix,
+        diagnosis: &str,
+        before: &BTreeSet<NodeName>,
+    ) -> Result<(), DemoError> {
+        say("What would mend it, and what exactly that changes");
+        let create = ["plan", "create", diagnosis, "--plugin", &fix.plugin];
+        if fix.infeasible.is_some() {
+            let finished = self.show_command(&create).await?;
+            return observed("the plan is refused", finished.exit_code != 0);
+        }
+        self.typed(&create).await?;
+        let plan = self.newest("plan").await?;
+        observed(
+            "nothing has changed yet",
+            &self.failing_logs_quietly().await? == before,
+        )?;
+
+        say("A person approves exactly this plan");
+        let digest = text(&self.naosu.json(&["plan", "show", &plan]).await?["digest"]);
+        self.typed(&["plan", "approve", &plan, "--digest", &digest])
+            .await?;
+
+        say("It is applied and verified");
+        let finished = self.show_command(&["apply", &plan]).await?;
+        let run = self.newest("run").await?;
+        let state = text(&self.naosu.json(&["run", "show", &run]).await?["state"]);
+        if !fix.mends {
+            observed(
+                "it did not mend the tunnel, so it was taken back",
+                state == "ROLLED_BACK",
+            )?;
+            return observed("all is as before", &self.failing_logs().await? == before);
+        }
+        observed(
+            "the run succeeded",
+            state == "SUCCEEDED" && finished.exit_code == 0,
+        )?;
+        observed(
+            "logs work on every node",
+            self.failing_logs().await?.is_empty(),
+        )?;
+
+        say("And taken back, because this is a demonstration");
+        self.typed(&["run", "rollback", &run]).await?;
+        observed("logs fail as before", &self.failing_logs().await? == before)
+    }
+
+    /// Shows a command as it is typed, and what it prints.
+    async fn show_command(&self, arguments: &[&str]) -> Result<Finished, DemoError> {
+        let words: Vec<String> = arguments
+            .iter()
+            .map(|word| {
+                if word.contains(' ') {
+                    format!("'{word}'")
+                } else {
+                    (*word).to_owned()
+                }
+            })
+            .collect();
+        println!("$ naosu {}\n", words.join(" "));
+        let finished = self.naosu.run(arguments).await?;
+        print!("{}{}", finished.stdout, finished.stderr);
+        Ok(finished)
+    }
+
+    async fn typed(&self, arguments: &[&str]) -> Result<(), DemoError> {
+        self.show_command(arguments).await?.success()?;
+        Ok(())
+    }
+
+    /// Id of the newest diagnosis, plan or run.
+    async fn newest(&self, noun: &str) -> Result<String, DemoError> {
+        let list = self.naosu.json(&[noun, "list"]).await?;
+        let id = text(&list[0]["id"]);
+        if id.is_empty() {
+            return Err(DemoError::NotObserved(format!("a stored {noun}")));
+        }
+        Ok(id)
+    }
+
+    /// Nodes whose pods' logs cannot be read, told to the audience.
+    async fn failing_logs(&self) -> Result<BTreeSet<NodeName>, DemoError> {
+        self.logs(true).await
+    }
+
+    async fn failing_logs_quietly(&self) -> Result<BTreeSet<NodeName>, DemoError> {
+        self.logs(false).await
+    }
+
+    async fn logs(&self, aloud: bool) -> Result<BTreeSet<NodeName>, DemoError> {
+        let Some(kubectl) = &self.kubectl else {
+            println!("(no kubectl here; the lab is asked instead)");
+            return Ok(naosu_tests::tunnel_truth::unreachable_nodes(self.lab).await);
+        };
+        let mut failing = BTreeSet::new();
+        for (node, (namespace, pod)) in pods_by_node(kubectl).await? {
+            let arguments = ["logs", "-n", &namespace, &pod, "--tail=1"];
+            let finished = kubectl.run(&arguments).await?;
+            let works = finished.exit_code == 0;
+            if aloud {
+                let said = if works {
+                    &finished.stdout
+                } else {
+                    &finished.stderr
+                };
+                println!("$ kubectl {}   # on {node}", arguments.join(" "));
+                println!("  {}", said.trim());
+            }
+            if !works {
+                failing.insert(NodeName(node));
+            }
+        }
+        Ok(failing)
+    }
+}
+
+/// One pod with logs for each node.
+async fn pods_by_node(kubectl: &Kubectl) -> Result<BTreeMap<String, (String, String)>, DemoError> {
+    let pods = kubectl
+        .run(&["get", "pods", "--all-namespaces", "--output=json"])
+        .await?;
+    let pods = pods.success()?.json()?;
+    let mut by_node = BTreeMap::new();
+    for pod in pods["items"].as_array().into_iter().flatten() {
+        let node = text(&pod["spec"]["nodeName"]);
+        let name = (
+            text(&pod["metadata"]["namespace"]),
+            text(&pod["metadata"]["name"]),
+        );
+        if !node.is_empty() && pod["status"]["phase"] == "Running" {
+            by_node.entry(node).or_insert(name);
+        }
+    }
+    Ok(by_node)
+}
+
+fn say(heading: &str) {
+    println!("\n── {heading}\n");
+}
+
+fn observed(what: &str, it_was: bool) -> Result<(), DemoError> {
+    if it_was {
+        println!("\n✓ {}", what.trim());
+        Ok(())
+    } else {
+        Err(DemoError::NotObserved(what.to_owned()))
+    }
+}
