@@ -1,7 +1,7 @@
 # Naosu: every task of the project. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test lint fmt bench demo lab fuzz clean
+.PHONY: help setup build release test lint fmt bench demo lab lab-list fuzz clean
 
 # Tools that setup installs live in .tools, not in the system.
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools/venv/bin:$(CURDIR)/.tools/node_modules/.bin:$(PATH):/usr/sbin:/sbin
@@ -14,7 +14,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/debug
 FUZZ_SECONDS ?= 60
 
 help: ## List the tasks
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## Install what building, linting and testing need, saying what
 	@scripts/setup.sh
@@ -58,6 +58,11 @@ lab: ## Serve a lab to try things on: make lab SCENARIO=nsg-deny-10250
 	@scripts/setup.sh demo
 	cargo build --locked --quiet --workspace --bins
 	$(BUILT)/naosu-lab serve --scenario "$(SCENARIO)"
+
+lab-list: ## List the lab's scenarios
+	@scripts/setup.sh build
+	@cargo build --locked --quiet --workspace --bins
+	@$(BUILT)/naosu-lab list
 
 fuzz: ## Fuzz every parser for FUZZ_SECONDS each (needs a nightly toolchain and cargo-fuzz)
 	@scripts/fuzz.sh $(FUZZ_SECONDS)
