@@ -5,7 +5,7 @@ use std::{fs, io, path::Path, sync::Arc};
 use naosu_engine::{
     Code, Error, Naosu,
     engine::{Engine, EngineConfig},
-    plugin::{HostSettings, Limits, Plugin, PluginHost},
+    plugin::{HostSettings, Limits, Origin, Plugin, PluginHost},
     store::SqliteStore,
 };
 
@@ -32,6 +32,7 @@ impl Embedded {
         let drivers = Arc::new(Drivers::connect(embedded.drivers.clone())?);
         let settings = EngineConfig {
             policy: embedded.policy.clone(),
+            runs: embedded.runs,
             ..EngineConfig::default()
         };
         let engine = Engine::start(
@@ -58,7 +59,7 @@ impl Embedded {
     }
 }
 
-/// The plugins of the folder, by file name.
+/// The plugins that come with Naosu, then those of the folder by file name.
 async fn plugins(config: &Config) -> Result<Vec<Arc<dyn Plugin>>, Error> {
     let embedded = &config.engine;
     let host = PluginHost::new(HostSettings {
@@ -67,6 +68,9 @@ async fn plugins(config: &Config) -> Result<Vec<Arc<dyn Plugin>>, Error> {
         cache_directory: Some(embedded.plugin_cache.clone()),
     })?;
     let mut plugins = Vec::new();
+    for component in naosu_bundle::COMPONENTS {
+        plugins.push(host.load(component.bytes, Origin::Bundled).await?);
+    }
     if let Some(folder) = &embedded.plugin_folder {
         let mut files = Vec::new();
         for entry in fs::read_dir(folder).map_err(|e| unusable(folder, &e))? {

@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use naosu_engine::{Error, plugin::Grants, policy::Policy};
+use naosu_engine::{Error, plugin::Grants, policy::Policy, run::RunSettings};
 
 use super::{
     Problem,
@@ -51,6 +52,8 @@ pub struct EmbeddedConfig {
     pub grants: Grants,
     /// Who may approve, how many must, and until when.
     pub policy: Policy,
+    /// How long runs wait.
+    pub runs: RunSettings,
     /// How Azure, API servers and nodes are reached.
     pub drivers: DriverConfig,
 }
@@ -256,6 +259,11 @@ impl Checker {
             plugin_cache: cache.unwrap_or_else(|| user_folder(CACHE).join("plugins")),
             grants: plugins.grants.clone(),
             policy: sections.policy.clone(),
+            runs: RunSettings {
+                verify_for: Duration::from_secs(sections.runs.verify_for_seconds),
+                verify_pause: Duration::from_millis(sections.runs.verify_pause_ms),
+                retry_pause: Duration::from_millis(sections.runs.retry_pause_ms),
+            },
             drivers: DriverConfig {
                 azure: sections.azure.clone(),
                 kubernetes: sections.kubernetes.clone(),

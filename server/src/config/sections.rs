@@ -27,6 +27,8 @@ pub struct Sections {
     pub plugins: PluginsSection,
     /// Who may approve, how many must, and until when.
     pub policy: Policy,
+    /// How long runs wait.
+    pub runs: RunsSection,
     /// How Azure is reached.
     pub azure: AzureConfig,
     /// How API servers are reached.
@@ -54,6 +56,28 @@ pub struct PluginsSection {
     /// What plugins may read, by id. Bundled ones may read everything unless
     /// they are named.
     pub grants: Grants,
+}
+
+/// How long runs wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunsSection {
+    /// How long a change may take until verification sees it, in seconds.
+    pub verify_for_seconds: u64,
+    /// Between two looks of a verification, in milliseconds.
+    pub verify_pause_ms: u64,
+    /// Before a target that could not be read is read again, in milliseconds.
+    pub retry_pause_ms: u64,
+}
+
+impl Default for RunsSection {
+    fn default() -> Self {
+        Self {
+            verify_for_seconds: 120,
+            verify_pause_ms: 2_000,
+            retry_pause_ms: 2_000,
+        }
+    }
 }
 
 /// How commands are known to the server.

@@ -64,7 +64,12 @@ impl Naosu {
         command
             .env("NAOSU_CONFIG", &self.config)
             .env("NAOSU_STORE__PATH", self.state.join("naosu.db"))
-            .env("XDG_CACHE_HOME", shared_cache())
+            .env("NAOSU_PLUGINS__CACHE", shared_cache())
+            // The lab's changes take effect at once, and one person drives it.
+            .env("NAOSU_RUNS__VERIFY_FOR_SECONDS", "8")
+            .env("NAOSU_RUNS__VERIFY_PAUSE_MS", "200")
+            .env("NAOSU_RUNS__RETRY_PAUSE_MS", "200")
+            .env("NAOSU_POLICY__STRONG_APPROVALS", "1")
             .env("NO_COLOR", "1")
             .env("COLUMNS", "80")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
