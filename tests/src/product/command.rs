@@ -21,6 +21,9 @@ pub enum ProductError {
     /// It took longer than anything should.
     #[error("{0} did not end in time")]
     Timeout(String),
+    /// It ended, or said nothing, where it should go on.
+    #[error("{0} ended early")]
+    Ended(String),
     /// It ended with another exit code than 0.
     #[error("{0}")]
     Failed(Box<Finished>),

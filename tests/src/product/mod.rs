@@ -2,9 +2,11 @@
 //! at a lab.
 
 mod command;
+mod faces;
 mod kubectl;
 mod naosu;
 
 pub use command::{Finished, ProductError};
+pub use faces::{Mcp, Server};
 pub use kubectl::Kubectl;
 pub use naosu::Naosu;
