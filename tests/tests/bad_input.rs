@@ -65,7 +65,9 @@ impl Faces {
     }
 
     fn assert_nothing_written(&self) {
-        let writes = self.lab.arm().requests().writes();
+        let mut writes = self.lab.arm().requests().writes();
+        // How a node is read.
+        writes.retain(|request| !request.path.to_ascii_lowercase().ends_with("/runcommand"));
         assert!(writes.is_empty(), "written: {writes:?}");
     }
 }

@@ -66,6 +66,7 @@ pub struct Precondition {
 /// How the step is taken back, fixed before it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)] // few, and stored rather than moved
 pub enum Inverse {
     /// By this effect, which removes nothing that someone else changed since.
     Effect {

@@ -34,7 +34,7 @@ pub(super) struct Subject<'a> {
 
 /// How a step on its way back stands.
 enum Back {
-    TakenBack,
+    Done,
     Ready,
     Conflict(String),
 }
@@ -229,7 +229,7 @@ impl Subject<'_> {
         };
         let observed = self.read(effect).await.map_err(refuse)?;
         match back(step, effect, before, &State::of(&observed)).map_err(refuse)? {
-            Back::TakenBack => Err(done("it is as it was before")),
+            Back::Done => Err(done("it is as it was before")),
             Back::Ready => Ok((effect.clone(), observed)),
             Back::Conflict(why) => Err(refuse(Error::new(
                 Code::RollbackConflict,
@@ -271,7 +271,7 @@ impl Subject<'_> {
             let outcome = match flight.way {
                 Way::Forward => effect::semantics(&step.effect).outcome(before, &now),
                 Way::Back => back(step, target, before, &now).map(|stands| match stands {
-                    Back::TakenBack => Outcome::InPlace,
+                    Back::Done => Outcome::InPlace,
                     Back::Ready => Outcome::Untouched,
                     Back::Conflict(_) => Outcome::Unclear,
                 }),
@@ -316,7 +316,7 @@ fn back(step: &Step, inverse: &Effect, before: &State, now: &State) -> Result<Ba
     let forward = effect::semantics(&step.effect);
     let seen = forward.projection(now)?;
     if seen == forward.projection(before)? {
-        return Ok(Back::TakenBack);
+        return Ok(Back::Done);
     }
     if seen == forward.projection(&forward.simulate(before)?.state)? {
         return Ok(Back::Ready);
@@ -327,7 +327,7 @@ fn back(step: &Step, inverse: &Effect, before: &State, now: &State) -> Result<Ba
         ));
     }
     Ok(match effect::semantics(inverse).standing(now)? {
-        Standing::InPlace => Back::TakenBack,
+        Standing::InPlace => Back::Done,
         Standing::Conflict(why) => Back::Conflict(why),
         Standing::Ready => match forward.standing(now)? {
             Standing::InPlace => Back::Ready,

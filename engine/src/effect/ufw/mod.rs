@@ -217,7 +217,7 @@ impl Semantics for RuleDelete<'_> {
         let mut after = status.clone();
         let wanted = Listed::of(self.rule);
         after.rules.retain(|r| {
-            !r.is(&wanted) && !(wanted.covers_both_families() && r.is(&wanted.clone().for_v6()))
+            !(r.is(&wanted) || wanted.covers_both_families() && r.is(&wanted.clone().for_v6()))
         });
         let request = format!(
             "node/{}: ufw delete {}",
