@@ -316,7 +316,7 @@ impl Semantics for RuleDelete<'_> {
         if here.is_some_and(wanted) {
             return Ok(Standing::Ready);
         }
-        Ok(match rules.iter().position(|r| wanted(r)) {
+        Ok(match rules.iter().position(wanted) {
             None => Standing::InPlace,
             Some(found) => Standing::Conflict(format!(
                 "the rule has moved from position {} to {}",

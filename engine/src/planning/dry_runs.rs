@@ -61,12 +61,18 @@ impl DryRuns {
             Source::Recorded(answers) => answers.next().flatten(),
         };
         self.answers.push(answer.clone());
-        Ok(answer.unwrap_or(DryRun {
-            by: "simulated".to_owned(),
-            request: simulation.request,
-            body: simulation.body,
+        // Before and after are the host's own, in one form for a diff that reads
+        // well; what is sent is as the system or its driver has it.
+        let (by, request, body) = match answer {
+            Some(answer) => (answer.by, answer.request, answer.body),
+            None => ("simulated".to_owned(), simulation.request, None),
+        };
+        Ok(DryRun {
+            by,
+            request,
+            body: body.or(simulation.body),
             before: simulation.before,
             after: simulation.after,
-        }))
+        })
     }
 }

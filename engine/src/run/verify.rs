@@ -96,17 +96,17 @@ async fn look(
             summary: verdict.summary,
         };
     }
+    let said = verdict.summary.trim_end_matches('.');
     match tunnel(&reads).await {
         Ok(answers) => Look {
             mended: true,
-            summary: format!("{} {answers}", verdict.summary),
+            summary: format!("{said}. {answers}"),
         },
         // One of several causes is mended: the next is for the next plan.
         Err(fault) if !other_causes.is_empty() => Look {
             mended: true,
             summary: format!(
-                "{} The tunnel does not answer yet ({fault}): {} remains.",
-                verdict.summary,
+                "{said}. The tunnel does not answer yet ({fault}): {} remains.",
                 other_causes
                     .iter()
                     .map(|f| f.cause.as_str())
@@ -116,7 +116,7 @@ async fn look(
         },
         Err(fault) => Look {
             mended: false,
-            summary: format!("{} But {fault}.", verdict.summary),
+            summary: format!("{said}. But {fault}."),
         },
     }
 }

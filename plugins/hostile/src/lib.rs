@@ -57,6 +57,7 @@ impl Plugin for Hostile {
         description
     }
 
+    #[allow(clippy::disallowed_methods)] // to misbehave is its purpose
     fn diagnose(reads: &dyn Reads, _: &Cluster, symptom: &Symptom) -> Result<Finding, PluginError> {
         let summary = match symptom.text.as_str() {
             "loop" => spin(),
