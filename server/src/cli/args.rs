@@ -1,8 +1,12 @@
 //! The command line.
 
+mod flow;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
+
+pub use flow::{DeltaArgs, ExplainArgs, FlowCommand, KnownNetwork, PacketArgs, RulesetKind};
 
 use super::exit;
 
@@ -122,6 +126,9 @@ Example, in the configuration of an MCP client:
     /// Check the configuration, or print a documented example.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Answer from files alone what firewall rules do with packets.
+    #[command(subcommand)]
+    Flow(FlowCommand),
     /// Print completions for a shell.
     #[command(after_long_help = "\
 Example:

@@ -51,6 +51,7 @@ async fn run(cli: Cli, printer: &Printer) -> Result<Exit, Error> {
     // What needs no configuration works with a broken one.
     match &cli.command {
         Command::Completion { shell } => return command::completion::print(*shell, printer),
+        Command::Flow(question) => return command::flow::flow(question, printer),
         Command::Config(ConfigCommand::Example) => {
             printer.verbatim(config::EXAMPLE);
             return Ok(Exit::Success);
@@ -60,7 +61,7 @@ async fn run(cli: Cli, printer: &Printer) -> Result<Exit, Error> {
     let config = load(&cli.global)?;
     log::start(&config.log);
     match cli.command {
-        Command::Completion { .. } | Command::Config(_) => {
+        Command::Completion { .. } | Command::Flow(_) | Command::Config(_) => {
             printer.value(&serde_json::json!({"ok": true}), |page, _| {
                 page.line(0, page::Tone::Good, "the configuration is correct");
             });

@@ -2,6 +2,7 @@
 
 pub mod completion;
 pub mod diagnose;
+pub mod flow;
 pub mod mcp;
 pub mod plan;
 pub mod plugin;

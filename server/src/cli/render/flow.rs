@@ -1,7 +1,7 @@
 //! Packets in words.
 
 use naosu_engine::model::{Delta, Flow};
-use naosu_flow::delta::FlowBox;
+use naosu_flow::delta::{DeltaReport, FlowBox};
 
 use crate::cli::page::{Page, Tone};
 
@@ -53,25 +53,30 @@ pub fn delta(page: &mut Page, delta: &Delta) {
             page.field(2, "Packets", Tone::Bad, &words);
         }
         Delta::Computed { report, excess } => {
-            boxes(
-                page,
-                "Newly allowed:",
-                "+ ",
-                Tone::Good,
-                &report.newly_allowed,
-            );
-            boxes(page, "Newly denied:", "- ", Tone::Bad, &report.newly_denied);
-            if !report.unknown.is_empty() || !report.atoms.is_empty() {
-                boxes(page, "NOT KNOWN:", "? ", Tone::Caution, &report.unknown);
-                for atom in &report.atoms {
-                    let words = format!("{}: {}", atom.name, atom.reason);
-                    page.item(4, "because ", Tone::Plain, &words);
-                }
-            }
+            delta_report(page, report);
             if !excess.is_empty() {
                 let title = "WIDER THAN THE FINDING NEEDS, by:";
                 boxes(page, title, "! ", Tone::Bad, excess);
             }
+        }
+    }
+}
+
+/// The packets whose verdict changes or may change.
+pub fn delta_report(page: &mut Page, report: &DeltaReport) {
+    boxes(
+        page,
+        "Newly allowed:",
+        "+ ",
+        Tone::Good,
+        &report.newly_allowed,
+    );
+    boxes(page, "Newly denied:", "- ", Tone::Bad, &report.newly_denied);
+    if !report.unknown.is_empty() || !report.atoms.is_empty() {
+        boxes(page, "NOT KNOWN:", "? ", Tone::Caution, &report.unknown);
+        for atom in &report.atoms {
+            let words = format!("{}: {}", atom.name, atom.reason);
+            page.item(4, "because ", Tone::Plain, &words);
         }
     }
 }

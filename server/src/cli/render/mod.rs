@@ -3,6 +3,7 @@
 mod diagnosis;
 mod error;
 mod flow;
+mod flow_answer;
 mod lists;
 mod plan;
 mod plugin;
@@ -10,6 +11,7 @@ mod run;
 
 pub use diagnosis::diagnosis;
 pub use error::error;
+pub use flow_answer::flow_answer;
 pub use lists::{diagnoses, plans, plugins, runs};
 pub use plan::plan;
 pub use plugin::plugin;

@@ -1,0 +1,53 @@
+//! `naosu flow delta`.
+
+use naosu_engine::Error;
+use naosu_flow::{
+    delta::{DeltaReport, FlowDelta},
+    iptables::{Family, Knowledge, NodeFirewall},
+    nsg::nsg_delta_report,
+    policy::Policy,
+    set::{AddressSet, AnalysisTooComplex, FlowBox, Space},
+};
+
+use super::{read, too_complex};
+use crate::cli::args::{DeltaArgs, RulesetKind};
+
+/// For which packets the verdict changes.
+pub fn delta(args: &DeltaArgs) -> Result<DeltaReport, Error> {
+    let family = match args.kind {
+        RulesetKind::Nsg => return of_groups(args),
+        RulesetKind::Iptables => Family::Ipv4,
+        RulesetKind::Ip6tables => Family::Ipv6,
+    };
+    let firewall = |path| -> Result<NodeFirewall, Error> {
+        let ruleset = read::ruleset(path, family)?;
+        Ok(NodeFirewall::new([ruleset], Knowledge::default()))
+    };
+    let before = firewall(&args.before)?;
+    let after = firewall(&args.after)?;
+    of_firewalls(family, &before, &after).map_err(|error| too_complex(&error))
+}
+
+fn of_groups(args: &DeltaArgs) -> Result<DeltaReport, Error> {
+    let before = read::nsg(&args.before)?;
+    let after = read::nsg(&args.after)?;
+    let tags = read::tags(&args.network)?;
+    nsg_delta_report(&before, &after, &tags).map_err(|error| read::of_nsg(&args.after, &error))
+}
+
+fn of_firewalls(
+    family: Family,
+    before: &NodeFirewall,
+    after: &NodeFirewall,
+) -> Result<DeltaReport, AnalysisTooComplex> {
+    let mut space = Space::new();
+    // The files say nothing of the other family.
+    let addresses = match family {
+        Family::Ipv4 => AddressSet::any_v4(),
+        Family::Ipv6 => AddressSet::any_v6(),
+    };
+    let within = space.flow(&FlowBox::any().with_sources(addresses))?;
+    let before = before.decide(&mut space, within)?;
+    let after = after.decide(&mut space, within)?;
+    FlowDelta::between(&mut space, &before, &after)?.report(&space)
+}

@@ -1,0 +1,41 @@
+//! `naosu flow`: answers about firewall rules from files alone.
+
+mod answer;
+mod delta;
+mod explain;
+mod hop;
+mod parameter;
+mod read;
+
+pub use answer::{Explanation, FlowAnswer, HopRule};
+
+use naosu_engine::{Code, Error};
+use naosu_flow::set::AnalysisTooComplex;
+
+use crate::cli::{args::FlowCommand, exit::Exit, output::Printer, render};
+
+/// Answers the question.
+///
+/// # Errors
+/// `invalid_parameter`, `ruleset_malformed`, `analysis_too_complex`.
+pub fn flow(question: &FlowCommand, printer: &Printer) -> Result<Exit, Error> {
+    let answer = match question {
+        FlowCommand::Explain(args) => FlowAnswer::Explain(explain::explain(args)?),
+        FlowCommand::Delta(args) => FlowAnswer::Delta(delta::delta(args)?),
+        FlowCommand::Schema => {
+            let schema = schemars::schema_for!(FlowAnswer);
+            printer.verbatim(&format!("{:#}\n", schema.to_value()));
+            return Ok(Exit::Success);
+        }
+    };
+    printer.value(&answer, render::flow_answer);
+    Ok(Exit::Success)
+}
+
+fn too_complex(error: &AnalysisTooComplex) -> Error {
+    Error::new(
+        Code::AnalysisTooComplex,
+        error.to_string(),
+        "simplify the rules first, or judge them by their text",
+    )
+}

@@ -1,0 +1,100 @@
+//! The files of a question.
+
+use std::{fmt::Display, fs::File, io::Read, path::Path};
+
+use naosu_engine::{Code, Error};
+use naosu_flow::{
+    iptables::{Family, Ruleset},
+    nsg::{Nsg, NsgError, TagContext},
+};
+
+use super::{
+    parameter::{invalid, networks},
+    too_complex,
+};
+use crate::cli::args::KnownNetwork;
+
+/// Larger than any file there is a use for; a device has no end.
+const FILE_LIMIT_BYTES: u64 = 64 << 20;
+
+/// A network security group.
+pub fn nsg(path: &Path) -> Result<Nsg, Error> {
+    Nsg::from_arm_json(&text(path)?).map_err(|error| of_nsg(path, &error))
+}
+
+/// What iptables-save or ip6tables-save wrote.
+pub fn ruleset(path: &Path, family: Family) -> Result<Ruleset, Error> {
+    let program = match family {
+        Family::Ipv4 => "iptables-save",
+        Family::Ipv6 => "ip6tables-save",
+    };
+    Ruleset::parse(family, &text(path)?).map_err(|error| {
+        let next = format!("look at that line, or write the file again with {program}");
+        malformed(path, error, next)
+    })
+}
+
+/// What is known of service tags.
+pub fn tags(network: &KnownNetwork) -> Result<TagContext, Error> {
+    let mut tags = TagContext::new();
+    let prefixes = networks("--vnet-prefix", &network.vnet_prefixes)?;
+    if !prefixes.is_empty() {
+        tags = tags.with_virtual_network(&prefixes);
+    }
+    if let Some(path) = &network.service_tags {
+        let next = "give the file as `az network list-service-tags` prints it";
+        let list: serde_json::Value =
+            serde_json::from_str(&text(path)?).map_err(|error| malformed(path, error, next))?;
+        tags = tags
+            .with_service_tags(&list)
+            .map_err(|error| malformed(path, error, next))?;
+    }
+    Ok(tags)
+}
+
+/// A security group of a file that cannot be read or analysed.
+pub fn of_nsg(path: &Path, error: &NsgError) -> Error {
+    match error {
+        NsgError::TooComplex(error) => too_complex(error),
+        other => malformed(
+            path,
+            other,
+            "correct the file, or read the group again with `az rest`",
+        ),
+    }
+}
+
+fn malformed(path: &Path, error: impl Display, next: impl Into<String>) -> Error {
+    let message = format!("{}: {error}", path.display());
+    Error::new(Code::RulesetMalformed, message, next)
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| {
+            let message = format!("{} cannot be read: {error}", path.display());
+            invalid(message, "give a file that exists and that you may read")
+        })?;
+    if bytes.len() as u64 > FILE_LIMIT_BYTES {
+        let message = format!(
+            "{} is larger than {} MiB",
+            path.display(),
+            FILE_LIMIT_BYTES >> 20
+        );
+        return Err(invalid(message, "give a file of rules"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error
+            .as_bytes()
+            .get(..error.utf8_error().valid_up_to())
+            .unwrap_or_default();
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        malformed(
+            path,
+            format!("line {line}: not UTF-8"),
+            "give the file as it was printed",
+        )
+    })
+}

@@ -1,0 +1,178 @@
+//! Files and parameters that cannot be used.
+
+use std::{net::Ipv4Addr, process::Output};
+
+use serde_json::Value;
+
+use crate::flow;
+
+const PACKET: &str = "--from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp";
+
+/// Code and message of a failure; nothing is said on standard output.
+fn failure(output: &Output, exit: i32) -> (String, String) {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(exit), "{said}");
+    assert!(output.stdout.is_empty());
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let field = |name: &str| said["error"][name].as_str().unwrap().to_owned();
+    assert!(!field("next").is_empty());
+    (field("code"), field("message"))
+}
+
+fn refused(arguments: &str) -> (String, String) {
+    failure(&flow(&format!("{arguments} -o json")), 2)
+}
+
+#[test]
+fn a_malformed_file_is_named_with_its_line_or_field() {
+    for (arguments, expected) in [
+        (
+            "explain --nsg nsg-bad-port.json",
+            &[
+                "nsg-bad-port.json",
+                "deny-kubelet",
+                "destinationPortRange",
+                "70000",
+            ][..],
+        ),
+        ("explain --nsg node.save", &["node.save", "line 1"]),
+        (
+            "explain --nsg service-tags.json",
+            &["service-tags.json", "properties"],
+        ),
+        (
+            "explain --iptables node-bad-port.save",
+            &["node-bad-port.save", "line 8", "99999"],
+        ),
+        (
+            "explain --iptables node-cut-short.save",
+            &["node-cut-short.save", "line"],
+        ),
+        (
+            "explain --iptables nsg-open.json",
+            &["nsg-open.json", "line 1"],
+        ),
+        (
+            "explain --nsg nsg-open.json --service-tags nsg-open.json",
+            &["nsg-open.json", "values"],
+        ),
+    ] {
+        let (code, message) = refused(&format!("{arguments} {PACKET}"));
+        assert_eq!(code, "ruleset_malformed", "{arguments}: {message}");
+        for part in expected {
+            assert!(message.contains(part), "{arguments}: {message}");
+        }
+    }
+}
+
+#[test]
+fn either_file_of_a_delta_can_be_malformed() {
+    for arguments in [
+        "--kind nsg --before nsg-bad-port.json --after nsg-open.json",
+        "--kind nsg --before nsg-open.json --after nsg-bad-port.json",
+        "--kind iptables --before node.save --after node-bad-port.save",
+        "--kind ip6tables --before node-ipv6.save --after node.save",
+    ] {
+        let (code, message) = refused(&format!("delta {arguments}"));
+        assert_eq!(code, "ruleset_malformed", "{arguments}");
+        let good = ["nsg-open.json: ", "node-ipv6.save: "];
+        assert!(
+            !good.iter().any(|file| message.starts_with(file)),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_parameter_is_named_with_its_value() {
+    let with_group = |rest: &str| format!("explain --nsg nsg-open.json {rest}");
+    for (arguments, expected) in [
+        (
+            with_group("--from here --to 10.20.0.5 --port 1/tcp"),
+            "--from \"here\"",
+        ),
+        (
+            with_group("--from 10.20.1.4 --to 10.20.0.0/16 --port 1/tcp"),
+            "10.20.0.0/16",
+        ),
+        (
+            with_group("--from 10.20.1.4 --to ::1 --port 1/tcp"),
+            "two address families",
+        ),
+        (
+            with_group("--from 10.20.1.4 --to 10.20.0.5 --port 70000/tcp"),
+            "70000",
+        ),
+        (
+            with_group("--from 10.20.1.4 --to 10.20.0.5 --port 10250"),
+            "10250",
+        ),
+        (
+            with_group("--from 10.20.1.4 --to 10.20.0.5 --port 1/gre"),
+            "gre",
+        ),
+        (
+            with_group(&format!("{PACKET} --source-port x")),
+            "--source-port",
+        ),
+        (
+            with_group(&format!("{PACKET} --vnet-prefix 10.20.0.1/16")),
+            "host bits",
+        ),
+        (format!("explain --nsg absent.json {PACKET}"), "absent.json"),
+        (format!("explain {PACKET}"), "no rules"),
+        (
+            format!("explain --iptables node.save --iptables node-mended.save {PACKET}"),
+            "same backend",
+        ),
+    ] {
+        let (code, message) = refused(&arguments);
+        assert_eq!(code, "invalid_parameter", "{arguments}: {message}");
+        assert!(message.contains(expected), "{arguments}: {message}");
+    }
+}
+
+#[test]
+fn rules_that_explode_end_with_an_error_that_names_them() {
+    // Prefixes and port ranges of all sizes, scattered so that they overlap in
+    // as many ways as a thousand rules can.
+    let rules: Vec<Value> = (0..1_000_u32)
+        .map(|n| {
+            let mixed = n.wrapping_mul(2_654_435_761);
+            let length = 8 + mixed % 17;
+            let prefix = |bits: u32| {
+                let network = bits >> (32 - length) << (32 - length);
+                format!("{}/{length}", Ipv4Addr::from(network))
+            };
+            let first = (mixed >> 8) % 40_000;
+            serde_json::json!({
+                "name": format!("overlap-{n}"),
+                "properties": {
+                    "access": if n % 2 == 0 { "Deny" } else { "Allow" },
+                    "direction": "Inbound", "priority": 100 + n, "protocol": "Tcp",
+                    "sourceAddressPrefix": prefix(mixed.rotate_left(7)),
+                    "sourcePortRange": format!("{}-60000", mixed % 50_000),
+                    "destinationAddressPrefix": prefix(mixed.rotate_left(19)),
+                    "destinationPortRange": format!("{first}-{}", first + 20_000),
+                }
+            })
+        })
+        .collect();
+    let group = |rules: &[Value]| {
+        serde_json::json!({"name": "overlaps", "properties": {"securityRules": rules}}).to_string()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let before = file("before.json", group(&[]));
+    let after = file("after.json", group(&rules));
+    let output = flow(&format!(
+        "delta --kind nsg --before {before} --after {after} -o json"
+    ));
+    let (code, message) = failure(&output, 7);
+    assert_eq!(code, "analysis_too_complex");
+    assert!(message.contains("overlap-"), "{message}");
+}

@@ -1,0 +1,192 @@
+//! `naosu flow explain`.
+
+use serde_json::json;
+
+use crate::{json, words};
+
+#[test]
+fn a_security_group_names_the_rule_that_allows_or_denies() {
+    let ask = |from: &str| {
+        json(&format!(
+            "explain --nsg nsg-open.json --from {from} --to 10.20.0.5 --port 10250/tcp"
+        ))
+    };
+    let allowed = ask("10.20.1.4");
+    assert_eq!(allowed["verdict"], "allow");
+    assert_eq!(allowed["deciding_rules"][0]["rule"], "allow-agents");
+    assert_eq!(allowed["deciding_rules"][0]["priority"], 150);
+    assert_eq!(allowed["unknown"], json!([]));
+
+    let denied = ask("10.20.2.4");
+    assert_eq!(denied["verdict"], "deny");
+    assert_eq!(denied["deciding_rules"][0]["rule"], "deny-kubelet");
+    assert_eq!(denied["deciding_rules"][0]["priority"], 200);
+}
+
+#[test]
+fn a_service_tag_without_prefixes_is_unknown_and_known_with_the_list() {
+    let ask = "explain --nsg nsg-open.json --from 203.0.113.9 --to 10.20.0.5 --port 8443/tcp \
+               --vnet-prefix 10.20.0.0/16";
+    let unknown = json(ask);
+    assert_eq!(unknown["verdict"], "unknown");
+    let atoms = unknown["unknown"].as_array().unwrap();
+    assert_eq!(atoms.len(), 1, "{unknown:#}");
+    assert!(
+        atoms[0]["name"]
+            .as_str()
+            .unwrap()
+            .contains("storage.northsample")
+    );
+    assert!(
+        atoms[0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("not observed")
+    );
+    let rules: Vec<_> = unknown["deciding_rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .collect();
+    assert!(rules.iter().any(|rule| rule["rule"] == "allow-storage"));
+    assert!(rules.iter().any(|rule| rule["rule"] == "DenyAllInBound"));
+
+    let known = json(&format!("{ask} --service-tags service-tags.json"));
+    assert_eq!(known["verdict"], "allow");
+    assert_eq!(known["deciding_rules"][0]["rule"], "allow-storage");
+}
+
+#[test]
+fn iptables_names_chain_line_and_text_of_the_rule() {
+    let ask = |from: &str| {
+        json(&format!(
+            "explain --iptables node.save --from {from} --to 10.20.0.5 --port 10250/tcp"
+        ))
+    };
+    let denied = ask("10.20.2.4");
+    assert_eq!(denied["verdict"], "deny");
+    let rule = &denied["deciding_rules"][0];
+    assert_eq!(rule["chain"], "GUARD");
+    assert_eq!(rule["line"], 10);
+    assert_eq!(rule["number"], 1);
+    assert!(rule["rule"].as_str().unwrap().contains("closed by hand"));
+
+    let allowed = ask("10.20.1.4");
+    assert_eq!(allowed["verdict"], "allow");
+    assert_eq!(allowed["deciding_rules"][0]["line"], 7);
+
+    let by_policy = ask("192.0.2.1");
+    assert_eq!(by_policy["verdict"], "allow");
+    assert_eq!(by_policy["deciding_rules"][0]["chain"], "INPUT");
+    assert_eq!(by_policy["deciding_rules"][0].get("line"), None);
+}
+
+#[test]
+fn a_match_that_is_not_modelled_makes_the_verdict_unknown_and_is_named() {
+    let answer =
+        json("explain --iptables node.save --from 10.20.2.4 --to 10.20.0.5 --port 9443/tcp");
+    assert_eq!(answer["verdict"], "unknown", "{answer:#}");
+    let atoms = answer["unknown"].as_array().unwrap();
+    assert!(!atoms.is_empty());
+    assert!(
+        atoms
+            .iter()
+            .any(|atom| atom["name"].as_str().unwrap().contains("string"))
+    );
+    assert!(
+        atoms
+            .iter()
+            .all(|atom| !atom["reason"].as_str().unwrap().is_empty())
+    );
+    assert!(!answer["deciding_rules"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn rules_of_the_other_address_family_were_not_read_so_nothing_is_known() {
+    let answer =
+        json("explain --iptables node.save --from 2001:db8::1 --to 2001:db8::2 --port 22/tcp");
+    assert_eq!(answer["verdict"], "unknown");
+    let rule = &answer["deciding_rules"][0];
+    assert!(rule["reason"].as_str().unwrap().contains("IPv6"));
+}
+
+#[test]
+fn the_first_set_of_rules_that_denies_decides_and_the_order_follows_the_direction() {
+    let ask = |direction: &str| {
+        json(&format!(
+            "explain --subnet-nsg nsg-open.json --nic-nsg nsg-closed.json --iptables node.save \
+             --from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp --direction {direction}"
+        ))
+    };
+    let hops = |answer: &serde_json::Value| -> Vec<String> {
+        let hops = answer["hops"].as_array().unwrap();
+        hops.iter()
+            .map(|hop| hop["hop"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let inbound = ask("inbound");
+    assert_eq!(inbound["verdict"], "deny");
+    assert_eq!(
+        inbound["deciding_rules"][0]["hop"],
+        "interface security group"
+    );
+    assert_eq!(inbound["hops"][0]["verdict"], "allow");
+    assert_eq!(
+        hops(&inbound),
+        [
+            "subnet security group",
+            "interface security group",
+            "node firewall"
+        ]
+    );
+    let outbound = ask("outbound");
+    assert_eq!(
+        hops(&outbound),
+        [
+            "node firewall",
+            "interface security group",
+            "subnet security group"
+        ]
+    );
+}
+
+#[test]
+fn a_certain_denial_behind_something_unknown_is_still_a_denial() {
+    let answer = json(
+        "explain --subnet-nsg nsg-closed.json --iptables node.save \
+         --from 10.20.2.4 --to 10.20.0.5 --port 10250/tcp",
+    );
+    assert_eq!(answer["verdict"], "deny");
+    let answer = json(
+        "explain --subnet-nsg nsg-unknown.json --iptables node.save \
+         --from 10.20.2.4 --to 10.20.0.5 --port 10250/tcp",
+    );
+    assert_eq!(answer["hops"][0]["verdict"], "unknown");
+    assert_eq!(answer["verdict"], "deny");
+    assert_eq!(answer["deciding_rules"][0]["hop"], "node firewall");
+    assert_eq!(answer["unknown"], json!([]));
+}
+
+#[test]
+fn the_text_says_verdict_rule_and_what_is_not_known() {
+    let denied =
+        words("explain --nsg nsg-open.json --from 10.20.2.4 --to 10.20.0.5 --port 10250/tcp");
+    assert!(denied.contains("Verdict denied"), "{denied}");
+    assert!(
+        denied.contains("rule deny-kubelet, priority 200, of samples-nsg"),
+        "{denied}"
+    );
+    let unknown = words(
+        "explain --nsg nsg-open.json --from 203.0.113.9 --to 10.20.0.5 --port 8443/tcp \
+         --vnet-prefix 10.20.0.0/16",
+    );
+    assert!(
+        unknown.contains("May decide security group: rule allow-storage"),
+        "{unknown}"
+    );
+    assert!(unknown.contains("Verdict unknown"), "{unknown}");
+    assert!(
+        unknown.contains("Not known source in service tag"),
+        "{unknown}"
+    );
+}
