@@ -125,7 +125,7 @@ impl JudgedNode {
         for (node, answer) in judged.iter_mut().zip(answers) {
             node.firewall = answer
                 .map_err(|error| in_words(&error))
-                .and_then(|dumps| parsed(&dumps));
+                .and_then(|dumps| parsed(&dumps, node.address));
             node.judge()?;
         }
         Ok(judged)
@@ -209,7 +209,9 @@ impl JudgedNode {
     }
 }
 
-fn parsed(dumps: &Observed<Dumps>) -> Result<Observed<NodeFirewall>, String> {
+/// The rules of a node, asked only about packets to this address of it: so it is
+/// enough to know that this one is the node's own.
+fn parsed(dumps: &Observed<Dumps>, own: IpAddr) -> Result<Observed<NodeFirewall>, String> {
     let each = [
         (Family::Ipv4, Backend::Nft, &dumps.value.ipv4_nft),
         (Family::Ipv4, Backend::Legacy, &dumps.value.ipv4_legacy),
@@ -227,7 +229,10 @@ fn parsed(dumps: &Observed<Dumps>) -> Result<Observed<NodeFirewall>, String> {
     Ok(Observed {
         value: NodeFirewall {
             rulesets,
-            knowledge: Knowledge::default(),
+            knowledge: Knowledge {
+                local_addresses: Some(vec![own.into()]),
+                ..Knowledge::default()
+            },
         },
         resource: dumps.resource.clone(),
         observed_at: dumps.observed_at,

@@ -85,7 +85,15 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
             "{count} of {} tunnel agents are not ready",
             tunnel.agents.len()
         );
-        return Ok(judged(Judgement::Confirmed, summary, evidence));
+        // What keeps a running agent from being ready may lie outside of it, such as
+        // its way to the API server.
+        let runs = |agent: &&Agent| agent.pod.status.phase == "Running";
+        let judgement = if not_ready.iter().all(runs) {
+            Judgement::Suspected
+        } else {
+            Judgement::Confirmed
+        };
+        return Ok(judged(judgement, summary, evidence));
     }
     let mut evidence: Vec<Evidence> = tunnel
         .agents

@@ -15,13 +15,7 @@ const STYLES: styling::Styles = styling::Styles::styled()
     .usage(styling::AnsiColor::Green.on_default().bold())
     .literal(styling::AnsiColor::Cyan.on_default());
 
-/// Mends clusters whose control plane can no longer reach its nodes.
-///
-/// naosu finds the cause, shows exactly what a fix would change, waits for a
-/// person, applies it, proves that it worked, or takes it back.
-#[derive(Debug, Parser)]
-#[command(name = "naosu", version, styles = STYLES, max_term_width = 80, after_help = exit::HELP)]
-#[command(after_long_help = concat!("\
+const EXAMPLES: &str = "\
 Examples:
   naosu diagnose \"$(az aks show -g rg -n aks --query id -o tsv)\" \\
     --symptom 'dial tcp 10.224.0.5:10250: i/o timeout'
@@ -31,7 +25,15 @@ Examples:
   naosu apply plan-...
   naosu run rollback run-...
 
-"))]
+";
+
+/// Mends clusters whose control plane can no longer reach its nodes.
+///
+/// naosu finds the cause, shows exactly what a fix would change, waits for a
+/// person, applies it, proves that it worked, or takes it back.
+#[derive(Debug, Parser)]
+#[command(name = "naosu", version, styles = STYLES, max_term_width = 80, after_help = exit::HELP)]
+#[command(after_long_help = format!("{EXAMPLES}{}", exit::HELP))]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]

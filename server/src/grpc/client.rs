@@ -23,7 +23,7 @@ use tonic::{
 
 use super::{
     MAX_MESSAGE_BYTES,
-    status::error_of_status,
+    status::{error_of_status, is_from_naosu},
     wire::{Wire, WireError},
 };
 
@@ -141,7 +141,7 @@ impl Client {
         let url = self.url.clone();
         move |status| {
             let mut error = error_of_status(&status);
-            if error.code == Code::ServerUnreachable {
+            if error.code == Code::ServerUnreachable && !is_from_naosu(&status) {
                 error.message = format!(
                     "the server at {url} does not answer: {}",
                     innermost(&status)

@@ -55,6 +55,13 @@ pub fn status_of_error(error: Error) -> Status {
     Status::with_error_details(grpc_code(code.category()), message, details)
 }
 
+/// Whether Naosu made the status, not a layer in between.
+pub(super) fn is_from_naosu(status: &Status) -> bool {
+    status
+        .get_details_error_info()
+        .is_some_and(|info| info.domain == DOMAIN)
+}
+
 /// The error that a status was made of; for a status that Naosu did not make,
 /// what comes nearest.
 pub fn error_of_status(status: &Status) -> Error {
