@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ClusterId, Digest, Finding, Observation, Principal, Symptom};
 use crate::error::Error;
 
-/// Id of a diagnosis: "dia-<uuid v7>".
+/// Id of a diagnosis: `dia-<uuid v7>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct DiagnosisId(pub String);

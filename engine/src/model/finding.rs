@@ -23,7 +23,7 @@ pub enum Judgement {
 /// The value that decides, and where it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
-    /// ARM id, "node/<name>", "pod/<namespace>/<name>".
+    /// ARM id, `node/<name>`, `pod/<namespace>/<name>`.
     pub resource: String,
     /// Path of the field.
     pub field: String,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// Id of a plan: "plan-<uuid v7>".
+/// Id of a plan: `plan-<uuid v7>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct PlanId(pub String);

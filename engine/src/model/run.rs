@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClusterId, Digest, Entry, Principal, plan::PlanId};
 
-/// Id of a run: "run-<uuid v7>".
+/// Id of a run: `run-<uuid v7>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RunId(pub String);

@@ -9,7 +9,7 @@ use crate::{Evidence, Observation, ObserveError, PluginError, Query, Reads};
 pub struct Observed<T> {
     /// What was read.
     pub value: T,
-    /// Of what: an ARM id, "node/<name>", "pod/<namespace>/<name>".
+    /// Of what: an ARM id, `node/<name>`, `pod/<namespace>/<name>`.
     pub resource: String,
     /// When, in milliseconds since 1970.
     pub observed_at: u64,

@@ -35,7 +35,7 @@ const MAX_HEADER_BYTES: u32 = 256 * 1024;
 /// Where a server is and how to be known there.
 #[derive(Clone, Debug, Default)]
 pub struct ServerAddress {
-    /// "unix:///run/naosu.sock", "http://127.0.0.1:7443", "https://naosu.example:7443".
+    /// `unix:///run/naosu.sock`, `http://127.0.0.1:7443`, `https://naosu.example:7443`.
     pub url: String,
     /// Bearer token.
     pub token: Option<String>,

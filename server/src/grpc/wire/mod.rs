@@ -31,7 +31,7 @@ pub trait Wire<W>: Sized {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct WireError {
-    /// Path of the field: "content.steps[2].effect".
+    /// Path of the field: `content.steps[2].effect`.
     pub field: String,
     /// What is wrong with it.
     pub problem: String,
