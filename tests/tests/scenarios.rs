@@ -113,9 +113,21 @@ async fn walk(name: &str) {
             assert_eq!(code, "infeasible_here", "{name}: {finished}");
             continue;
         }
-        let mending = mend_and_take_back(&naosu, &lab, &diagnosis, fix)
+        let mut mending = mend_and_take_back(&naosu, &lab, &diagnosis, fix)
             .await
             .unwrap();
+        for _ in 0..BEGIN_AGAIN_AT_MOST {
+            if mending.applied["state"] != "CANCELLED" {
+                break;
+            }
+            // Somebody else wrote in between, so nothing was: a person begins again.
+            assert_eq!(
+                mending.unreachable_at_end, before,
+                "{name}: something was written"
+            );
+            let again = diagnose(&naosu, &lab).await.unwrap();
+            mending = mend_and_take_back(&naosu, &lab, &again, fix).await.unwrap();
+        }
         let plan = &mending.plan;
         assert!(
             plan["content"]["steps"]
