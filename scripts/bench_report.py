@@ -17,8 +17,8 @@ from pathlib import Path
 MEDIANS = [
     ("plugin_call/sandboxed/3", "one plugin call, 3 nodes", 300),
     ("plugin_call/native/3", "the same logic, native", None),
-    ("nsg_place/free/1001", "NSG of 1,000 rules: priority of one insert", 5_000),
-    ("nsg_delta/1000", "NSG of 1,000 rules: exact delta of one insert", 5_000),
+    ("nsg_place/narrow/1000", "NSG of 1,000 rules: priority and delta, one insert", 5_000),
+    ("nsg_place/wide/1000", "the same, an insert that meets every rule", 5_000),
     ("nsg_adversarial/1000", "adversarial NSG of 1,000 rules", 1_000_000),
     ("iptables_parse_and_decide_10250/100", "iptables, 100 rules", None),
     ("iptables_parse_and_decide_10250/1000", "iptables, 1,000 rules", None),
