@@ -87,13 +87,23 @@ fn with_ready_agents_and_every_node_answering_it_is_ruled_out() {
 }
 
 #[test]
-fn an_agent_that_is_not_ready_is_confirmed_and_only_it_is_evicted() {
+fn an_agent_that_runs_and_is_not_ready_is_suspected_and_only_it_is_evicted() {
     let agents = json!([agent("good", 0, "True"), agent("bad", 1, "False")]);
     let recorded = with_agents(healthy(), &agents);
     let finding = diagnose(&recorded);
-    assert_eq!(finding.judgement, Judgement::Confirmed);
+    // Its way to the API server may be what keeps it from being ready.
+    assert_eq!(finding.judgement, Judgement::Suspected);
     assert_eq!(finding.evidence[0].resource, "pod/kube-system/bad");
     assert!(finding.evidence[0].value.contains("OOMKilled"));
+    assert_eq!(evicted(&recorded), ["bad"]);
+}
+
+#[test]
+fn an_agent_whose_pod_does_not_run_is_confirmed() {
+    let mut bad = agent("bad", 1, "False");
+    bad["status"]["phase"] = json!("Pending");
+    let recorded = with_agents(healthy(), &json!([agent("good", 0, "True"), bad]));
+    assert_eq!(diagnose(&recorded).judgement, Judgement::Confirmed);
     assert_eq!(evicted(&recorded), ["bad"]);
 }
 
