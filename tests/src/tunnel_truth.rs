@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use futures::future::join_all;
 use naosu_lab::{Lab, NodeName};
 
 /// With several agents a dial takes whichever the server picks.
@@ -17,20 +18,18 @@ pub async fn unreachable_nodes(lab: &Lab) -> BTreeSet<NodeName> {
         .iter()
         .filter(|node| node.agent)
         .count();
-    let mut unreachable = BTreeSet::new();
-    for node in lab.scenario().estate.nodes() {
-        let dials = if agents > 1 { DIALS } else { 1 };
+    let dials = if agents > 1 { DIALS } else { 1 };
+    let nodes = lab.scenario().estate.nodes();
+    let dialling = nodes.into_iter().map(|node| async move {
         for _ in 0..dials {
-            let plane = lab.data_plane();
-            if plane
-                .dial_through_tunnel(IpAddr::V4(node.address), 10250)
-                .await
-                .is_err()
-            {
-                unreachable.insert(node.name.clone());
-                break;
+            let dialled = lab
+                .data_plane()
+                .dial_through_tunnel(IpAddr::V4(node.address), 10250);
+            if dialled.await.is_err() {
+                return Some(node.name);
             }
         }
-    }
-    unreachable
+        None
+    });
+    join_all(dialling).await.into_iter().flatten().collect()
 }

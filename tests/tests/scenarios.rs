@@ -131,6 +131,7 @@ async fn walk(name: &str) {
             "{name}: a plan without steps"
         );
         assert_priority(name, plan, fix.priority_at_least, fix.priority_at_most);
+        assert_warnings(name, plan, &fix.warnings);
         let state = text(&mending.applied["state"]);
         let summary = text(&mending.applied["summary"]);
         if !fix.mends && state == "SUCCEEDED" {
@@ -174,6 +175,19 @@ fn assert_priority(name: &str, plan: &Value, at_least: Option<u16>, at_most: Opt
                 && at_most.is_none_or(|most| priority <= most.into()),
             "{name}: priority {priority} is not within {at_least:?} to {at_most:?}"
         );
+    }
+}
+
+/// The approver is told what the scenario says that they must be told.
+fn assert_warnings(name: &str, plan: &Value, expected: &[String]) {
+    let warnings = plan["content"]["warnings"].as_array();
+    let told: BTreeSet<String> = warnings
+        .into_iter()
+        .flatten()
+        .map(|warning| text(&warning["code"]))
+        .collect();
+    for code in expected {
+        assert!(told.contains(code), "{name}: no warning {code} in {told:?}");
     }
 }
 
@@ -237,6 +251,7 @@ scenarios! {
     nsg_one_destination = "nsg-one-destination",
     nsg_stricter_rule_above = "nsg-stricter-rule-above",
     route_api_server_direct_decoy = "route-api-server-direct-decoy",
+    private_nsg_deny = "private-nsg-deny",
     run_command_busy = "run-command-busy",
     snat_exhausted = "snat-exhausted",
     snat_exhausted_elsewhere = "snat-exhausted-elsewhere",

@@ -81,6 +81,19 @@ fn base_risk(effect: &Effect) -> Risk {
     }
 }
 
+/// What holds of every plan for a cluster, whatever its steps.
+pub fn of_cluster(facts: &ClusterFacts) -> Vec<Warning> {
+    if !facts.is_private {
+        return Vec::new();
+    }
+    vec![Warning {
+        code: "private_cluster".to_owned(),
+        message: "the API server has a private address only: whoever checks the result with \
+                  kubectl must be in its network, or use `az aks command invoke`"
+            .to_owned(),
+    }]
+}
+
 /// Judges one step.
 ///
 /// # Errors

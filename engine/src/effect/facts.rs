@@ -15,6 +15,8 @@ pub struct ClusterFacts {
     pub node_resource_group: String,
     /// Whether that group is locked down to reading.
     pub is_locked_down: bool,
+    /// Whether the API server has a private address only.
+    pub is_private: bool,
 }
 
 impl ClusterFacts {
@@ -49,6 +51,10 @@ impl ClusterFacts {
             node_resource_group: text("/properties/nodeResourceGroup"),
             is_locked_down: text("/properties/nodeResourceGroupProfile/restrictionLevel")
                 .eq_ignore_ascii_case("ReadOnly"),
+            is_private: resource
+                .pointer("/properties/apiServerAccessProfile/enablePrivateCluster")
+                .and_then(Value::as_bool)
+                .unwrap_or_default(),
         })
     }
 

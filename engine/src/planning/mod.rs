@@ -90,6 +90,7 @@ pub async fn derive(
             code: "plugin".to_owned(),
             message,
         })
+        .chain(caution::of_cluster(&facts))
         .collect();
     let mut chain = Chain::default();
     let mut steps = Vec::with_capacity(proposal.steps.len());

@@ -171,7 +171,7 @@ pub struct LogSection {
 impl Default for LogSection {
     fn default() -> Self {
         Self {
-            level: "warn".to_owned(),
+            level: "warn,kube_client=off".to_owned(),
             format: LogFormat::Text,
         }
     }

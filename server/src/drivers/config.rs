@@ -195,7 +195,7 @@ pub struct NodeConfig {
     pub busy_timeout_ms: u64,
     /// Longest wait for one run command, in milliseconds.
     pub command_timeout_ms: u64,
-    /// Longest wait of a TCP probe, in seconds.
+    /// Longest wait of a TCP probe, in seconds. Linux repeats a lost SYN after one.
     pub probe_timeout_seconds: u32,
     /// Largest output that is fetched from a node, in bytes, uncompressed.
     pub output_limit_bytes: u64,
@@ -206,7 +206,7 @@ impl Default for NodeConfig {
         Self {
             busy_timeout_ms: 300_000,
             command_timeout_ms: 600_000,
-            probe_timeout_seconds: 5,
+            probe_timeout_seconds: 3,
             output_limit_bytes: 8 << 20,
         }
     }

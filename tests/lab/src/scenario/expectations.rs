@@ -117,6 +117,9 @@ pub struct ExpectedFix {
     /// Why it cannot be done here, where it cannot: part of what the plan says.
     #[serde(default)]
     pub infeasible: Option<String>,
+    /// Codes of warnings that the plan must carry, whatever others it has.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 fn yes() -> bool {
