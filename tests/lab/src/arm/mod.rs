@@ -288,6 +288,12 @@ impl ArmServer {
             .push(path_pattern.to_owned());
     }
 
+    /// From now on only the last bytes of a run command's output are kept, fewer
+    /// than the limit: what comes is cut.
+    pub fn cut_run_commands(&self, bytes: usize) {
+        self.state.run_commands.kept.store(bytes, Ordering::Relaxed);
+    }
+
     /// Lets the next run commands be refused because one is in progress.
     pub fn refuse_run_commands(&self, times: u32) {
         self.state

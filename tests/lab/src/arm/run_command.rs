@@ -2,7 +2,7 @@
 //! code hidden and each stream cut to its last 4,096 bytes.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(super) struct RunCommands {
     pub refusals: AtomicU32,
     /// How long a command takes at least.
     pub duration: Duration,
+    /// How much of each stream is kept, in bytes.
+    pub kept: AtomicUsize,
 }
 
 impl RunCommands {
@@ -37,6 +39,7 @@ impl RunCommands {
             busy: Mutex::default(),
             refusals: AtomicU32::new(refusals),
             duration,
+            kept: AtomicUsize::new(STREAM_LIMIT_BYTES),
         }
     }
 
@@ -167,10 +170,11 @@ async fn run(state: &State, node: &NodeName, script: &str) -> Result<Value, ArmE
                 format!("VM '{node}' has not reported status for VM agent or extensions: {error}"),
             )
         })?;
+    let limit = state.run_commands.kept.load(Ordering::Relaxed);
     let message = format!(
         "Enable succeeded: \n[stdout]\n{}\n[stderr]\n{}",
-        kept(&output.stdout),
-        kept(&output.stderr)
+        kept(&output.stdout, limit),
+        kept(&output.stderr, limit)
     );
     Ok(json!({ "value": [{
         "code": "ProvisioningState/succeeded",
@@ -181,7 +185,7 @@ async fn run(state: &State, node: &NodeName, script: &str) -> Result<Value, ArmE
 }
 
 /// The end of a stream, as text.
-fn kept(stream: &[u8]) -> String {
-    let from = stream.len().saturating_sub(STREAM_LIMIT_BYTES);
+fn kept(stream: &[u8], limit: usize) -> String {
+    let from = stream.len().saturating_sub(limit);
     String::from_utf8_lossy(stream.get(from..).unwrap_or_default()).into_owned()
 }

@@ -7,6 +7,22 @@ use std::time::Duration;
 use axum::body::Bytes;
 use http::{Method, StatusCode};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+/// Shut until a test opens it, once and for all; clones are the same gate.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(CancellationToken);
+
+impl Gate {
+    /// Lets everything through from now on.
+    pub fn open(&self) {
+        self.0.cancel();
+    }
+
+    pub(super) async fn passed(&self) {
+        self.0.cancelled().await;
+    }
+}
 
 /// An answer that is sent as it stands.
 #[derive(Clone, Debug)]
@@ -81,6 +97,12 @@ pub enum FaultAction {
     Hang,
     /// Waits, then handles the request as usual.
     Delay(Duration),
+    /// Waits for the gate, then handles the request as usual. A caller that has
+    /// gone by then is as one whose request never arrived.
+    Hold(Gate),
+    /// Handles the request (the effect happens), then waits for the gate before
+    /// it answers. The log has the status as soon as the request is handled.
+    HoldAnswer(Gate),
     /// Handles the request (the effect happens), then closes the connection
     /// without a byte: the caller cannot know the outcome.
     LoseResponse,

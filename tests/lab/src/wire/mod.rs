@@ -7,7 +7,7 @@ mod server;
 mod tls;
 
 pub(crate) use faults::pattern_matches;
-pub use faults::{CannedResponse, Fault, FaultAction, Faults};
+pub use faults::{CannedResponse, Fault, FaultAction, Faults, Gate};
 pub use log::{RecordedRequest, RequestLog};
 pub use server::{Handler, HttpServer, Received, listen};
 pub use tls::{Authority, Identity, TlsError};

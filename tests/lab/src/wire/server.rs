@@ -202,6 +202,7 @@ impl Connection {
             fail_operation: None,
         };
         let mut lose_response = false;
+        let mut held = None;
         match fault {
             None => {}
             Some(FaultAction::Respond(canned)) => {
@@ -211,6 +212,8 @@ impl Connection {
             Some(FaultAction::Close) => return Err(Closed),
             Some(FaultAction::Hang) => std::future::pending().await,
             Some(FaultAction::Delay(delay)) => tokio::time::sleep(delay).await,
+            Some(FaultAction::Hold(gate)) => gate.passed().await,
+            Some(FaultAction::HoldAnswer(gate)) => held = Some(gate),
             Some(FaultAction::LoseResponse) => lose_response = true,
             Some(FaultAction::FailOperation { code, message }) => {
                 received.fail_operation = Some((code, message));
@@ -229,6 +232,9 @@ impl Connection {
             return Err(Closed);
         }
         self.log.answered(place, response.status().as_u16());
+        if let Some(gate) = held {
+            gate.passed().await;
+        }
         Ok(response)
     }
 }
