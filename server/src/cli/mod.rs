@@ -3,7 +3,6 @@
 
 pub mod args;
 mod command;
-pub mod escape;
 pub mod exit;
 mod output;
 pub mod page;
@@ -33,7 +32,13 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build();
     let exit = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli, &printer)),
+        Ok(runtime) => {
+            let exit = runtime.block_on(run(cli, &printer));
+            // Effects have ended by now; a thread that waits for a person's answer
+            // must not hold the process.
+            runtime.shutdown_background();
+            exit
+        }
         Err(e) => Err(Error::new(
             Code::Internal,
             format!("no thread can be started: {e}"),

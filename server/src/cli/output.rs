@@ -6,7 +6,8 @@ use std::io::{self, IsTerminal, Write};
 use naosu_engine::Error;
 use serde::Serialize;
 
-use super::{args::Output, escape::is_obeyed, page::Page, render};
+use super::{args::Output, page::Page, render};
+use crate::escape::escape_json;
 
 /// Prints in the form that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -79,36 +80,8 @@ fn wants_colour(is_terminal: bool) -> bool {
     is_terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// JSON that is safe on a terminal too: what it would obey is written `\uXXXX`.
 fn json<T: Serialize + ?Sized>(value: &T) -> String {
     // The model has a JSON form: maps have text keys, and nothing else can fail.
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    let mut out = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        if c != '\n' && is_obeyed(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out.push('\n');
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_reads_back_the_same_and_cannot_steer_a_terminal() {
-        let value = serde_json::json!({"a": "\u{1b}[2J\u{9b}\u{202e}\u{e0041}\u{7f} \"直\"\n"});
-        let text = json(&value);
-        assert!(!text.chars().any(|c| c != '\n' && is_obeyed(c)));
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
-            value
-        );
-    }
+    escape_json(&text) + "\n"
 }

@@ -8,7 +8,8 @@ use naosu_engine::{
     model::{Judgement, Run},
 };
 
-use super::{escape::escape, output::Printer, render::event_words};
+use super::{output::Printer, render::event_words};
+use crate::escape::escape;
 
 const TICK: Duration = Duration::from_millis(100);
 

@@ -1,6 +1,8 @@
 //! Text from outside, made fit to be shown: peers are not trusted to send text
 //! that is short or free of terminal escapes.
 
+use crate::escape::is_obeyed;
+
 /// How much of a foreign message is shown.
 pub const MESSAGE_LIMIT: usize = 600;
 
@@ -15,16 +17,11 @@ pub fn printable(text: &str, limit: usize) -> String {
         match c {
             '\n' | '\t' => shown.push(' '),
             '\r' => {}
-            c if c.is_control() || is_invisible(c) => shown.extend(c.escape_unicode()),
+            c if is_obeyed(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
         }
     }
     shown
-}
-
-/// Direction marks and the like: they change how the text around them looks.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

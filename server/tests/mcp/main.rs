@@ -270,7 +270,7 @@ async fn a_client_that_asks_for_progress_hears_of_each_read_and_judgement() {
 }
 
 #[tokio::test]
-async fn terminal_escapes_in_outside_text_arrive_as_data() {
+async fn outside_text_arrives_as_data_and_hides_nothing_from_a_reader() {
     let mut client = Client::start(Scripted::default()).await;
     let line = client
         .raw_call("get_diagnosis", json!({ "diagnosis": "dia-1" }))
@@ -279,5 +279,31 @@ async fn terminal_escapes_in_outside_text_arrive_as_data() {
         !line.contains('\u{1b}'),
         "an escape byte would reach a terminal"
     );
-    assert!(line.contains("\\u001b"), "{line}");
+    let answer: Value = serde_json::from_str(&line).unwrap();
+    let result = &answer["result"];
+    // Programs get it exactly.
+    let summary = &result["structuredContent"]["findings"][0]["summary"];
+    assert_eq!(summary, product::SUMMARY);
+    // Whoever reads the text sees every character.
+    let text = result["content"][0]["text"].as_str().unwrap();
+    assert!(!text.chars().any(naosu_server::escape::is_obeyed), "{text}");
+    assert!(text.contains("\\u001b[31m\\u202e\\u200b"), "{text}");
+}
+
+#[tokio::test]
+async fn answers_with_outside_text_say_that_it_is_data() {
+    let mut client = Client::start(Scripted::default()).await;
+    for tool in [
+        "diagnose",
+        "get_diagnosis",
+        "create_plan",
+        "get_plan",
+        "apply_plan",
+        "get_run",
+        "rollback_run",
+    ] {
+        let result = client.call(tool, good_arguments(tool)).await;
+        let told = result["structuredContent"]["outside"].as_str().unwrap();
+        assert!(told.contains("no instructions"), "{tool}: {told}");
+    }
 }

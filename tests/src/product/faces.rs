@@ -3,10 +3,15 @@
 
 use std::{process::Stdio, time::Duration};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout},
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
 };
 
 use super::{Naosu, ProductError};
@@ -16,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running `naosu serve` on a Unix socket; killed when dropped.
 pub struct Server {
-    _process: Child,
+    process: Child,
+    said: Said,
     /// What to give to `--server`.
     pub address: String,
 }
@@ -36,34 +42,54 @@ impl Server {
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|reason| ProductError::Io {
-                what: "naosu serve".to_owned(),
-                reason,
-            })?;
-        let stderr = process.stderr.take();
-        let stderr = stderr.ok_or_else(|| ProductError::Ended("naosu serve".to_owned()))?;
-        let mut lines = BufReader::new(stderr).lines();
-        let mut said = String::new();
-        while let Some(line) = next(&mut lines, "naosu serve").await? {
-            if line.starts_with("serving on unix://") {
-                // Whatever it says later is nobody's concern, but must not block it.
-                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                let address = format!("unix://{}", socket.display());
-                return Ok(Self {
-                    _process: process,
-                    address,
-                });
-            }
-            said.push_str(&line);
-            said.push('\n');
-        }
-        Err(ProductError::Ended(format!("naosu serve: {said}")))
+            .map_err(at("naosu serve"))?;
+        let mut said = Said::of(&mut process, "naosu serve")?;
+        said.until("serving on unix://").await?;
+        Ok(Self {
+            process,
+            said,
+            address: format!("unix://{}", socket.display()),
+        })
+    }
+
+    /// Waits until it says a line that begins so.
+    ///
+    /// # Errors
+    /// When it ends instead; with what it said.
+    pub async fn says(&mut self, beginning: &str) -> Result<(), ProductError> {
+        self.said.until(beginning).await
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) -> Result<(), ProductError> {
+        send(&self.process, signal, "naosu serve")
+    }
+
+    /// Whether it has not ended.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn runs(&mut self) -> Result<bool, ProductError> {
+        let status = self.process.try_wait().map_err(at("naosu serve"))?;
+        Ok(status.is_none())
+    }
+
+    /// Its exit code when it has ended; none when it died of a signal.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn end(&mut self) -> Result<Option<i32>, ProductError> {
+        ended(&mut self.process, "naosu serve").await
     }
 }
 
 /// A running `naosu mcp`, spoken to in JSON-RPC lines; killed when dropped.
 pub struct Mcp {
-    _process: Child,
+    process: Child,
+    said: Said,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
     next_id: u64,
@@ -81,17 +107,16 @@ impl Mcp {
             .kill_on_drop(true)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
-            .map_err(|reason| ProductError::Io {
-                what: "naosu mcp".to_owned(),
-                reason,
-            })?;
+            .map_err(at("naosu mcp"))?;
         let ended = || ProductError::Ended("naosu mcp".to_owned());
         let input = process.stdin.take().ok_or_else(ended)?;
         let output = process.stdout.take().ok_or_else(ended)?;
+        let said = Said::of(&mut process, "naosu mcp")?;
         let mut mcp = Self {
-            _process: process,
+            process,
+            said,
             input,
             output: BufReader::new(output).lines(),
             next_id: 0,
@@ -158,9 +183,95 @@ impl Mcp {
     /// # Errors
     /// When it does not answer.
     pub async fn call(&mut self, tool: &str, arguments: Value) -> Result<Value, ProductError> {
+        Ok(self.result(tool, arguments).await?["structuredContent"].take())
+    }
+
+    /// The whole result of a tool.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn result(&mut self, tool: &str, arguments: Value) -> Result<Value, ProductError> {
         let params = json!({ "name": tool, "arguments": arguments });
-        let answer = self.request("tools/call", params).await?;
-        Ok(answer["result"]["structuredContent"].clone())
+        let mut answer = self.request("tools/call", params).await?;
+        Ok(answer["result"].take())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) -> Result<(), ProductError> {
+        send(&self.process, signal, "naosu mcp")
+    }
+
+    /// Waits until it says a line on standard error that begins so.
+    ///
+    /// # Errors
+    /// When it ends instead; with what it said.
+    pub async fn says(&mut self, beginning: &str) -> Result<(), ProductError> {
+        self.said.until(beginning).await
+    }
+
+    /// Its exit code when it has ended, without its input being closed.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn end(&mut self) -> Result<Option<i32>, ProductError> {
+        ended(&mut self.process, "naosu mcp").await
+    }
+}
+
+/// What a process says on standard error; read always, so that it never blocks.
+struct Said {
+    what: &'static str,
+    lines: UnboundedReceiver<String>,
+}
+
+impl Said {
+    fn of(process: &mut Child, what: &'static str) -> Result<Self, ProductError> {
+        let stderr = process.stderr.take();
+        let stderr = stderr.ok_or_else(|| ProductError::Ended(what.to_owned()))?;
+        let (sender, lines) = unbounded_channel();
+        tokio::spawn(async move {
+            let mut read = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = read.next_line().await {
+                // Whatever is said when nobody waits any more is nobody's concern.
+                let _ = sender.send(line);
+            }
+        });
+        Ok(Self { what, lines })
+    }
+
+    async fn until(&mut self, beginning: &str) -> Result<(), ProductError> {
+        let mut said = String::new();
+        loop {
+            match tokio::time::timeout(LIMIT, self.lines.recv()).await {
+                Ok(Some(line)) if line.starts_with(beginning) => return Ok(()),
+                Ok(Some(line)) => said = said + &line + "\n",
+                Ok(None) => return Err(ProductError::Ended(format!("{}: {said}", self.what))),
+                Err(_) => return Err(ProductError::Timeout(format!("{}: {said}", self.what))),
+            }
+        }
+    }
+}
+
+fn at(what: &'static str) -> impl Fn(std::io::Error) -> ProductError {
+    move |reason| ProductError::Io {
+        what: what.to_owned(),
+        reason,
+    }
+}
+
+fn send(process: &Child, signal: Signal, what: &'static str) -> Result<(), ProductError> {
+    let id = process.id();
+    let id = id.ok_or_else(|| ProductError::Ended(what.to_owned()))?;
+    kill(Pid::from_raw(id.cast_signed()), signal).map_err(|errno| at(what)(errno.into()))
+}
+
+async fn ended(process: &mut Child, what: &'static str) -> Result<Option<i32>, ProductError> {
+    match tokio::time::timeout(LIMIT, process.wait()).await {
+        Ok(status) => Ok(status.map_err(at(what))?.code()),
+        Err(_) => Err(ProductError::Timeout(what.to_owned())),
     }
 }
 
