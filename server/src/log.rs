@@ -18,7 +18,13 @@ pub struct LogConfig {
 
 /// Starts logging. A second call changes nothing.
 pub fn start(config: &LogConfig) {
-    let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let mut filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("warn"));
+    // It logs as errors what its caller asks to know: that a node is out of reach.
+    if !config.level.contains("kube_client")
+        && let Ok(directive) = "kube_client=off".parse()
+    {
+        filter = filter.add_directive(directive);
+    }
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = fmt()
         .with_env_filter(filter)

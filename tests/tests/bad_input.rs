@@ -1,6 +1,8 @@
 //! Bad input and failing peers give one stable code through the command line,
 //! gRPC and MCP alike, and nothing is written to the estate.
 
+use std::collections::BTreeSet;
+
 use axum::http::{Method, StatusCode};
 use naosu_lab::{
     Lab, LabOptions, builtin_scenario,
@@ -11,7 +13,7 @@ use naosu_tests::{
     mending::text,
     product::{Mcp, Naosu, Server},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// All faces of the product at one lab, each with a store of its own.
 struct Faces {
@@ -23,9 +25,13 @@ struct Faces {
 
 impl Faces {
     async fn start(environment: &[(&str, &str)]) -> Self {
+        // Most of this does not depend on packets.
+        Self::start_on(DataPlaneChoice::Simulated, environment).await
+    }
+
+    async fn start_on(data_plane: DataPlaneChoice, environment: &[(&str, &str)]) -> Self {
         let options = LabOptions {
-            // Nothing here depends on packets.
-            data_plane: DataPlaneChoice::Simulated,
+            data_plane,
             ..LabOptions::default()
         };
         let scenario = builtin_scenario("nsg-deny-10250").unwrap();
@@ -189,87 +195,235 @@ async fn azure_failing_in_each_way_has_one_code_in_every_face() {
     faces.assert_nothing_written();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_is_applied_only_as_approved_in_time_and_once() {
-    let faces = Faces::start(&[]).await;
-    let (naosu, cluster) = (&faces.naosu, faces.lab.cluster_id());
-    let address = faces.server.address.clone();
-    for face in [None, Some(address.as_str())] {
-        let with_face = |arguments: &[&str]| {
-            let mut all: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
-            all.extend(
-                face.into_iter()
-                    .flat_map(|f| ["--server".to_owned(), f.to_owned()]),
-            );
-            all
+/// The face that a plan goes through; whoever approves uses the command line.
+#[derive(Clone, Copy, Debug)]
+enum Face {
+    Embedded,
+    Served,
+    Mcp,
+}
+
+const FACES: [Face; 3] = [Face::Embedded, Face::Served, Face::Mcp];
+
+impl Faces {
+    /// Further words of a command line that reach the store of a face.
+    fn words(&self, face: Face) -> Vec<String> {
+        let mcp_store = self.naosu.state().join("mcp.db");
+        match face {
+            Face::Embedded => vec![],
+            Face::Served => vec!["--server".to_owned(), self.server.address.clone()],
+            Face::Mcp => vec![
+                "--set".to_owned(),
+                format!("store.path={}", mcp_store.display()),
+            ],
+        }
+    }
+
+    async fn call(&self, face: Face, arguments: &[&str]) -> Value {
+        let words = self.words(face);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.naosu
+            .json(&[arguments, &words].concat())
+            .await
+            .unwrap()
+    }
+
+    async fn fail(&self, face: Face, arguments: &[&str]) -> String {
+        let words = self.words(face);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let failed = self.naosu.failure(&[arguments, &words].concat()).await;
+        failed.unwrap().0
+    }
+
+    /// A new plan: its id and digest.
+    async fn plan(&mut self, face: Face) -> (String, String) {
+        let cluster = self.lab.cluster_id();
+        let plan = if let Face::Mcp = face {
+            let plugins = json!({ "cluster": cluster, "plugins": ["nsg-allow-port"] });
+            let diagnosis = self.mcp.call("diagnose", plugins).await.unwrap();
+            let of = json!({ "diagnosis": diagnosis["id"] });
+            self.mcp.call("create_plan", of).await.unwrap()["plan"].take()
+        } else {
+            let diagnose = ["diagnose", &cluster, "--plugin", "nsg-allow-port"];
+            let diagnosis = text(&self.call(face, &diagnose).await["id"]);
+            self.call(face, &["plan", "create", &diagnosis]).await
         };
-        let call = async |arguments: &[&str]| {
-            let all = with_face(arguments);
-            let all: Vec<&str> = all.iter().map(String::as_str).collect();
-            naosu.json(&all).await.unwrap()
-        };
-        let fail = async |arguments: &[&str]| {
-            let all = with_face(arguments);
-            let all: Vec<&str> = all.iter().map(String::as_str).collect();
-            naosu.failure(&all).await.unwrap().0
-        };
-        let diagnosis = call(&["diagnose", &cluster, "--plugin", "nsg-allow-port"]).await;
-        let plan = call(&["plan", "create", &text(&diagnosis["id"])]).await;
-        let (id, digest) = (text(&plan["id"]), text(&plan["digest"]));
-        assert_eq!(fail(&["apply", &id]).await, "plan_not_approved", "{face:?}");
-        let stale = format!("sha256:{}", "0".repeat(64));
-        assert_eq!(
-            fail(&["plan", "approve", &id, "--digest", &stale]).await,
-            "stale_digest"
-        );
-        faces.assert_nothing_written();
-        call(&["plan", "reject", &id, "--digest", &digest]).await;
-        assert_eq!(
-            fail(&["plan", "approve", &id, "--digest", &digest]).await,
-            "plan_rejected"
-        );
-        assert_eq!(fail(&["apply", &id]).await, "plan_rejected", "{face:?}");
-        faces.assert_nothing_written();
+        (text(&plan["id"]), text(&plan["digest"]))
+    }
+
+    /// Applies a plan to its end: the run, or the code of the refusal.
+    async fn apply(&mut self, face: Face, plan: &str) -> Result<Value, String> {
+        if let Face::Mcp = face {
+            let begun = self.mcp.call("apply_plan", json!({ "plan": plan })).await;
+            let begun = begun.unwrap();
+            if begun["run"].is_null() {
+                return Err(text(&begun["code"]));
+            }
+            let wait = json!({ "run": begun["run"]["id"], "wait_seconds": 60 });
+            return Ok(self.mcp.call("get_run", wait).await.unwrap()["run"].take());
+        }
+        let words = [
+            &["apply".to_owned(), plan.to_owned()],
+            &self.words(face)[..],
+        ]
+        .concat();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (code, finished) = self.naosu.failure(&words).await.unwrap();
+        if code.is_empty() {
+            Ok(finished.json().unwrap())
+        } else {
+            Err(code)
+        }
+    }
+
+    async fn state_of_plan(&mut self, face: Face, plan: &str) -> String {
+        if let Face::Mcp = face {
+            let answer = self.mcp.call("get_plan", json!({ "plan": plan })).await;
+            return text(&answer.unwrap()["plan"]["state"]);
+        }
+        text(&self.call(face, &["plan", "show", plan]).await["state"])
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_approval_after_expiry_is_refused_in_every_face_that_approves() {
-    let faces = Faces::start(&[("NAOSU_POLICY__PLAN_VALID_FOR_SECS", "1")]).await;
-    let (naosu, cluster) = (&faces.naosu, faces.lab.cluster_id());
-    let address = faces.server.address.clone();
-    for server in [None, Some(address.as_str())] {
-        let face: Vec<&str> = server
-            .into_iter()
-            .flat_map(|address| ["--server", address])
-            .collect();
-        let diagnose = [
-            &["diagnose", &cluster, "--plugin", "nsg-allow-port"],
-            &face[..],
-        ]
-        .concat();
-        let diagnosis = text(&naosu.json(&diagnose).await.unwrap()["id"]);
-        let create = [&["plan", "create", &diagnosis], &face[..]].concat();
-        let plan = naosu.json(&create).await.unwrap();
-        let (id, digest) = (text(&plan["id"]), text(&plan["digest"]));
-        let show = [&["plan", "show", &id], &face[..]].concat();
-        for _ in 0..100 {
-            if naosu.json(&show).await.unwrap()["state"] == "EXPIRED" {
+async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
+    let mut faces = Faces::start(&[]).await;
+    for face in FACES {
+        faces.lab.arm().requests().clear();
+        let (id, digest) = faces.plan(face).await;
+        let refused = faces.apply(face, &id).await;
+        assert_eq!(refused.unwrap_err(), "plan_not_approved", "{face:?}");
+        let stale = format!("sha256:{}", "0".repeat(64));
+        for verb in ["approve", "reject"] {
+            let decide = ["plan", verb, &id, "--digest", &stale];
+            assert_eq!(faces.fail(face, &decide).await, "stale_digest", "{face:?}");
+        }
+        let approve = ["plan", "approve", &id, "--digest", &digest];
+        faces
+            .call(face, &["plan", "reject", &id, "--digest", &digest])
+            .await;
+        assert_eq!(
+            faces.fail(face, &approve).await,
+            "plan_rejected",
+            "{face:?}"
+        );
+        let refused = faces.apply(face, &id).await;
+        assert_eq!(refused.unwrap_err(), "plan_rejected", "{face:?}");
+        faces.assert_nothing_written();
+
+        let (id, digest) = faces.plan(face).await;
+        let approve = ["plan", "approve", &id, "--digest", &digest];
+        faces.call(face, &approve).await;
+        let again = faces.fail(face, &approve).await;
+        assert_eq!(again, "plan_already_decided", "{face:?}");
+        let run = faces.apply(face, &id).await.unwrap();
+        assert_eq!(run["state"], "SUCCEEDED", "{face:?} {run:#}");
+        faces.lab.arm().requests().clear();
+        let refused = faces.apply(face, &id).await;
+        assert_eq!(refused.unwrap_err(), "plan_already_applied", "{face:?}");
+        faces.assert_nothing_written();
+        // The next face finds the fault again.
+        let run = text(&run["id"]);
+        if let Face::Mcp = face {
+            let back = faces.mcp.call("rollback_run", json!({ "run": run })).await;
+            assert_eq!(back.unwrap()["run"]["state"], "ROLLING_BACK");
+        } else {
+            let back = faces.call(face, &["run", "rollback", &run]).await;
+            assert_eq!(back["state"], "ROLLED_BACK", "{face:?}");
+            let again = faces.fail(face, &["run", "rollback", &run]).await;
+            assert_eq!(again, "run_not_reversible", "{face:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_azure_fails_in_each_way_ends_the_run_with_its_code_and_changes_nothing() {
+    let mut faces = Faces::start(&[("NAOSU_RUNS__RETRY_PAUSE_MS", "1")]).await;
+    let answer = |status: StatusCode, code: &str| {
+        FaultAction::Respond(CannedResponse::arm_error(status, code, "for a test"))
+    };
+    let cases = [
+        (
+            answer(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken"),
+            "azure_unauthenticated",
+        ),
+        (
+            answer(StatusCode::FORBIDDEN, "AuthorizationFailed"),
+            "azure_forbidden",
+        ),
+        (
+            answer(StatusCode::NOT_FOUND, "ResourceNotFound"),
+            "azure_not_found",
+        ),
+        (
+            answer(StatusCode::CONFLICT, "AnotherOperationInProgress"),
+            "azure_conflict",
+        ),
+        (
+            answer(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
+            "azure_precondition_failed",
+        ),
+        (
+            FaultAction::Respond(CannedResponse::throttled(1)),
+            "azure_throttled",
+        ),
+        // Whether these wrote is not known from the answer: it is read back.
+        (
+            answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+            "outcome_unknown",
+        ),
+        (
+            FaultAction::Respond(CannedResponse::garbage()),
+            "outcome_unknown",
+        ),
+        (FaultAction::Close, "outcome_unknown"),
+    ];
+    for ((action, code), face) in cases.into_iter().zip(FACES.into_iter().cycle()) {
+        let groups = |faces: &Faces| {
+            let snapshot = faces.lab.arm().snapshot();
+            let groups = snapshot.of_type("Microsoft.Network/networkSecurityGroups");
+            groups
+                .map(|g| g["properties"].to_string())
+                .collect::<Vec<_>>()
+        };
+        let before = groups(&faces);
+        let (id, digest) = faces.plan(face).await;
+        faces
+            .call(face, &["plan", "approve", &id, "--digest", &digest])
+            .await;
+        let path = "*/networkSecurityGroups/*";
+        let mut fault = Fault::times(1000, path, action.clone());
+        fault.method = Some(Method::PUT);
+        faces.lab.arm().faults().inject(fault);
+        let run = faces.apply(face, &id).await.unwrap();
+        faces.lab.arm().faults().clear();
+        let context = format!("{face:?} {action:?} {run:#}");
+        assert_eq!(run["state"], "CANCELLED", "{context}");
+        let refused = run["entries"].as_array().unwrap().iter();
+        let refused = refused.filter(|entry| entry["event"]["kind"] == "refused");
+        assert_eq!(
+            refused.last().unwrap()["event"]["error"]["code"],
+            code,
+            "{context}"
+        );
+        assert_eq!(groups(&faces), before, "{context}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_expired_is_neither_approved_nor_applied_in_any_face() {
+    let mut faces = Faces::start(&[("NAOSU_POLICY__PLAN_VALID_FOR_SECS", "1")]).await;
+    for face in FACES {
+        let (id, digest) = faces.plan(face).await;
+        for _ in 0..1000 {
+            if faces.state_of_plan(face, &id).await == "EXPIRED" {
                 break;
             }
         }
-        let approve = [&["plan", "approve", &id, "--digest", &digest], &face[..]].concat();
-        assert_eq!(
-            naosu.failure(&approve).await.unwrap().0,
-            "plan_expired",
-            "{server:?}"
-        );
-        let apply = [&["apply", &id], &face[..]].concat();
-        assert_eq!(
-            naosu.failure(&apply).await.unwrap().0,
-            "plan_expired",
-            "{server:?}"
-        );
+        let approve = ["plan", "approve", &id, "--digest", &digest];
+        assert_eq!(faces.fail(face, &approve).await, "plan_expired", "{face:?}");
+        let refused = faces.apply(face, &id).await;
+        assert_eq!(refused.unwrap_err(), "plan_expired", "{face:?}");
     }
     faces.assert_nothing_written();
 }
@@ -291,45 +445,97 @@ async fn a_foreign_plugin_file_stops_every_face_at_start_with_its_code() {
     let faces = Faces::start(&[]).await;
     let folder = faces.naosu.state().join("plugins");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("broken.wasm"), b"\0asm garbage").unwrap();
     let naosu = faces
         .naosu
         .clone()
         .with_environment("NAOSU_PLUGINS__FOLDER", &folder.display().to_string());
-    let (code, _) = naosu.failure(&["plugin", "list"]).await.unwrap();
-    assert_eq!(code, "plugin_not_a_component");
-    let serve = ["serve", "--set", "listen.tcp=127.0.0.1:0"];
-    assert_eq!(
-        naosu.failure(&serve).await.unwrap().0,
-        "plugin_not_a_component"
-    );
-    assert_eq!(
-        naosu.failure(&["mcp"]).await.unwrap().0,
-        "plugin_not_a_component"
-    );
+    let files: [(&[u8], &str); 4] = [
+        (b"", "plugin_not_a_component"),
+        (b"\0asm garbage", "plugin_not_a_component"),
+        // A core module, whole and empty.
+        (b"\0asm\x01\0\0\0", "plugin_not_a_component"),
+        // A component, whole and empty.
+        (b"\0asm\x0d\0\x01\0", "plugin_wrong_world"),
+    ];
+    for (bytes, expected) in files {
+        std::fs::write(folder.join("broken.wasm"), bytes).unwrap();
+        let serve = ["serve", "--set", "listen.tcp=127.0.0.1:0"];
+        for face in [&["plugin", "list"][..], &serve, &["mcp"]] {
+            let (code, finished) = naosu.failure(face).await.unwrap();
+            assert_eq!(code, expected, "{bytes:?} {finished}");
+            assert!(finished.stderr.contains("broken.wasm"), "{finished}");
+        }
+    }
+    faces.assert_nothing_written();
+}
+
+impl Faces {
+    /// The codes of what a diagnosis could not read, in every face, and that
+    /// nothing was judged from them.
+    async fn codes_of_unreadable(&mut self) -> [BTreeSet<String>; 3] {
+        let cluster = self.lab.cluster_id();
+        let of_reads = |diagnosis: &Value| {
+            let reads = diagnosis["observations"].as_array().unwrap().iter();
+            reads
+                .filter(|read| read["answer"]["Err"]["kind"] != "not_found")
+                .filter_map(|read| read["answer"]["Err"]["code"].as_str())
+                .map(str::to_owned)
+                .collect()
+        };
+        let embedded = self.call(Face::Embedded, &["diagnose", &cluster]).await;
+        let served = self.call(Face::Served, &["diagnose", &cluster]).await;
+        let mcp = json!({ "cluster": cluster });
+        let mcp = self.mcp.call("diagnose", mcp).await.unwrap();
+        for diagnosis in [&embedded, &served, &mcp] {
+            let judged = naosu_tests::mending::judgements(diagnosis);
+            let sure = |judgement: &String| judgement == "confirmed" || judgement == "ruled_out";
+            assert!(!judged.is_empty());
+            let node_firewalls = ["ufw-allow-port", "ufw-disable", "iptables-delete-rule"];
+            for plugin in node_firewalls {
+                assert!(!judged.get(plugin).is_some_and(sure), "{judged:?}");
+            }
+        }
+        let of_mcp = mcp["not_readable"].as_array().unwrap().iter();
+        let of_mcp = of_mcp.map(|unreadable| text(&unreadable["code"])).collect();
+        [of_reads(&embedded), of_reads(&served), of_mcp]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kubeconfig_that_does_not_parse_has_one_code_in_every_face_and_judges_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    std::fs::write(&file, "clusters: [").unwrap();
+    let path = file.display().to_string();
+    let mut faces = Faces::start(&[("NAOSU_KUBERNETES__SOURCE__PATH", &path)]).await;
+    for codes in faces.codes_of_unreadable().await {
+        assert!(codes.contains("kubeconfig_invalid"), "{codes:?}");
+    }
+    // A person is told without asking for JSON.
+    let cluster = faces.lab.cluster_id();
+    let shown = faces.naosu.run(&["diagnose", &cluster]).await.unwrap();
+    assert!(shown.stdout.contains("(kubeconfig_invalid)"), "{shown}");
+    assert!(shown.stdout.contains("kubeconfig"), "{shown}");
     faces.assert_nothing_written();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kubeconfig_that_does_not_parse_is_told_by_its_code_and_judges_nothing() {
-    let faces = Faces::start(&[]).await;
-    let file = faces.naosu.state().join("broken-kubeconfig");
-    std::fs::write(&file, "clusters: [").unwrap();
-    let naosu = faces.naosu.clone().with_environment(
-        "NAOSU_KUBERNETES__SOURCE__PATH",
-        &file.display().to_string(),
-    );
-    let diagnosis = naosu
-        .json(&["diagnose", &faces.lab.cluster_id()])
-        .await
-        .unwrap();
-    let told = diagnosis.to_string();
-    assert!(told.contains("kubeconfig_invalid"), "{diagnosis:#}");
-    let judged = naosu_tests::mending::judgements(&diagnosis);
-    assert!(
-        !judged.values().any(|judgement| judgement == "confirmed"),
-        "{judged:?}"
-    );
+async fn a_cut_answer_of_a_node_has_one_code_in_every_face_and_judges_nothing() {
+    let mut faces = Faces::start_on(DataPlaneChoice::Auto, &[]).await;
+    if let Some(reason) = faces.lab.simulated_because() {
+        println!("skipped: no real nodes, {reason}");
+        return;
+    }
+    // The end marker comes, and the begin is lost.
+    faces.lab.arm().cut_run_commands(200);
+    for codes in faces.codes_of_unreadable().await {
+        assert!(codes.contains("node_output_truncated"), "{codes:?}");
+    }
+    // Not even the end marker.
+    faces.lab.arm().cut_run_commands(20);
+    for codes in faces.codes_of_unreadable().await {
+        assert!(codes.contains("node_output_malformed"), "{codes:?}");
+    }
     faces.assert_nothing_written();
 }
 

@@ -89,7 +89,11 @@ fn rows(nsg: &Nsg) -> Vec<[String; 7]> {
             }
             addresses.push_str(group.rsplit('/').next().unwrap_or(group));
         }
-        format!("{addresses} port {}", ports.join(","))
+        // Any port is what most rules say of one side; it would fill the row.
+        match ports {
+            [any] if any == "*" => addresses,
+            ports => format!("{addresses} port {}", ports.join(",")),
+        }
     };
     rules
         .iter()

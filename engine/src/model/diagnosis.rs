@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterId, Digest, Finding, Observation, Principal, Symptom};
-use crate::error::Error;
+use super::{ClusterId, Digest, Finding, Observation, ObserveErrorKind, Principal, Symptom};
+use crate::error::{Code, Error};
 
 /// Id of a diagnosis: `dia-<uuid v7>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +35,43 @@ pub struct Diagnosis {
     pub observations: Vec<Observation>,
     /// Digest over the observations.
     pub observations_digest: Digest,
+}
+
+/// Reads of a diagnosis that failed in one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Unreadable {
+    /// Stable code of the failure.
+    pub code: Code,
+    /// What was wrong with the first of them; text from outside.
+    pub message: String,
+    /// What was to be read, in words.
+    pub reads: Vec<String>,
+}
+
+impl Diagnosis {
+    /// The reads that failed, those of one code together. That something is
+    /// not there is an answer, no failure.
+    pub fn unreadable(&self) -> Vec<Unreadable> {
+        let mut all: Vec<Unreadable> = Vec::new();
+        for observation in &self.observations {
+            let Err(error) = &observation.answer else {
+                continue;
+            };
+            if error.kind == ObserveErrorKind::NotFound {
+                continue;
+            }
+            let read = observation.query.to_string();
+            match all.iter_mut().find(|u| u.code == error.code) {
+                Some(unreadable) => unreadable.reads.push(read),
+                None => all.push(Unreadable {
+                    code: error.code,
+                    message: error.message.clone(),
+                    reads: vec![read],
+                }),
+            }
+        }
+        all
+    }
 }
 
 /// A plugin that gave no finding.

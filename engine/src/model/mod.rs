@@ -18,7 +18,7 @@ pub mod run;
 
 pub use approval::{Approval, Decision};
 pub use cluster::{ClusterId, Symptom};
-pub use diagnosis::{Diagnosis, DiagnosisId, PluginFailure};
+pub use diagnosis::{Diagnosis, DiagnosisId, PluginFailure, Unreadable};
 pub use digest::Digest;
 pub use effect::{Effect, EffectKind};
 pub use finding::{Evidence, Finding, Flow, Judgement};

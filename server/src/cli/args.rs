@@ -335,4 +335,48 @@ mod tests {
         command.clone().debug_assert();
         explained(&command);
     }
+
+    /// Command lines in the help of a command and of those below it.
+    fn examples(command: &clap::Command, found: &mut Vec<String>) {
+        let help = command.get_after_long_help();
+        let help = help.map(ToString::to_string).unwrap_or_default();
+        let mut lines = help.lines();
+        while let Some(line) = lines.next() {
+            let Some(example) = line.strip_prefix("  naosu ") else {
+                continue;
+            };
+            let mut example = format!("naosu {example}");
+            while let Some(begun) = example.strip_suffix('\\') {
+                example = format!("{begun}{}", lines.next().unwrap_or_default());
+            }
+            found.push(example);
+        }
+        for inner in command.get_subcommands() {
+            examples(inner, found);
+        }
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_a_correct_command_line() {
+        let mut found = Vec::new();
+        examples(&Cli::command(), &mut found);
+        assert!(found.len() > 10, "{found:?}");
+        for example in found {
+            // As a shell reads it, but nothing is run, and nothing written.
+            let line = example.replace(['<', '>'], "");
+            let script =
+                format!("az() {{ echo id; }}; naosu() {{ printf '%s\\0' \"$@\"; }}; {line}");
+            let output = std::process::Command::new("bash")
+                .args(["-c", &script])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{example}: {output:?}");
+            let words = String::from_utf8(output.stdout).unwrap();
+            let words = words.split_terminator('\0');
+            // What a redirection leaves is a word too many.
+            let words = words.filter(|word| !word.starts_with("/etc/"));
+            let parsed = Cli::try_parse_from(std::iter::once("naosu").chain(words));
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+        }
+    }
 }

@@ -2,10 +2,10 @@
 //! and everything is escaped here, so that no renderer can forget it.
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use similar::{ChangeTag, TextDiff};
 
-use super::escape::escape;
+use crate::escape::escape;
 
 /// Columns.
 pub const WIDTH: usize = 80;
@@ -129,6 +129,10 @@ impl Page {
             .set_header(headings);
         for row in rows {
             table.add_row(row.iter().map(|cell| escape(cell)));
+        }
+        // Ids come first, and are copied: they stay whole, others wrap.
+        if let Some(ids) = table.column_mut(0) {
+            ids.set_constraint(ColumnConstraint::ContentWidth);
         }
         for (number, line) in table.lines().enumerate() {
             let tone = if number == 0 {

@@ -101,6 +101,31 @@ async fn every_command_that_fails_says_so_in_text() {
 }
 
 #[tokio::test]
+async fn a_run_that_ends_otherwise_than_asked_has_an_exit_code_of_its_own() {
+    use naosu_engine::model::RunState::{Cancelled, RolledBack, Stuck, Succeeded};
+    let apply = &["apply", "plan-1"][..];
+    let watch = &["run", "watch", "run-1"][..];
+    let rollback = &["run", "rollback", "run-1"][..];
+    for (end, command, code) in [
+        (Succeeded, apply, 0),
+        (RolledBack, apply, 8),
+        (Cancelled, apply, 8),
+        (Stuck, apply, 9),
+        (RolledBack, watch, 8),
+        (Stuck, watch, 9),
+        (RolledBack, rollback, 0),
+        (Succeeded, rollback, 8),
+        (Stuck, rollback, 9),
+    ] {
+        let served = Served::start(Scripted::failing(Trouble::RunEndsIn(end))).await;
+        let output = served.naosu(command).await;
+        assert_eq!(output.status.code(), Some(code), "{command:?} {end:?}");
+        assert!(stdout(&output).contains("State"), "the run is shown");
+        served.end().await;
+    }
+}
+
+#[tokio::test]
 async fn an_approval_needs_the_whole_digest_where_nobody_can_be_asked() {
     let product = Scripted::default();
     let asked = product.asked();
@@ -149,6 +174,35 @@ fn help_example_and_completion_need_no_configuration() {
     );
     let long: Vec<&str> = help.lines().filter(|l| l.chars().count() > 80).collect();
     assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn a_shell_completes_commands_and_options() {
+    for shell in ["bash", "zsh", "fish"] {
+        let printed = run_naosu(Path::new("/"), &["completion", shell]);
+        assert!(stdout(&printed).contains("diagnose"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("naosu");
+    let printed = run_naosu(Path::new("/"), &["completion", "bash"]);
+    std::fs::write(&file, printed.stdout).unwrap();
+    for (typed, offered) in [
+        ("naosu pl", "plan plugin"),
+        ("naosu plan ap", "approve"),
+        ("naosu diagnose --sym", "--symptom"),
+    ] {
+        let script = format!(
+            "source {}; COMP_WORDS=({typed}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _naosu naosu \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
+             echo \"${{COMPREPLY[*]}}\"",
+            file.display()
+        );
+        let output = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .output()
+            .unwrap();
+        assert_eq!(stdout(&output).trim(), offered, "{}", stderr(&output));
+    }
 }
 
 #[test]

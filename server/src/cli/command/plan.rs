@@ -23,7 +23,7 @@ use crate::{
 
 /// Makes plans, reads them, decides on them.
 pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Result<Exit, Error> {
-    with_connection(config, |connection| async move {
+    with_connection(config, printer, |connection| async move {
         let naosu = &connection.naosu;
         let principal = &connection.caller.principal;
         match args {
@@ -77,6 +77,7 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
 fn decided(printer: &Printer, plan: &Plan) {
     printer.value(plan, |page, plan| {
         render::plans(page, std::slice::from_ref(plan));
+        render::next_of_plan(page, plan);
     });
 }
 
@@ -110,8 +111,13 @@ async fn seen(
     printer.value(&plan, render::plan);
     print!("\nTo {verb} it, type the first twelve hex digits of its digest: ");
     let _ = io::stdout().flush();
-    let mut line = String::new();
-    let _ = io::stdin().lock().read_line(&mut line);
+    // In a thread of its own, so that Ctrl-C still ends the command.
+    let typed = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        let _ = io::stdin().lock().read_line(&mut line);
+        line
+    });
+    let line = typed.await.unwrap_or_default();
     if line.trim() != plan.digest.short() {
         return Err(Error::new(
             Code::InvalidParameter,

@@ -1,8 +1,8 @@
 //! A diagnosis: what is at work, what is not, and why.
 
-use naosu_engine::model::{Diagnosis, Finding, Judgement};
+use naosu_engine::model::{Diagnosis, Finding, Judgement, Unreadable};
 
-use super::{flow, judgement, principal, time};
+use super::{flow, judgement, principal, resource, time, time_of_day};
 use crate::cli::page::{Page, Tone};
 
 /// Findings in order, each with the evidence that decides it.
@@ -29,11 +29,14 @@ pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis) {
         .count();
     let took = diagnosis.finished_at.duration_since(diagnosis.started_at);
     let reads = format!(
-        "{read} of {} gave something, in {} ms",
+        "{read} of {} gave something, in {:.1} s",
         diagnosis.observations.len(),
-        took.as_millis()
+        took.as_secs_f64()
     );
     page.field(2, "Reads", Tone::Plain, &reads);
+    for unreadable in diagnosis.unreadable() {
+        self::unreadable(page, &unreadable);
+    }
     for finding in &diagnosis.findings {
         page.gap();
         self::finding(page, finding);
@@ -54,6 +57,22 @@ pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis) {
     next(page, diagnosis);
 }
 
+/// How many reads that failed in one way are named.
+const UNREADABLE_NAMED: usize = 3;
+
+fn unreadable(page: &mut Page, unreadable: &Unreadable) {
+    let words = format!("{} ({})", unreadable.message, unreadable.code.as_str());
+    page.field(2, "Not readable", Tone::Caution, &words);
+    let (named, rest) = unreadable
+        .reads
+        .split_at(unreadable.reads.len().min(UNREADABLE_NAMED));
+    let mut reads = named.join(", ");
+    if !rest.is_empty() {
+        reads.push_str(&format!(" and {} more", rest.len()));
+    }
+    page.field(2, "", Tone::Faint, &reads);
+}
+
 fn finding(page: &mut Page, finding: &Finding) {
     let (sure, tone) = judgement(finding.judgement);
     let head = format!("{}: {}", sure.to_uppercase(), finding.cause);
@@ -61,14 +80,14 @@ fn finding(page: &mut Page, finding: &Finding) {
     page.words(2, Tone::Plain, &finding.summary);
     for evidence in &finding.evidence {
         page.item(2, "- ", Tone::Plain, &evidence.meaning);
-        page.line(4, Tone::Faint, &evidence.resource);
-        let value = format!("{} = {}", evidence.field, evidence.value);
-        page.words(4, Tone::Faint, &value);
-        page.line(
-            4,
-            Tone::Faint,
-            &format!("read {}", time(evidence.observed_at)),
+        let read = format!(
+            "{}, {}: {} = {}",
+            resource(&evidence.resource),
+            time_of_day(evidence.observed_at),
+            evidence.field,
+            evidence.value
         );
+        page.words(4, Tone::Faint, &read);
     }
     for required in &finding.required_flows {
         page.item(2, "needs ", Tone::Plain, &flow::required(required));
@@ -78,16 +97,38 @@ fn finding(page: &mut Page, finding: &Finding) {
     }
 }
 
+/// Last, where a terminal shows it: what was found, and what to do.
 fn next(page: &mut Page, diagnosis: &Diagnosis) {
+    let counted = [
+        Judgement::Confirmed,
+        Judgement::Suspected,
+        Judgement::Unknown,
+        Judgement::RuledOut,
+    ]
+    .map(|sure| {
+        let of_this = diagnosis.findings.iter().filter(|f| f.judgement == sure);
+        (of_this.count(), judgement(sure).0)
+    });
+    let counted: Vec<String> = counted
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    page.line(0, Tone::Strong, &counted.join(", "));
     let confirmed = diagnosis
         .findings
         .iter()
-        .any(|f| f.judgement == Judgement::Confirmed && f.infeasible.is_none());
-    if confirmed {
-        page.line(0, Tone::Plain, "To plan a fix:");
-        let command = format!("naosu plan create {}", diagnosis.id.0);
+        .filter(|f| f.judgement == Judgement::Confirmed && f.infeasible.is_none());
+    let mut none = true;
+    for finding in confirmed {
+        none = false;
+        page.item(0, "CONFIRMED ", Tone::Bad, &finding.summary);
+        let command = format!("naosu plan create {} \\", diagnosis.id.0);
         page.line(2, Tone::Strong, &command);
-    } else {
+        let plugin = format!("--plugin {}", finding.plugin);
+        page.line(4, Tone::Strong, &plugin);
+    }
+    if none {
         page.line(
             0,
             Tone::Plain,

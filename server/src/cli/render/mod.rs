@@ -8,12 +8,14 @@ mod lists;
 mod plan;
 mod plugin;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use diagnosis::diagnosis;
 pub use error::error;
 pub use flow_answer::flow_answer;
 pub use lists::{diagnoses, plans, plugins, runs};
-pub use plan::plan;
+pub use plan::{next_of_plan, plan};
 pub use plugin::plugin;
 pub use run::{event_words, run};
 
@@ -25,6 +27,29 @@ use super::page::Tone;
 /// A time to the second, in UTC.
 fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// The time of day, where the day is shown elsewhere.
+fn time_of_day(at: Timestamp) -> String {
+    at.strftime("%H:%M:%SZ").to_string()
+}
+
+/// An ARM id as its last type and name and its group; anything else as it is.
+/// Whole ids are in the JSON form.
+fn resource(id: &str) -> String {
+    let segments: Vec<&str> = id.split('/').collect();
+    let group = segments
+        .windows(2)
+        .find(|pair| pair[0].eq_ignore_ascii_case("resourceGroups"))
+        .map(|pair| pair[1]);
+    match (group, segments.as_slice()) {
+        (Some(group), [.., kind, name]) => format!("{kind}/{name} in {group}"),
+        _ => id.to_owned(),
+    }
 }
 
 fn principal(principal: &Principal) -> String {

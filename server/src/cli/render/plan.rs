@@ -63,6 +63,11 @@ pub fn plan(page: &mut Page, plan: &Plan) {
         page.words(0, Tone::Strong, &of);
         self::step(page, step);
     }
+    next_of_plan(page, plan);
+}
+
+/// The command that goes on with it.
+pub fn next_of_plan(page: &mut Page, plan: &Plan) {
     if plan.state == PlanState::PendingApproval {
         page.gap();
         page.line(0, Tone::Plain, "To approve exactly this plan:");

@@ -2,7 +2,7 @@
 
 use naosu_engine::model::{Event, Run, RunState, StepState, journal::Way};
 
-use super::{principal, run_state, time};
+use super::{day, principal, run_state, time, time_of_day};
 use crate::cli::page::{Page, Tone};
 
 /// Where it stands, each step, each entry.
@@ -31,7 +31,13 @@ pub fn run(page: &mut Page, run: &Run) {
     page.line(0, Tone::Strong, "Journal");
     for entry in &run.entries {
         let (words, tone) = event_words(&entry.event);
-        let mark = format!("{:>3}  {}  ", entry.sequence, time(entry.at));
+        // The day only where it is another than at the start.
+        let at = if day(entry.at) == day(run.started_at) {
+            time_of_day(entry.at)
+        } else {
+            time(entry.at)
+        };
+        let mark = format!("{:>3}  {at}  ", entry.sequence);
         page.item(0, &mark, tone, &words);
     }
     match run.state {
@@ -114,13 +120,9 @@ pub fn event_words(event: &Event) -> (String, Tone) {
             };
             (format!("{word}: {summary}"), tone)
         }
-        Event::RollbackStarted {
-            reason,
-            principal: who,
-        } => {
-            let asked = who.as_ref().map(|who| format!(" by {}", principal(who)));
-            let words = format!("rollback started{}: {reason}", asked.unwrap_or_default());
-            (words, Tone::Caution)
+        // When a person asked, the reason says who.
+        Event::RollbackStarted { reason, .. } => {
+            (format!("rollback started: {reason}"), Tone::Caution)
         }
         Event::Succeeded => ("succeeded".to_owned(), Tone::Good),
         Event::RolledBack => ("rolled back".to_owned(), Tone::Caution),
