@@ -1,26 +1,31 @@
 //! Being asked to end.
 
-use std::future;
+use std::{
+    future::{self, Future},
+    io,
+};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Ends at the first SIGINT or SIGTERM from now on.
-pub async fn asked_to_end() {
-    let term = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => future::pending().await,
+/// Ends at the first SIGINT or SIGTERM after this call, not after the first
+/// poll: until a signal is listened for, it kills the process where it stands.
+pub fn asked_to_end() -> impl Future<Output = ()> + Send {
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    async {
+        tokio::select! {
+            () = received(terminate) => {}
+            () = received(interrupt) => {}
         }
-    };
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            future::pending::<()>().await;
+    }
+}
+
+async fn received(signal: io::Result<Signal>) {
+    match signal {
+        Ok(mut signal) => {
+            signal.recv().await;
         }
-    };
-    tokio::select! {
-        () = term => {}
-        () = interrupt => {}
+        // It cannot be listened for, so it still does what the system says.
+        Err(_) => future::pending().await,
     }
 }

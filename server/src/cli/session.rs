@@ -1,24 +1,44 @@
 //! One command's work on the façade: open, do it, close, whatever comes.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use naosu_engine::Error;
 
-use super::exit::Exit;
-use crate::{config::Config, connection::Connection};
+use super::{exit::Exit, output::Printer};
+use crate::{config::Config, connection::Connection, signal::asked_to_end};
 
-/// Opens a connection, does `work` with it and closes it.
+/// Opens a connection, does `work` with it and closes it. Asked to end, it
+/// leaves `work` and closes: an effect in flight in this process is finished and
+/// journaled first, whichever command it is that the run was resumed by.
 ///
 /// # Errors
 /// Those of opening, and of `work`.
-pub async fn with_connection<F, Fut>(config: &Config, work: F) -> Result<Exit, Error>
+pub async fn with_connection<F, Fut>(
+    config: &Config,
+    printer: &Printer,
+    work: F,
+) -> Result<Exit, Error>
 where
-    F: FnOnce(std::sync::Arc<Connection>) -> Fut,
+    F: FnOnce(Arc<Connection>) -> Fut,
     Fut: Future<Output = Result<Exit, Error>>,
 {
-    let connection = std::sync::Arc::new(Connection::open(config).await?);
-    let result = work(std::sync::Arc::clone(&connection)).await;
-    if let Some(connection) = std::sync::Arc::into_inner(connection) {
+    // Before the connection: opening it resumes runs.
+    let asked = asked_to_end();
+    let connection = Arc::new(Connection::open(config).await?);
+    let result = tokio::select! {
+        biased;
+        result = work(Arc::clone(&connection)) => result,
+        () = asked => {
+            printer.note(if connection.is_embedded() {
+                "interrupted: an effect in flight is finished and journaled first. Runs that \
+                 were begun go on at the next start."
+            } else {
+                "interrupted: what was begun goes on at the server."
+            });
+            Ok(Exit::Interrupted)
+        }
+    };
+    if let Some(connection) = Arc::into_inner(connection) {
         connection.close().await;
     }
     result

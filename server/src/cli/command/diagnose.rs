@@ -17,7 +17,6 @@ use crate::{
         session::with_connection,
     },
     config::Config,
-    signal::asked_to_end,
 };
 
 /// Looks at a cluster.
@@ -36,39 +35,27 @@ pub async fn diagnose(config: &Config, printer: &Printer, args: Diagnose) -> Res
         },
         plugins,
     };
-    with_connection(config, |connection| async move {
+    with_connection(config, printer, |connection| async move {
         let progress = Progress::start(printer, "diagnosing");
         let mut news = connection
             .naosu
             .diagnose(&connection.caller.principal, request)
             .await?;
-        let interrupted = asked_to_end();
-        tokio::pin!(interrupted);
-        loop {
-            let item = tokio::select! {
-                item = news.next() => item,
-                () = &mut interrupted => {
-                    progress.end();
-                    printer.note("interrupted; a diagnosis changes nothing");
-                    return Ok(Exit::Interrupted);
-                }
-            };
-            match item {
-                Some(Ok(DiagnoseProgress::Finished { diagnosis })) => {
+        while let Some(item) = news.next().await {
+            match item? {
+                DiagnoseProgress::Finished { diagnosis } => {
                     progress.end();
                     printer.value(&*diagnosis, render::diagnosis);
                     return Ok(Exit::Success);
                 }
-                Some(news) => progress.diagnosing(&news?),
-                None => {
-                    return Err(Error::new(
-                        Code::Internal,
-                        "the diagnosis ended without a result",
-                        "see the log, then try again",
-                    ));
-                }
+                news => progress.diagnosing(&news),
             }
         }
+        Err(Error::new(
+            Code::Internal,
+            "the diagnosis ended without a result",
+            "see the log, then try again",
+        ))
     })
     .await
 }
@@ -79,7 +66,7 @@ pub async fn diagnosis(
     printer: &Printer,
     args: DiagnosisCommand,
 ) -> Result<Exit, Error> {
-    with_connection(config, |connection| async move {
+    with_connection(config, printer, |connection| async move {
         match args {
             DiagnosisCommand::Show { id } => {
                 let diagnosis = connection.naosu.diagnosis(&DiagnosisId(id)).await?;

@@ -7,13 +7,16 @@ use crate::{cli::exit::Exit, config::Config, connection::Connection, mcp, signal
 
 /// Serves until standard input ends or the process is asked to end.
 pub async fn serve(config: &Config) -> Result<Exit, Error> {
+    // Before the connection: opening it resumes runs.
+    let asked = asked_to_end();
     let connection = Connection::open(config).await?;
     let stop = CancellationToken::new();
     let name = &connection.caller.principal.name;
     let served = mcp::serve_stdio(connection.naosu.clone(), name, stop.clone());
     let result = tokio::select! {
         result = served => result,
-        () = asked_to_end() => {
+        () = asked => {
+            eprintln!("asked to end: effects in flight are finished and journaled first");
             stop.cancel();
             Ok(())
         }

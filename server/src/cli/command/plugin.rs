@@ -13,7 +13,7 @@ pub async fn plugin(
     printer: &Printer,
     args: PluginCommand,
 ) -> Result<Exit, Error> {
-    with_connection(config, |connection| async move {
+    with_connection(config, printer, |connection| async move {
         match args {
             PluginCommand::List => {
                 let plugins = connection.naosu.plugins().await?;

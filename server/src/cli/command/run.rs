@@ -22,7 +22,7 @@ use crate::{
 
 /// Executes an approved plan.
 pub async fn apply(config: &Config, printer: &Printer, args: Apply) -> Result<Exit, Error> {
-    with_connection(config, |connection| async move {
+    with_connection(config, printer, |connection| async move {
         let Apply { plan, detach } = args;
         may_detach(&connection, detach)?;
         let run = connection
@@ -40,7 +40,7 @@ pub async fn apply(config: &Config, printer: &Printer, args: Apply) -> Result<Ex
 
 /// Reads runs, watches them, takes them back.
 pub async fn run(config: &Config, printer: &Printer, args: RunCommand) -> Result<Exit, Error> {
-    with_connection(config, |connection| async move {
+    with_connection(config, printer, |connection| async move {
         let naosu = &connection.naosu;
         match args {
             RunCommand::Show { id } => {
@@ -89,11 +89,11 @@ async fn follow(
     id: &RunId,
     wanted: RunState,
 ) -> Result<Exit, Error> {
+    let interrupted = asked_to_end();
+    tokio::pin!(interrupted);
     let mut progress = Progress::start(printer, &id.0);
     let mut runs = connection.naosu.watch_run(id).await?;
     let mut last: Option<Run> = None;
-    let interrupted = asked_to_end();
-    tokio::pin!(interrupted);
     loop {
         let item = tokio::select! {
             item = runs.next() => item,
@@ -101,8 +101,8 @@ async fn follow(
                 progress.end();
                 let words = if connection.is_embedded() {
                     format!(
-                        "interrupted: the effect in flight is finished and journaled. \
-                         `naosu run watch {}` resumes the run and watches it.",
+                        "interrupted: the effect in flight is finished and journaled first. \
+                         `naosu run watch {}` then goes on with the run and watches it.",
                         id.0
                     )
                 } else {

@@ -16,6 +16,8 @@ pub async fn serve(config: &Config) -> Result<Exit, Error> {
             "set one: --set listen.unix=/run/naosu/naosu.sock",
         ));
     }
+    // Before the engine, which resumes runs.
+    let asked = asked_to_end();
     // The address first: one that is taken must not start the engine.
     let bound = bind(&config.listen).await?;
     let embedded = Embedded::start(config).await?;
@@ -28,18 +30,19 @@ pub async fn serve(config: &Config) -> Result<Exit, Error> {
         eprintln!("serving on {address}");
     }
     let stop = CancellationToken::new();
-    let asked = {
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            asked_to_end().await;
-            tracing::info!("asked to end; the effect in flight is finished first");
+    let serving = bound.serve(embedded.naosu(), config.authenticator.clone(), stop.clone());
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => {
+            embedded.shutdown().await;
+            served
+        }
+        () = asked => {
+            eprintln!("asked to end: effects in flight are finished and journaled first");
             stop.cancel();
-        })
+            // Together: no run may begin another effect while a call is waited for.
+            tokio::join!(serving, embedded.shutdown()).0
+        }
     };
-    let served = bound
-        .serve(embedded.naosu(), config.authenticator.clone(), stop)
-        .await;
-    asked.abort();
-    embedded.shutdown().await;
     served.map(|()| Exit::Success)
 }
