@@ -25,6 +25,10 @@ use crate::drivers::config::{AzureConfig, CredentialConfig};
 const MARGIN: Duration = Duration::from_secs(300);
 /// The longest that one credential is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Where a virtual machine of Azure, and no other, reaches its identity.
+const MACHINE_IDENTITY: (&str, u16) = ("169.254.169.254", 80);
+/// The longest that it is looked for; where it is, it is one hop away.
+const LOOK_FOR: Duration = Duration::from_secs(1);
 
 /// The source of bearer tokens for one audience.
 pub struct Credential {
@@ -104,6 +108,7 @@ impl Credential {
     }
 
     async fn first_that_works(&self) -> Result<Current, AzureError> {
+        let is_automatic = self.config == CredentialConfig::Auto;
         let kinds = match &self.config {
             CredentialConfig::Auto => automatic(),
             one => vec![one.clone()],
@@ -111,14 +116,7 @@ impl Credential {
         let mut reasons = Vec::new();
         for kind in kinds {
             let name = name_of(&kind);
-            let asked = match self.build(&kind) {
-                Ok(credential) => self
-                    .ask(credential.as_ref())
-                    .await
-                    .map(|token| Current { credential, token }),
-                Err(reason) => Err(reason),
-            };
-            match asked {
+            match self.try_one(&kind, is_automatic).await {
                 Ok(current) => {
                     tracing::info!(credential = name, "got an Azure token");
                     return Ok(current);
@@ -134,6 +132,19 @@ impl Credential {
         Err(AzureError::Credential {
             reason: reasons.join("; "),
         })
+    }
+
+    async fn try_one(
+        &self,
+        kind: &CredentialConfig,
+        is_automatic: bool,
+    ) -> Result<Current, String> {
+        if is_automatic && matches!(kind, CredentialConfig::ManagedIdentity { .. }) {
+            look_for_identity().await?;
+        }
+        let credential = self.build(kind)?;
+        let token = self.ask(credential.as_ref()).await?;
+        Ok(Current { credential, token })
     }
 
     fn build(&self, kind: &CredentialConfig) -> Result<Arc<dyn TokenCredential>, String> {
@@ -189,10 +200,29 @@ impl Credential {
     }
 }
 
-/// The order of `auto`. Managed identity comes last: away from Azure, asking for
-/// it means waiting for an address that does not answer.
+/// Whether a variable has a value. An empty one is as one that is not set.
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// Whether there may be a managed identity at all. Asking for one away from Azure
+/// means waiting long for an address that does not answer.
+async fn look_for_identity() -> Result<(), String> {
+    if is_set("IDENTITY_ENDPOINT") {
+        return Ok(());
+    }
+    let connecting = tokio::net::TcpStream::connect(MACHINE_IDENTITY);
+    match tokio::time::timeout(LOOK_FOR, connecting).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(format!(
+            "{} does not answer; this is no machine of Azure",
+            MACHINE_IDENTITY.0
+        )),
+    }
+}
+
+/// The order of `auto`.
 fn automatic() -> Vec<CredentialConfig> {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let mut kinds = Vec::new();
     if is_set("AZURE_CLIENT_SECRET") {
         kinds.push(CredentialConfig::ClientSecret {
@@ -223,7 +253,10 @@ fn name_of(kind: &CredentialConfig) -> &'static str {
 fn setting(given: Option<&str>, variable: &str) -> Result<String, String> {
     match given {
         Some(value) => Ok(value.to_owned()),
-        None => std::env::var(variable).map_err(|_| format!("{variable} is not set")),
+        None if is_set(variable) => {
+            std::env::var(variable).map_err(|_| format!("{variable} is no text"))
+        }
+        None => Err(format!("{variable} is not set")),
     }
 }
 
@@ -252,5 +285,57 @@ impl TokenCredential for TokenFile {
         // often enough, and at once when Azure rejects it.
         let soon = OffsetDateTime::now_utc() + 2 * MARGIN;
         Ok(AccessToken::new(text.trim().to_owned(), soon))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// The library asks a virtual machine's identity endpoint at its fixed address
+    /// only; a proxy stands in for it here.
+    #[tokio::test]
+    async fn a_virtual_machine_is_asked_for_its_identity_as_azure_documents() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("http://{}", listener.local_addr().unwrap());
+        let answered = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            let body = r#"{"access_token":"of-the-machine","expires_on":"4102444800","token_type":"Bearer","resource":"x"}"#;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&request[..length]).to_ascii_lowercase()
+        });
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .proxy(reqwest::Proxy::http(proxy).unwrap())
+            .build()
+            .unwrap();
+        let config = AzureConfig {
+            credential: CredentialConfig::ManagedIdentity {
+                client_id: Some("1234".to_owned()),
+            },
+            ..AzureConfig::default()
+        };
+        let token = Credential::new(&config, client).token().await.unwrap();
+        assert_eq!(token, "of-the-machine");
+        let request = answered.await.unwrap();
+        let asked = "get http://169.254.169.254/metadata/identity/oauth2/token?";
+        assert!(request.starts_with(asked), "{request}");
+        assert!(request.contains("metadata: true"), "{request}");
+        assert!(request.contains("client_id=1234"), "{request}");
+        assert!(
+            request.contains("resource=https%3a%2f%2fmanagement.azure.com"),
+            "{request}"
+        );
     }
 }
