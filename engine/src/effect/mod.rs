@@ -18,9 +18,6 @@ pub mod state;
 mod text;
 mod ufw;
 
-#[cfg(test)]
-mod tests;
-
 use serde_json::Value;
 
 pub use state::State;

@@ -109,13 +109,26 @@ pub enum Effect {
     },
 }
 
-/// The kinds of [`Effect`], without their content.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)] // each is documented at the variant of Effect
-pub enum EffectKind {
+macro_rules! kinds {
+    ($($variant:ident,)*) => {
+        /// The kinds of [`Effect`], without their content.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+        )]
+        #[serde(rename_all = "snake_case")]
+        #[allow(missing_docs)] // each is documented at the variant of Effect
+        pub enum EffectKind {
+            $($variant,)*
+        }
+
+        impl EffectKind {
+            /// All kinds.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+        }
+    };
+}
+
+kinds! {
     NsgRuleCreate,
     NsgRuleDelete,
     NsgRulesReplace,

@@ -2,6 +2,8 @@
 //! plugin that allows, and a tunnel that answers accordingly.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod anything;
+pub mod cases;
 pub mod faulty;
 pub mod plugin;
 pub mod world;

@@ -1,0 +1,356 @@
+//! Every kind of effect and its inverse on the lab's real nodes, and its Azure and
+//! Kubernetes: done once, refused on what was read before, nothing to do the second
+//! time, taken back exactly, and then nothing left. A kind without a case does not
+//! compile.
+
+use std::time::Duration;
+
+use naosu_engine::{
+    Code,
+    driver::{Effector as _, IdempotencyKey, Observer as _, PerformError},
+    effect::{self, Standing, State},
+    model::{
+        ClusterId, Digest, Effect, EffectKind, Inverse, Observation,
+        effect::{
+            Access, Direction, FirewallRuleEffect, IpFamily, IptablesBackend, IptablesRuleEffect,
+            NsgRule, UfwRuleEffect,
+        },
+        journal::Way,
+        query::ObjectRef,
+    },
+};
+use naosu_lab::{Lab, LabOptions, Scenario, builtin_scenario, estate::Subnet};
+use naosu_server::drivers::{DriverConfig, Drivers};
+use serde_json::{Value, json};
+
+/// Where ufw is on, with rules.
+const UFW_NODE: &str = "aks-nodepool1-28341567-vmss000001";
+/// Where it is not, so that only the chains are as they are.
+const PLAIN_NODE: &str = "aks-nodepool1-28341567-vmss000002";
+
+struct Bench {
+    lab: Lab,
+    drivers: Drivers,
+    cluster: ClusterId,
+}
+
+/// An estate that has something for every kind.
+fn estate() -> Scenario {
+    let mut scenario = builtin_scenario("ufw-deny").unwrap();
+    let firewalled = builtin_scenario("egress-firewall-tunnelfront").unwrap();
+    scenario.estate.firewalls = firewalled.estate.firewalls;
+    let of_firewall = |subnet: &&Subnet| subnet.name == "AzureFirewallSubnet";
+    let subnets = &firewalled.estate.network.subnets;
+    let subnet = subnets.iter().find(of_firewall).unwrap().clone();
+    scenario.estate.network.subnets.push(subnet);
+    let denied = builtin_scenario("nsg-deny-10250").unwrap();
+    scenario.estate.network_security_groups = denied.estate.network_security_groups;
+    scenario
+}
+
+impl Bench {
+    /// A lab; `None` where it has no real nodes.
+    async fn start() -> Option<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let lab = Lab::start(estate(), LabOptions::default()).await.unwrap();
+        if let Some(reason) = lab.simulated_because() {
+            println!("skipped: no real nodes, {reason}");
+            return None;
+        }
+        let text = std::fs::read_to_string(lab.naosu_config_file()).unwrap();
+        let config: DriverConfig = toml::from_str(&text).unwrap();
+        Some(Self {
+            drivers: Drivers::connect(config).unwrap(),
+            cluster: lab.cluster_id().parse().unwrap(),
+            lab,
+        })
+    }
+
+    async fn observe(&self, effect: &Effect) -> Observation {
+        let query = effect::target(effect);
+        let reading = self.drivers.observe(&self.cluster, &query).await;
+        let (answer, version) = match reading {
+            Ok(reading) => (Ok(reading.body), reading.version),
+            Err(error) => (Err(error), None),
+        };
+        Observation {
+            query,
+            answer,
+            version,
+            observed_at: jiff::Timestamp::now(),
+            digest: Digest::of_bytes(b""),
+        }
+    }
+
+    /// What of the target decides whether it changed.
+    async fn seen(&self, effect: &Effect) -> Digest {
+        let state = State::of(&self.observe(effect).await);
+        effect::state_digest(effect, &state).unwrap()
+    }
+
+    /// Whether there was nothing to do.
+    async fn perform(&self, effect: &Effect, before: &Observation) -> Result<bool, PerformError> {
+        let key = IdempotencyKey {
+            plan: Digest::of_bytes(b"plan"),
+            step: 0,
+            way: Way::Forward,
+            attempt: 1,
+        };
+        let performed = self.drivers.perform(&self.cluster, effect, before, &key);
+        Ok(performed.await?.already_in_place)
+    }
+
+    /// Performs one that something else needs.
+    async fn prepare(&self, effect: Effect) {
+        let before = self.observe(&effect).await;
+        assert!(!self.perform(&effect, &before).await.unwrap());
+    }
+
+    fn id_of(&self, resource_type: &str) -> String {
+        let snapshot = self.lab.arm().snapshot();
+        let found = snapshot.of_type(resource_type).next();
+        found.unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// An effect of a kind that the lab is ready for.
+    async fn effect(&self, kind: EffectKind) -> Effect {
+        let nsg = || self.id_of("Microsoft.Network/networkSecurityGroups");
+        match kind {
+            EffectKind::NsgRuleCreate => Effect::NsgRuleCreate {
+                nsg: nsg(),
+                rule: nsg_rule("created", 210),
+            },
+            EffectKind::NsgRuleDelete => {
+                let (nsg, rule) = (nsg(), nsg_rule("deleted", 220));
+                self.prepare(Effect::NsgRuleCreate {
+                    nsg: nsg.clone(),
+                    rule: rule.clone(),
+                })
+                .await;
+                Effect::NsgRuleDelete { nsg, rule }
+            }
+            EffectKind::NsgRulesReplace => Effect::NsgRulesReplace {
+                nsg: nsg(),
+                rules: vec![nsg_rule("replacing", 230), nsg_rule("another", 240)],
+            },
+            EffectKind::FirewallRuleAdd => Effect::FirewallRuleAdd(self.firewall_rule("tunnel")),
+            EffectKind::FirewallRuleRemove => {
+                let rule = self.firewall_rule("tunnel-for-now");
+                self.prepare(Effect::FirewallRuleAdd(rule.clone())).await;
+                Effect::FirewallRuleRemove(rule)
+            }
+            EffectKind::UfwRuleInsert => Effect::UfwRuleInsert(UfwRuleEffect {
+                position: 1,
+                access: Access::Allow,
+                source: "10.224.0.0/16".to_owned(),
+                ..ufw_rule()
+            }),
+            EffectKind::UfwRuleDelete => Effect::UfwRuleDelete(ufw_rule()),
+            EffectKind::UfwEnable => {
+                let node = UFW_NODE.to_owned();
+                self.prepare(Effect::UfwDisable { node: node.clone() })
+                    .await;
+                Effect::UfwEnable { node }
+            }
+            EffectKind::UfwDisable => {
+                let node = UFW_NODE.to_owned();
+                let enable = Effect::UfwEnable { node: node.clone() };
+                let before = self.observe(&enable).await;
+                self.perform(&enable, &before).await.unwrap();
+                Effect::UfwDisable { node }
+            }
+            EffectKind::IptablesRuleInsert => Effect::IptablesRuleInsert(iptables_rule("ACCEPT")),
+            EffectKind::IptablesRuleDelete => {
+                self.prepare(Effect::IptablesRuleInsert(iptables_rule("DROP")))
+                    .await;
+                Effect::IptablesRuleDelete(iptables_rule("DROP"))
+            }
+            EffectKind::PodEvict => {
+                let pods = self.lab.kube().pods("kube-system", "k8s-app=kube-dns");
+                Effect::PodEvict {
+                    namespace: "kube-system".to_owned(),
+                    name: pods[0]["metadata"]["name"].as_str().unwrap().to_owned(),
+                }
+            }
+            EffectKind::RolloutRestart => Effect::RolloutRestart {
+                workload: "Deployment".to_owned(),
+                namespace: "kube-system".to_owned(),
+                name: "coredns".to_owned(),
+            },
+            EffectKind::ConfigMapSet => Effect::ConfigMapSet {
+                namespace: "kube-system".to_owned(),
+                name: "konnectivity-agent-autoscaler".to_owned(),
+                key: "ladder".to_owned(),
+                value: "{\"nodesToReplicas\":[[1,4]]}".to_owned(),
+            },
+            EffectKind::NetworkProfileSet => Effect::NetworkProfileSet {
+                cluster: self.lab.cluster_id(),
+                patch: json!({ "loadBalancerProfile": { "allocatedOutboundPorts": 8000 } }),
+            },
+            EffectKind::ArmPatch => Effect::ArmPatch {
+                resource: nsg(),
+                patch: json!({ "tags": { "patched": "by Naosu" } }),
+            },
+            EffectKind::KubernetesPatch => Effect::KubernetesPatch {
+                object: ObjectRef {
+                    api_version: "apps/v1".to_owned(),
+                    kind: "Deployment".to_owned(),
+                    namespace: "kube-system".to_owned(),
+                    name: "coredns".to_owned(),
+                },
+                patch: json!({ "metadata": { "labels": { "patched": "by-naosu" } } }),
+            },
+            EffectKind::Manual => Effect::Manual {
+                instruction: "ask the network team".to_owned(),
+            },
+        }
+    }
+
+    fn firewall_rule(&self, name: &str) -> FirewallRuleEffect {
+        FirewallRuleEffect {
+            resource: self.id_of("Microsoft.Network/azureFirewalls"),
+            collection: "aks-egress".to_owned(),
+            collection_priority: 200,
+            access: Access::Allow,
+            name: name.to_owned(),
+            protocols: vec!["TCP".to_owned()],
+            source_addresses: vec!["10.224.0.0/16".to_owned()],
+            destination_addresses: vec!["AzureCloud.westeurope".to_owned()],
+            destination_ports: vec!["9000".to_owned()],
+        }
+    }
+}
+
+fn nsg_rule(name: &str, priority: u16) -> NsgRule {
+    NsgRule {
+        name: name.to_owned(),
+        priority,
+        direction: Direction::Inbound,
+        access: Access::Allow,
+        protocol: "Tcp".to_owned(),
+        source_prefixes: vec!["10.224.0.4".to_owned()],
+        source_ports: vec!["*".to_owned()],
+        source_groups: vec![],
+        destination_prefixes: vec!["10.224.0.5".to_owned(), "10.224.0.6".to_owned()],
+        destination_ports: vec!["10250".to_owned()],
+        destination_groups: vec![],
+        description: "by Naosu, for a test".to_owned(),
+    }
+}
+
+/// The rule of the scenario.
+fn ufw_rule() -> UfwRuleEffect {
+    UfwRuleEffect {
+        node: UFW_NODE.to_owned(),
+        position: 0,
+        access: Access::Deny,
+        direction: Direction::Inbound,
+        protocol: "tcp".to_owned(),
+        source: "any".to_owned(),
+        destination: "any".to_owned(),
+        port: "10250".to_owned(),
+    }
+}
+
+fn iptables_rule(target: &str) -> IptablesRuleEffect {
+    IptablesRuleEffect {
+        node: PLAIN_NODE.to_owned(),
+        family: IpFamily::Ipv4,
+        backend: IptablesBackend::Nft,
+        table: "filter".to_owned(),
+        chain: "INPUT".to_owned(),
+        specification: format!("-s 192.0.2.1/32 -p tcp -m tcp --dport 10250 -j {target}"),
+        position: 1,
+    }
+}
+
+/// Done twice, and taken back twice.
+async fn walk(bench: &Bench, effect: &Effect) {
+    let kind = effect.kind();
+    let before = bench.observe(effect).await;
+    let untouched = bench.seen(effect).await;
+    let ready = effect::standing(effect, &before).unwrap();
+    assert_eq!(ready, Standing::Ready, "{kind:?}");
+    let already = bench.perform(effect, &before).await;
+    assert!(!already.unwrap_or_else(|e| panic!("{kind:?}: {e}")));
+    let done = bench.seen(effect).await;
+    assert_ne!(done, untouched, "{kind:?}");
+    require_nothing_done(bench, effect, &before, &done).await;
+    let after = bench.observe(effect).await;
+    let already = bench.perform(effect, &after).await;
+    assert!(already.unwrap_or_else(|e| panic!("{kind:?}: {e}")));
+    assert_eq!(bench.seen(effect).await, done, "{kind:?}");
+    let Inverse::Effect { effect: inverse } = effect::inverse(effect, &before).unwrap() else {
+        return;
+    };
+    let already = bench.perform(&inverse, &after).await;
+    assert!(!already.unwrap_or_else(|e| panic!("{kind:?}: {e}")));
+    assert_eq!(bench.seen(effect).await, untouched, "{kind:?}");
+    require_nothing_done(bench, &inverse, &after, &bench.seen(&inverse).await).await;
+    let restored = bench.observe(&inverse).await;
+    let already = bench.perform(&inverse, &restored).await;
+    assert!(already.unwrap_or_else(|e| panic!("{kind:?}: {e}")));
+    assert_eq!(bench.seen(effect).await, untouched, "{kind:?}");
+}
+
+/// On what was read before it, an effect that is done is refused, or found done.
+async fn require_nothing_done(bench: &Bench, effect: &Effect, stale: &Observation, now: &Digest) {
+    let kind = effect.kind();
+    match bench.perform(effect, stale).await {
+        Ok(already) => assert!(already, "{kind:?} was done twice"),
+        Err(PerformError::NotApplied(_)) => {}
+        Err(PerformError::Unknown(error)) => panic!("{kind:?}: {error}"),
+    }
+    assert_eq!(&bench.seen(effect).await, now, "{kind:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_is_done_once_and_taken_back_once_on_real_nodes_and_emulated_clouds() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    for kind in EffectKind::ALL {
+        let effect = bench.effect(*kind).await;
+        assert_eq!(effect.kind(), *kind);
+        if *kind == EffectKind::Manual {
+            let before = bench.observe(&effect).await;
+            let refused = bench.perform(&effect, &before).await.unwrap_err();
+            assert!(matches!(refused, PerformError::NotApplied(e) if e.code == Code::Unsupported));
+            continue;
+        }
+        println!("{kind:?}");
+        tokio::time::timeout(Duration::from_secs(60), walk(&bench, &effect))
+            .await
+            .unwrap_or_else(|_| panic!("{kind:?} takes too long"));
+    }
+}
+
+/// Naosu's own writes name what they change, and nothing else of the resource.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_effect_does_not_name_stays_as_it_was() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    for kind in [EffectKind::NsgRuleCreate, EffectKind::ArmPatch] {
+        let effect = bench.effect(kind).await;
+        let read = async || -> Value {
+            let body = bench.observe(&effect).await.answer.unwrap();
+            serde_json::from_str(&body).unwrap()
+        };
+        let before = read().await;
+        let observed = bench.observe(&effect).await;
+        assert!(!bench.perform(&effect, &observed).await.unwrap());
+        let after = read().await;
+        for field in ["id", "name", "location", "type"] {
+            assert_eq!(before[field], after[field], "{kind:?} {field}");
+        }
+        let rules = |body: &Value| {
+            body["properties"]["securityRules"]
+                .as_array()
+                .unwrap()
+                .len()
+        };
+        let more = usize::from(kind == EffectKind::NsgRuleCreate);
+        assert_eq!(rules(&before) + more, rules(&after), "{kind:?}");
+    }
+}
