@@ -3,7 +3,7 @@
 use naosu_engine::{
     Code, Error,
     facade::{PlanFilter, PlanRequest},
-    model::{DiagnosisId, Digest, PlanId, PlanState},
+    model::{DiagnosisId, Digest, PlanId, PlanState, Principal},
 };
 use naosu_proto::v1::{
     self, ApprovePlanRequest, ApprovePlanResponse, CreatePlanRequest, CreatePlanResponse,
@@ -79,20 +79,11 @@ impl PlanService for Served {
         &self,
         request: Request<ApprovePlanRequest>,
     ) -> Result<Response<ApprovePlanResponse>, Status> {
-        let caller = caller_of(&request)?;
-        let ApprovePlanRequest {
-            id,
-            digest,
-            comment,
-        } = request.into_inner();
-        caller
-            .role
-            .may_decide(&caller.principal.name)
-            .map_err(status_of_error)?;
-        let digest = digest_of(&digest).map_err(status_of_error)?;
+        let (principal, digest) = decider(&request, &request.get_ref().digest)?;
+        let ApprovePlanRequest { id, comment, .. } = request.into_inner();
         let plan = self
             .naosu
-            .approve(&caller.principal, &PlanId(id), &digest, &comment)
+            .approve(&principal, &PlanId(id), &digest, &comment)
             .await
             .map_err(status_of_error)?;
         Ok(Response::new(ApprovePlanResponse {
@@ -104,26 +95,28 @@ impl PlanService for Served {
         &self,
         request: Request<RejectPlanRequest>,
     ) -> Result<Response<RejectPlanResponse>, Status> {
-        let caller = caller_of(&request)?;
-        let RejectPlanRequest {
-            id,
-            digest,
-            comment,
-        } = request.into_inner();
-        caller
-            .role
-            .may_decide(&caller.principal.name)
-            .map_err(status_of_error)?;
-        let digest = digest_of(&digest).map_err(status_of_error)?;
+        let (principal, digest) = decider(&request, &request.get_ref().digest)?;
+        let RejectPlanRequest { id, comment, .. } = request.into_inner();
         let plan = self
             .naosu
-            .reject(&caller.principal, &PlanId(id), &digest, &comment)
+            .reject(&principal, &PlanId(id), &digest, &comment)
             .await
             .map_err(status_of_error)?;
         Ok(Response::new(RejectPlanResponse {
             plan: plan.into_wire(),
         }))
     }
+}
+
+/// Who decides, when the caller may, and on what exactly.
+fn decider<T>(request: &Request<T>, digest: &str) -> Result<(Principal, Digest), Status> {
+    let caller = caller_of(request)?;
+    caller
+        .role
+        .may_decide(&caller.principal.name)
+        .map_err(status_of_error)?;
+    let digest = digest_of(digest).map_err(status_of_error)?;
+    Ok((caller.principal, digest))
 }
 
 fn parameters_of(json: &str) -> Result<serde_json::Map<String, serde_json::Value>, Error> {

@@ -184,6 +184,47 @@ async fn health_is_serving_without_a_token() {
 }
 
 #[tokio::test]
+async fn reflection_describes_every_service_without_a_token() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let served = Served::start(Scripted::default()).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", served.tcp)).unwrap();
+    let mut client = ServerReflectionClient::new(endpoint.connect().await.unwrap());
+    let ask = |message_request| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(message_request),
+    };
+    let services = [
+        "naosu.v1.DiagnosisService",
+        "naosu.v1.PlanService",
+        "naosu.v1.PluginService",
+        "naosu.v1.RunService",
+        "grpc.health.v1.Health",
+    ];
+    let mut questions = vec![ask(MessageRequest::ListServices(String::new()))];
+    questions.extend(
+        services.map(|service| ask(MessageRequest::FileContainingSymbol(service.to_owned()))),
+    );
+    let answers = client.server_reflection_info(futures::stream::iter(questions));
+    let mut answers = answers.await.unwrap().into_inner();
+    let mut next = async || answers.next().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(listed)) = next().await else {
+        panic!("no list");
+    };
+    let listed: Vec<String> = listed.service.into_iter().map(|s| s.name).collect();
+    for service in services {
+        assert!(listed.iter().any(|l| l == service), "{service}: {listed:?}");
+        let Some(MessageResponse::FileDescriptorResponse(file)) = next().await else {
+            panic!("{service} is not described");
+        };
+        assert!(!file.file_descriptor_proto.is_empty(), "{service}");
+    }
+    served.end().await;
+}
+
+#[tokio::test]
 async fn the_socket_is_for_its_owner_only_and_goes_with_the_server() {
     use std::os::unix::fs::PermissionsExt;
     let served = Served::start(Scripted::default()).await;
