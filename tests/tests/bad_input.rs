@@ -531,10 +531,12 @@ async fn a_cut_answer_of_a_node_has_one_code_in_every_face_and_judges_nothing() 
     for codes in faces.codes_of_unreadable().await {
         assert!(codes.contains("node_output_truncated"), "{codes:?}");
     }
-    // Not even the end marker.
-    faces.lab.arm().cut_run_commands(20);
-    for codes in faces.codes_of_unreadable().await {
-        assert!(codes.contains("node_output_malformed"), "{codes:?}");
+    // Not even the end marker, then nothing at all.
+    for bytes in [20, 0] {
+        faces.lab.arm().cut_run_commands(bytes);
+        for codes in faces.codes_of_unreadable().await {
+            assert!(codes.contains("node_output_malformed"), "{codes:?}");
+        }
     }
     faces.assert_nothing_written();
 }
