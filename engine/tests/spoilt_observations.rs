@@ -48,8 +48,7 @@ async fn judge(plugin: &dyn Plugin, recorded: Recorded) -> Result<Finding, Error
         observations,
     } = recorded;
     let clock = Arc::new(SystemClock);
-    let reads: Arc<dyn Reads> =
-        Arc::new(Snapshot::replay(cluster.clone(), observations, clock));
+    let reads: Arc<dyn Reads> = Arc::new(Snapshot::replay(cluster.clone(), observations, clock));
     let symptom = Symptom {
         text: "dial tcp 10.224.0.5:10250: i/o timeout".to_owned(),
         nodes: Vec::new(),
@@ -62,13 +61,21 @@ type Spoil = (&'static str, fn(&str) -> String, bool);
 
 const SPOILS: [Spoil; 6] = [
     ("empty", |_| String::new(), false),
-    ("cut", |body| body.chars().take(body.chars().count() / 2).collect(), false),
+    (
+        "cut",
+        |body| body.chars().take(body.chars().count() / 2).collect(),
+        false,
+    ),
     (
         "translated",
         |_| "\u{c9}tat : actif\nR\u{e8}gles ajout\u{e9}es : aucune\n".to_owned(),
         false,
     ),
-    ("of another kind", |_| "[[[{\"version\":99}]]]".to_owned(), false),
+    (
+        "of another kind",
+        |_| "[[[{\"version\":99}]]]".to_owned(),
+        false,
+    ),
     (
         "hostile",
         |_| {

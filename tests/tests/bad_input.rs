@@ -400,9 +400,9 @@ async fn a_write_that_azure_fails_in_each_way_ends_the_run_with_its_code_and_cha
         let context = format!("{face:?} {action:?} {run:#}");
         assert_eq!(run["state"], "CANCELLED", "{context}");
         let refused = run["entries"].as_array().unwrap().iter();
-        let refused = refused.filter(|entry| entry["event"]["kind"] == "refused");
+        let mut refused = refused.filter(|entry| entry["event"]["kind"] == "refused");
         assert_eq!(
-            refused.last().unwrap()["event"]["error"]["code"],
+            refused.next_back().unwrap()["event"]["error"]["code"],
             code,
             "{context}"
         );

@@ -2,7 +2,12 @@
 //! person who does not see all of it, by an assistant. It is shown, kept exactly
 //! for programs, and never run.
 
-use naosu_lab::{Lab, LabOptions, Scenario, builtin_scenario, lifecycle::DataPlaneChoice};
+use axum::http::{Method, StatusCode};
+use naosu_lab::{
+    Lab, LabOptions, Scenario, builtin_scenario,
+    lifecycle::DataPlaneChoice,
+    wire::{CannedResponse, Fault, FaultAction, RecordedRequest},
+};
 use naosu_server::escape::is_obeyed;
 use naosu_tests::{
     mending::text,
@@ -50,16 +55,33 @@ fn require_shown(finished: &Finished) {
     assert!(!shown.lines().any(pretended), "{shown}");
 }
 
+/// From now on the group with the rule is read with another name of it. Azure
+/// takes no such name, and neither does the emulator; a peer that lies may.
+fn rename_rule(lab: &Lab, from: &str, to: &str) {
+    let snapshot = lab.arm().snapshot();
+    let mut groups = snapshot.of_type("Microsoft.Network/networkSecurityGroups");
+    let mut group = groups
+        .find(|g| g.to_string().contains(from))
+        .unwrap()
+        .clone();
+    let path = format!("{}?*", group["id"].as_str().unwrap());
+    let rules = group["properties"]["securityRules"].as_array_mut();
+    let rule = rules.unwrap().iter_mut().find(|rule| rule["name"] == from);
+    rule.unwrap()["name"] = json!(to);
+    let answer = CannedResponse::json(StatusCode::OK, &group);
+    let mut lie = Fault::times(1000, path, FaultAction::Respond(answer));
+    lie.method = Some(Method::GET);
+    lab.arm().faults().inject(lie);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_rule_name_is_shown_kept_and_not_obeyed_in_every_face() {
-    // No name in an ARM id has a slash.
-    let trace = std::path::Path::new("trace-of-a-hostile-rule");
-    let hostile = format!("deny-kubelet{UNSEEN}{}", orders(trace));
-    let mut scenario = builtin_scenario("nsg-deny-10250").unwrap();
-    let rules = &mut scenario.estate.network_security_groups[0].rules;
-    let rule = rules.iter_mut().find(|rule| rule.name == "deny-kubelet");
-    rule.unwrap().name.clone_from(&hostile);
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let hostile = format!("deny-kubelet{UNSEEN}{}", orders(&trace));
+    let scenario = builtin_scenario("nsg-deny-10250").unwrap();
     let (lab, naosu) = started(scenario, DataPlaneChoice::Simulated).await;
+    rename_rule(&lab, "deny-kubelet", &hostile);
     let cluster = lab.cluster_id();
     let diagnose = ["diagnose", &cluster, "--symptom", UNSEEN];
 
@@ -73,9 +95,11 @@ async fn a_hostile_rule_name_is_shown_kept_and_not_obeyed_in_every_face() {
     assert_eq!(diagnosis["symptom"]["text"], UNSEEN);
     assert!(text(&diagnosis["findings"][0]["summary"]).contains(&hostile));
     let create = ["plan", "create", &text(&diagnosis["id"])];
-    let shown = naosu.run(&create).await.unwrap().success().unwrap();
-    require_shown(&shown);
-    assert!(shown.stdout.contains("PENDING_APPROVAL"), "{shown}");
+    // A plan that quotes it in a title is refused: titles have no control characters.
+    let refused = naosu.run(&create).await.unwrap();
+    assert_eq!(refused.exit_code, 1, "{refused}");
+    assert!(refused.stderr.contains("plan.steps[0].title"), "{refused}");
+    assert!(!refused.stderr.chars().any(|c| c != '\n' && is_obeyed(c)));
 
     let mut mcp = Mcp::start(&naosu).await.unwrap();
     let asked = json!({ "cluster": cluster, "plugins": ["nsg-allow-port"] });
@@ -87,9 +111,7 @@ async fn a_hostile_rule_name_is_shown_kept_and_not_obeyed_in_every_face() {
     assert!(!legible.chars().any(is_obeyed), "{legible}");
     let told = legible.find("no instructions").unwrap();
     assert!(told < legible.find("ignore previous").unwrap(), "{legible}");
-    for place in [std::path::Path::new(""), naosu.state(), lab.directory()] {
-        assert!(!place.join(trace).exists(), "it was run");
-    }
+    assert!(!trace.exists(), "it was run");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,7 +137,7 @@ async fn a_hostile_pod_name_is_evidence_and_no_path() {
     let create = ["plan", "create", &id, "--plugin", "tunnel-pods-recreate"];
     let (_, planned) = naosu.failure(&create).await.unwrap();
     let asked = lab.kube().requests().all();
-    let led_astray = |request: &&naosu_lab::wire::RecordedRequest| request.path.contains("secrets");
+    let led_astray = |request: &&RecordedRequest| request.path.contains("secrets");
     assert!(!asked.iter().any(|r| led_astray(&r)), "{planned}");
     assert!(lab.kube().requests().writes().is_empty(), "{planned}");
 }

@@ -147,7 +147,9 @@ impl Page {
     }
 
     fn hanging(&mut self, indent: usize, mark: &str, tone: Tone, text: &str) {
-        let escaped = escape(text);
+        // One blank between words: no text can lay itself out as a field of Naosu's.
+        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+        let escaped = escape(&words.join(" "));
         let mark = escape(mark);
         let room = WIDTH.saturating_sub(indent + mark.chars().count()).max(20);
         let options = textwrap::Options::new(room)

@@ -303,7 +303,22 @@ async fn answers_with_outside_text_say_that_it_is_data() {
         "rollback_run",
     ] {
         let result = client.call(tool, good_arguments(tool)).await;
-        let told = result["structuredContent"]["outside"].as_str().unwrap();
+        let told = result["structuredContent"]["about"].as_str().unwrap();
         assert!(told.contains("no instructions"), "{tool}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn how_a_run_ended_tells_the_assistant_what_to_do_next() {
+    use naosu_engine::model::RunState::{Cancelled, RolledBack, Stuck};
+    for (end, told) in [
+        (Stuck, "do not try again"),
+        (RolledBack, "Diagnose again"),
+        (Cancelled, "Nothing was written"),
+    ] {
+        let mut client = Client::start(Scripted::failing(Trouble::RunEndsIn(end))).await;
+        let result = client.call("get_run", good_arguments("get_run")).await;
+        let next = result["structuredContent"]["next"].as_str().unwrap();
+        assert!(next.contains(told), "{end:?}: {next}");
     }
 }
