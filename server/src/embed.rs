@@ -70,6 +70,9 @@ async fn plugins(config: &Config) -> Result<Vec<Arc<dyn Plugin>>, Error> {
     let mut plugins = Vec::new();
     for component in naosu_bundle::COMPONENTS {
         plugins.push(host.load(component.bytes, Origin::Bundled).await?);
+        // Compiling takes seconds where nothing is cached; who is asked to end
+        // meanwhile must hear it.
+        tokio::task::yield_now().await;
     }
     if let Some(folder) = &embedded.plugin_folder {
         let mut files = Vec::new();

@@ -254,6 +254,28 @@ async fn any_command_that_resumed_a_run_finishes_its_effect_when_told_to_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_told_to_end_while_it_compiles_plugins_does_not_go_on_with_it() {
+    let mut bench = Bench::start().await;
+    let plugins = bench.naosu.json(&["plugin", "list"]).await.unwrap();
+    let cache = bench.naosu.state().join("cold-cache");
+    let compiled = || std::fs::read_dir(&cache).map_or(0, Iterator::count);
+    let path = cache.display().to_string();
+    bench.naosu = bench.naosu.with_environment("NAOSU_PLUGINS__CACHE", &path);
+    let mut list = bench.spawn(&["plugin", "list"]);
+    let begun = async {
+        while compiled() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, begun)
+        .await
+        .expect("it compiles");
+    list.signal(Signal::SIGINT);
+    assert_eq!(list.exit_code().await, Some(130));
+    assert!(compiled() < plugins.as_array().unwrap().len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_told_to_end_finishes_what_it_takes_back_and_goes_on_later() {
     let bench = Bench::start().await;
     let before = bench.rule_names();

@@ -24,11 +24,17 @@ where
 {
     // Before the connection: opening it resumes runs.
     let asked = asked_to_end();
-    let connection = Arc::new(Connection::open(config).await?);
+    tokio::pin!(asked);
+    // Runs are resumed by its last move, so that none is begun when it is left.
+    let connection = tokio::select! {
+        biased;
+        opened = Connection::open(config) => Arc::new(opened?),
+        () = &mut asked => return Ok(Exit::Interrupted),
+    };
     let result = tokio::select! {
         biased;
         result = work(Arc::clone(&connection)) => result,
-        () = asked => {
+        () = &mut asked => {
             printer.note(if connection.is_embedded() {
                 "interrupted: an effect in flight is finished and journaled first. Runs that \
                  were begun go on at the next start."

@@ -9,13 +9,18 @@ use crate::{cli::exit::Exit, config::Config, connection::Connection, mcp, signal
 pub async fn serve(config: &Config) -> Result<Exit, Error> {
     // Before the connection: opening it resumes runs.
     let asked = asked_to_end();
-    let connection = Connection::open(config).await?;
+    tokio::pin!(asked);
+    let connection = tokio::select! {
+        biased;
+        opened = Connection::open(config) => opened?,
+        () = &mut asked => return Ok(Exit::Success),
+    };
     let stop = CancellationToken::new();
     let name = &connection.caller.principal.name;
     let served = mcp::serve_stdio(connection.naosu.clone(), name, stop.clone());
     let result = tokio::select! {
         result = served => result,
-        () = asked => {
+        () = &mut asked => {
             eprintln!("asked to end: effects in flight are finished and journaled first");
             stop.cancel();
             Ok(())

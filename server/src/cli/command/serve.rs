@@ -18,9 +18,14 @@ pub async fn serve(config: &Config) -> Result<Exit, Error> {
     }
     // Before the engine, which resumes runs.
     let asked = asked_to_end();
+    tokio::pin!(asked);
     // The address first: one that is taken must not start the engine.
     let bound = bind(&config.listen).await?;
-    let embedded = Embedded::start(config).await?;
+    let embedded = tokio::select! {
+        biased;
+        started = Embedded::start(config) => started?,
+        () = &mut asked => return Ok(Exit::Success),
+    };
     let tcp = bound.tcp_address();
     tracing::info!(unix = ?config.listen.unix, ?tcp, "serving");
     if let Some(path) = &config.listen.unix {
@@ -37,7 +42,7 @@ pub async fn serve(config: &Config) -> Result<Exit, Error> {
             embedded.shutdown().await;
             served
         }
-        () = asked => {
+        () = &mut asked => {
             eprintln!("asked to end: effects in flight are finished and journaled first");
             stop.cancel();
             // Together: no run may begin another effect while a call is waited for.
