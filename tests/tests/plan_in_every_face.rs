@@ -1,0 +1,153 @@
+//! What may be done with a plan, and when, is the same through the command line,
+//! gRPC and MCP; and a write that fails ends the run with its code.
+
+mod faces;
+
+use axum::http::{Method, StatusCode};
+use faces::{FACES, Face, Faces};
+use naosu_lab::wire::{CannedResponse, Fault, FaultAction};
+use naosu_tests::mending::text;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
+    let mut faces = Faces::start(&[]).await;
+    for face in FACES {
+        faces.lab.arm().requests().clear();
+        let (id, digest) = faces.plan(face).await;
+        let refused = faces.apply(face, &id).await;
+        assert_eq!(refused.unwrap_err(), "plan_not_approved", "{face:?}");
+        let stale = format!("sha256:{}", "0".repeat(64));
+        for verb in ["approve", "reject"] {
+            let decide = ["plan", verb, &id, "--digest", &stale];
+            assert_eq!(faces.fail(face, &decide).await, "stale_digest", "{face:?}");
+        }
+        let approve = ["plan", "approve", &id, "--digest", &digest];
+        faces
+            .call(face, &["plan", "reject", &id, "--digest", &digest])
+            .await;
+        assert_eq!(
+            faces.fail(face, &approve).await,
+            "plan_rejected",
+            "{face:?}"
+        );
+        let refused = faces.apply(face, &id).await;
+        assert_eq!(refused.unwrap_err(), "plan_rejected", "{face:?}");
+        faces.assert_nothing_written();
+
+        let (id, digest) = faces.plan(face).await;
+        let approve = ["plan", "approve", &id, "--digest", &digest];
+        faces.call(face, &approve).await;
+        let again = faces.fail(face, &approve).await;
+        assert_eq!(again, "plan_already_decided", "{face:?}");
+        let run = faces.apply(face, &id).await.unwrap();
+        assert_eq!(run["state"], "SUCCEEDED", "{face:?} {run:#}");
+        faces.lab.arm().requests().clear();
+        let refused = faces.apply(face, &id).await;
+        assert_eq!(refused.unwrap_err(), "plan_already_applied", "{face:?}");
+        faces.assert_nothing_written();
+        // The next face finds the fault again.
+        let run = text(&run["id"]);
+        if let Face::Mcp = face {
+            let back = faces.mcp.call("rollback_run", json!({ "run": run })).await;
+            assert_eq!(back.unwrap()["run"]["state"], "ROLLING_BACK");
+        } else {
+            let back = faces.call(face, &["run", "rollback", &run]).await;
+            assert_eq!(back["state"], "ROLLED_BACK", "{face:?}");
+            let again = faces.fail(face, &["run", "rollback", &run]).await;
+            assert_eq!(again, "run_not_reversible", "{face:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_azure_fails_in_each_way_ends_the_run_with_its_code_and_changes_nothing() {
+    let mut faces = Faces::start(&[("NAOSU_RUNS__RETRY_PAUSE_MS", "1")]).await;
+    let answer = |status: StatusCode, code: &str| {
+        FaultAction::Respond(CannedResponse::arm_error(status, code, "for a test"))
+    };
+    let cases = [
+        (
+            answer(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken"),
+            "azure_unauthenticated",
+        ),
+        (
+            answer(StatusCode::FORBIDDEN, "AuthorizationFailed"),
+            "azure_forbidden",
+        ),
+        (
+            answer(StatusCode::NOT_FOUND, "ResourceNotFound"),
+            "azure_not_found",
+        ),
+        (
+            answer(StatusCode::CONFLICT, "AnotherOperationInProgress"),
+            "azure_conflict",
+        ),
+        (
+            answer(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
+            "azure_precondition_failed",
+        ),
+        (
+            FaultAction::Respond(CannedResponse::throttled(1)),
+            "azure_throttled",
+        ),
+        // Whether these wrote is not known from the answer: it is read back.
+        (
+            answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+            "outcome_unknown",
+        ),
+        (
+            FaultAction::Respond(CannedResponse::garbage()),
+            "outcome_unknown",
+        ),
+        (FaultAction::Close, "outcome_unknown"),
+    ];
+    for ((action, code), face) in cases.into_iter().zip(FACES.into_iter().cycle()) {
+        let groups = |faces: &Faces| {
+            let snapshot = faces.lab.arm().snapshot();
+            let groups = snapshot.of_type("Microsoft.Network/networkSecurityGroups");
+            groups
+                .map(|g| g["properties"].to_string())
+                .collect::<Vec<_>>()
+        };
+        let before = groups(&faces);
+        let (id, digest) = faces.plan(face).await;
+        faces
+            .call(face, &["plan", "approve", &id, "--digest", &digest])
+            .await;
+        let path = "*/networkSecurityGroups/*";
+        let mut fault = Fault::times(1000, path, action.clone());
+        fault.method = Some(Method::PUT);
+        faces.lab.arm().faults().inject(fault);
+        let run = faces.apply(face, &id).await.unwrap();
+        faces.lab.arm().faults().clear();
+        let context = format!("{face:?} {action:?} {run:#}");
+        assert_eq!(run["state"], "CANCELLED", "{context}");
+        let refused = run["entries"].as_array().unwrap().iter();
+        let mut refused = refused.filter(|entry| entry["event"]["kind"] == "refused");
+        assert_eq!(
+            refused.next_back().unwrap()["event"]["error"]["code"],
+            code,
+            "{context}"
+        );
+        assert_eq!(groups(&faces), before, "{context}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_expired_is_neither_approved_nor_applied_in_any_face() {
+    let mut faces = Faces::start(&[("NAOSU_POLICY__PLAN_VALID_FOR_SECS", "1")]).await;
+    for face in FACES {
+        let (id, digest) = faces.plan(face).await;
+        for _ in 0..1000 {
+            if faces.state_of_plan(face, &id).await == "EXPIRED" {
+                break;
+            }
+        }
+        let approve = ["plan", "approve", &id, "--digest", &digest];
+        assert_eq!(faces.fail(face, &approve).await, "plan_expired", "{face:?}");
+        let refused = faces.apply(face, &id).await;
+        assert_eq!(refused.unwrap_err(), "plan_expired", "{face:?}");
+    }
+    faces.assert_nothing_written();
+}
