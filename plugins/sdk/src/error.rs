@@ -1,6 +1,10 @@
 //! Errors of the flow analysis as a plugin reports them.
 
-use naosu_flow::nsg::{NsgError, PlacementError};
+use naosu_flow::{
+    firewall::FirewallError,
+    nsg::{NsgError, PlacementError},
+    set::AnalysisTooComplex,
+};
 
 use crate::{ObserveError, PluginError};
 
@@ -8,6 +12,19 @@ use crate::{ObserveError, PluginError};
 pub fn flow_error(error: NsgError) -> PluginError {
     match error {
         NsgError::TooComplex(error) => PluginError::AnalysisTooComplex(error.to_string()),
+        other => PluginError::Malformed(other.to_string()),
+    }
+}
+
+/// An analysis that met its limit.
+pub fn too_complex(error: AnalysisTooComplex) -> PluginError {
+    PluginError::AnalysisTooComplex(error.to_string())
+}
+
+/// An error of reading or analysing a firewall or a route table.
+pub fn firewall_error(error: FirewallError) -> PluginError {
+    match error {
+        FirewallError::TooComplex(error) => too_complex(error),
         other => PluginError::Malformed(other.to_string()),
     }
 }
@@ -26,7 +43,7 @@ pub fn placement_error(error: PlacementError) -> PluginError {
 }
 
 /// In words, for a finding that is unknown because of it.
-pub(crate) fn in_words(error: &PluginError) -> String {
+pub fn in_words(error: &PluginError) -> String {
     match error {
         PluginError::InvalidParameter(m)
         | PluginError::Malformed(m)

@@ -51,31 +51,45 @@
 //! naosu_plugin::export!(ClusterStopped);
 //! ```
 
+mod api_server;
 pub mod arm;
+pub mod azure_firewall;
 pub mod contract;
 mod error;
 mod evidence;
 pub mod kubernetes;
+mod listed;
+mod need;
 mod network;
 pub mod node_firewall;
 mod observed;
 mod parameters;
 mod plugin;
+mod port;
 pub mod prefixes;
 mod resource_id;
+pub mod routes;
+pub mod security_groups;
+mod tags;
 pub mod testing;
 mod tunnel;
 pub mod ufw;
+pub mod way_out;
 
+pub use api_server::{ApiServer, Exit, kubernetes_endpoints};
 pub use contract::naosu::plugin::types::*;
-pub use error::{flow_error, placement_error};
+pub use error::{firewall_error, flow_error, in_words, placement_error, too_complex};
 pub use evidence::{FindingBuilder, finding};
+pub use listed::listed;
 pub use naosu_flow as flow;
+pub use need::{Decided, Destinations, Need, Pairing, decide, stopping};
 pub use network::{NodeInterface, NodeNetwork};
 pub use observed::{Observed, read_json, read_json_many};
 pub use parameters::parameters;
 pub use plugin::{Plugin, Reads};
+pub use port::{ServicePort, Transport};
 pub use resource_id::ResourceId;
+pub use tags::{is_tag, observe_tags};
 pub use tunnel::{Agent, KUBELET_PORT, Tunnel, TunnelNodes, TunnelType};
 
 #[doc(hidden)]

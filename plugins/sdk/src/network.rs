@@ -132,6 +132,41 @@ impl NodeNetwork {
             .or_else(|| self.interfaces.iter().find(is_of_node))
     }
 
+    /// Any subnet of the nodes' networks.
+    pub fn any_subnet(&self, id: &ResourceId) -> Option<Observed<Subnet>> {
+        self.virtual_networks.iter().find_map(|network| {
+            let mut subnets = network.value.properties.subnets.iter();
+            let subnet = subnets.find(|subnet| subnet.id == *id)?;
+            Some(Observed {
+                value: subnet.clone(),
+                resource: subnet.id.0.clone(),
+                observed_at: network.observed_at,
+            })
+        })
+    }
+
+    /// The subnet that holds an address, in any of the nodes' networks.
+    pub fn subnet_holding(&self, address: IpAddr) -> Option<ResourceId> {
+        let holds = |prefix: &str| prefix.parse::<IpNet>().is_ok_and(|p| p.contains(&address));
+        let networks = self.virtual_networks.iter();
+        let mut subnets = networks.flat_map(|network| &network.value.properties.subnets);
+        let found = subnets.find(|subnet| subnet.properties.prefixes().any(holds));
+        found.map(|subnet| subnet.id.clone())
+    }
+
+    /// Whether a virtual network gateway, its own or a peer's, may add routes
+    /// that no read lists.
+    pub fn has_gateway(&self) -> bool {
+        self.virtual_networks.iter().any(|network| {
+            let properties = &network.value.properties;
+            let is_gateway =
+                |subnet: &Subnet| subnet.id.name().eq_ignore_ascii_case("GatewaySubnet");
+            let peerings = &properties.virtual_network_peerings;
+            properties.subnets.iter().any(is_gateway)
+                || peerings.iter().any(|p| p.properties.use_remote_gateways)
+        })
+    }
+
     /// The address space that the service tag `VirtualNetwork` stands for, as
     /// far as Azure tells: own prefixes and those of connected peers.
     ///

@@ -2,11 +2,17 @@
 //! what it leaves out has a default.
 
 mod cluster;
+mod firewall;
 mod network;
 
 pub use cluster::{
     ApiServerAccessProfile, ClusterProperties, LoadBalancerProfile, ManagedCluster,
     ManagedOutbound, NetworkProfile, NodeResourceGroupProfile, Pool, PowerState, Sku,
+};
+pub use firewall::{
+    AzureFirewallProperties, AzureFirewallResource, FirewallIpConfiguration,
+    FirewallIpConfigurationProperties, FirewallPolicy, FirewallPolicyProperties, IpGroup,
+    IpGroupProperties,
 };
 pub use network::{
     AddressSpace, InterfaceProperties, IpConfiguration, IpConfigurationProperties,

@@ -129,5 +129,7 @@ pub struct Peering {
 pub struct PeeringProperties {
     pub remote_address_space: AddressSpace,
     pub remote_virtual_network_address_space: Option<AddressSpace>,
+    pub remote_virtual_network: Option<Reference>,
+    pub use_remote_gateways: bool,
     pub peering_state: String,
 }

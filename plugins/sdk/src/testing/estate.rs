@@ -4,12 +4,15 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::Recorded;
-use crate::{Cluster, Query, kubernetes};
+use super::{Recorded, firewall::TestFirewall};
+use crate::{Cluster, Query, TunnelType, kubernetes, kubernetes_endpoints};
 
 const SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
 
-/// A cluster with one node pool; a konnectivity agent runs on its first node.
+/// Nodes of the first subnet, where there is a second one.
+const FIRST_SUBNET_NODES: u32 = 4;
+
+/// A cluster with one node pool; a tunnel agent runs on its first node.
 #[derive(Clone, Debug)]
 pub struct Estate {
     /// How many nodes.
@@ -22,6 +25,18 @@ pub struct Estate {
     pub managed_network: bool,
     /// Changes to the managed cluster, merged into it.
     pub cluster: Value,
+    /// The kind of the tunnel.
+    pub tunnel: TunnelType,
+    /// What the API server publishes as its addresses; `None` where that cannot
+    /// be read.
+    pub api_server: Option<Vec<&'static str>>,
+    /// The routes of the nodes' subnet, as ARM has them; `None` for no table.
+    pub routes: Option<Vec<Value>>,
+    /// Puts all nodes but the first four into a subnet of their own, with
+    /// these routes; `Some(None)` for no table.
+    pub second_subnet: Option<Option<Vec<Value>>>,
+    /// The Azure Firewall at [`Self::FIREWALL`].
+    pub firewall: Option<TestFirewall>,
 }
 
 impl Default for Estate {
@@ -32,11 +47,30 @@ impl Default for Estate {
             interface_rules: None,
             managed_network: false,
             cluster: json!({}),
+            tunnel: TunnelType::Konnectivity,
+            api_server: Some(vec!["203.0.113.10"]),
+            routes: None,
+            second_subnet: None,
+            firewall: None,
         }
     }
 }
 
 impl Estate {
+    /// The private address of the firewall.
+    pub const FIREWALL: &str = "10.225.0.4";
+
+    /// A route as ARM has it; `next` is an address, or the type of the next hop.
+    pub fn route(name: &str, prefix: &str, next: &str) -> Value {
+        let is_address = next.parse::<Ipv4Addr>().is_ok();
+        let kind = if is_address { "VirtualAppliance" } else { next };
+        let mut properties = json!({ "addressPrefix": prefix, "nextHopType": kind });
+        if is_address {
+            properties["nextHopIpAddress"] = json!(next);
+        }
+        json!({ "name": name, "properties": properties })
+    }
+
     /// The cluster as plugins are given it.
     pub fn cluster() -> Cluster {
         Cluster {
@@ -76,13 +110,36 @@ impl Estate {
         Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 224, 0, 4)) + index)
     }
 
-    fn network_id(&self, tail: &str) -> String {
-        let group = if self.managed_network {
+    /// ARM id of a resource of the network provider.
+    pub fn network_id(&self, tail: &str) -> String {
+        let group = self.group();
+        format!("{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Network/{tail}")
+    }
+
+    fn group(&self) -> &'static str {
+        if self.managed_network {
             "MC_rg_aks"
         } else {
             "rg"
-        };
-        format!("{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Network/{tail}")
+        }
+    }
+
+    fn subnet_of(&self, index: u32) -> &'static str {
+        if self.second_subnet.is_some() && index >= FIRST_SUBNET_NODES {
+            "second"
+        } else {
+            "nodes"
+        }
+    }
+
+    fn record_routes(&self, recorded: &mut Recorded) {
+        let second = self.second_subnet.clone().flatten();
+        for (name, routes) in [("rt-nodes", self.routes.clone()), ("rt-second", second)] {
+            let Some(routes) = routes else { continue };
+            let id = self.network_id(&format!("routeTables/{name}"));
+            let body = json!({ "id": id, "name": name, "properties": { "routes": routes } });
+            recorded.put(Query::AzureGet(id), body);
+        }
     }
 
     fn scale_set_id() -> String {
@@ -96,13 +153,39 @@ impl Estate {
         let mut recorded = Recorded::default();
         recorded.put(Query::AzureGet(Self::cluster().id), self.managed_cluster());
         recorded.put(kubernetes::all_nodes(), self.kubernetes_nodes());
-        let agent = self.agent();
-        recorded.put(
-            kubernetes::system_pods("app=konnectivity-agent"),
-            json!([agent]),
+        let (label, agent) = self.agent();
+        for selector in ["app=konnectivity-agent", "app=aks-link", "component=tunnel"] {
+            // AKS labels konnectivity agents so, too.
+            let is_shared = selector == "component=tunnel" && label == "app=konnectivity-agent";
+            let pods = if selector == label || is_shared {
+                json!([agent])
+            } else {
+                json!([])
+            };
+            recorded.put(kubernetes::system_pods(selector), pods);
+        }
+        if let Some(addresses) = &self.api_server {
+            let addresses: Vec<Value> = addresses.iter().map(|ip| json!({ "ip": ip })).collect();
+            let body = json!({ "metadata": { "name": "kubernetes", "namespace": "default" },
+                "subsets": [{ "addresses": addresses, "ports": [{ "port": 443 }] }] });
+            recorded.put(kubernetes_endpoints(), body);
+        }
+        self.record_routes(&mut recorded);
+        let firewalls = format!(
+            "{SUBSCRIPTION}/resourceGroups/{}/providers/Microsoft.Network/azureFirewalls",
+            self.group()
         );
-        recorded.put(kubernetes::system_pods("component=tunnel"), json!([agent]));
-        recorded.put(kubernetes::system_pods("app=aks-link"), json!([]));
+        match &self.firewall {
+            Some(firewall) => firewall.record(self, &mut recorded, &firewalls),
+            None => recorded.put(Query::AzureList(firewalls), json!([])),
+        }
+        let tags =
+            format!("{SUBSCRIPTION}/providers/Microsoft.Network/locations/westeurope/serviceTags");
+        recorded.put(
+            Query::AzureGet(tags),
+            json!({ "values": [{ "name": "AzureCloud.westeurope",
+                "properties": { "addressPrefixes": ["203.0.113.0/24"] } }] }),
+        );
         let sets = Self::scale_set_id();
         let list = sets.rsplit_once('/').map_or("", |(list, _)| list);
         recorded.put(
@@ -163,18 +246,33 @@ impl Estate {
             .collect()
     }
 
-    fn agent(&self) -> Value {
-        json!({ "metadata": { "name": "konnectivity-agent-5b8f9-x2x4q", "namespace": "kube-system",
-                "labels": { "app": "konnectivity-agent", "component": "tunnel" } },
+    /// The label that tells the kind, and the agent.
+    fn agent(&self) -> (&'static str, Value) {
+        let (label, name, labels) = match self.tunnel {
+            TunnelType::Tunnelfront => (
+                "component=tunnel",
+                "tunnelfront",
+                json!({ "component": "tunnel" }),
+            ),
+            TunnelType::AksLink => ("app=aks-link", "aks-link", json!({ "app": "aks-link" })),
+            TunnelType::Konnectivity => (
+                "app=konnectivity-agent",
+                "konnectivity-agent",
+                json!({ "app": "konnectivity-agent", "component": "tunnel" }),
+            ),
+            TunnelType::VnetIntegration | TunnelType::NotFound => ("none", "none", json!({})),
+        };
+        let pod = json!({ "metadata": { "name": format!("{name}-5b8f9-x2x4q"),
+                "namespace": "kube-system", "labels": labels },
             "spec": { "nodeName": Self::node_name(0) },
             "status": { "phase": "Running", "podIP": "10.244.0.7",
                 "hostIP": Self::node_address(0),
                 "conditions": [{ "type": "Ready", "status": "True" }],
-                "containerStatuses": [{ "name": "konnectivity-agent", "ready": true }] } })
+                "containerStatuses": [{ "name": name, "ready": true }] } });
+        (label, pod)
     }
 
     fn interfaces(&self) -> Value {
-        let subnet = self.network_id("virtualNetworks/vnet/subnets/nodes");
         let group = self.interface_rules.as_ref();
         let group = group.map(|_| json!({ "id": self.interface_group_id() }));
         (0..self.nodes)
@@ -183,6 +281,8 @@ impl Estate {
                     "{}/virtualMachines/{index}/networkInterfaces/nic",
                     Self::scale_set_id()
                 );
+                let subnet = self.subnet_of(index);
+                let subnet = self.network_id(&format!("virtualNetworks/vnet/subnets/{subnet}"));
                 json!({ "id": id, "name": "nic", "properties": {
                     "provisioningState": "Succeeded", "primary": true,
                     "networkSecurityGroup": group,
@@ -194,11 +294,31 @@ impl Estate {
     }
 
     fn virtual_network(&self) -> Value {
+        let subnet = |name: &str, prefix: &str, table: Option<&str>| {
+            let mut properties = json!({ "addressPrefix": prefix });
+            if name == "nodes" {
+                properties["networkSecurityGroup"] = json!({ "id": self.subnet_group_id() });
+            }
+            if let Some(table) = table {
+                let id = self.network_id(&format!("routeTables/{table}"));
+                properties["routeTable"] = json!({ "id": id });
+            }
+            let id = self.network_id(&format!("virtualNetworks/vnet/subnets/{name}"));
+            json!({ "id": id, "name": name, "properties": properties })
+        };
+        let table = self.routes.as_ref().map(|_| "rt-nodes");
+        let mut subnets = vec![subnet("AzureFirewallSubnet", "10.225.0.0/26", None)];
+        match &self.second_subnet {
+            None => subnets.push(subnet("nodes", "10.224.0.0/16", table)),
+            Some(routes) => {
+                let second = routes.as_ref().map(|_| "rt-second");
+                subnets.push(subnet("nodes", "10.224.0.0/29", table));
+                subnets.push(subnet("second", "10.224.0.8/29", second));
+            }
+        }
         json!({ "id": self.network_id("virtualNetworks/vnet"), "name": "vnet", "properties": {
             "addressSpace": { "addressPrefixes": ["10.224.0.0/12"] },
-            "subnets": [{ "id": self.network_id("virtualNetworks/vnet/subnets/nodes"), "name": "nodes",
-                "properties": { "addressPrefix": "10.224.0.0/16",
-                    "networkSecurityGroup": { "id": self.subnet_group_id() } } }],
+            "subnets": subnets,
             "virtualNetworkPeerings": [] } })
     }
 }

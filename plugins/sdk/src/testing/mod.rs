@@ -2,8 +2,10 @@
 //! record them from.
 
 mod estate;
+mod firewall;
 
 pub use estate::Estate;
+pub use firewall::TestFirewall;
 
 use crate::{Observation, ObserveError, Query, Reads};
 
