@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 
 use naosu_plugin::{
-    Cluster, Evidence, Finding, FindingBuilder, Flow, Judgement, KUBELET_PORT, PluginError, Reads,
-    Verdict, finding, prefixes,
+    Cluster, Evidence, Exit, Finding, FindingBuilder, Flow, Judgement, PluginError, Reads, Verdict,
+    finding, listed, prefixes,
+    security_groups::{Checkpoint, Outcome},
+    way_out::tunnel_evidence,
 };
 
 use crate::{
     CAUSE,
-    checkpoint::{Checkpoint, Outcome},
-    situation::Situation,
+    situation::{Situation, is_to_nodes},
 };
+
+/// Prefixes that a flow may list.
+const LISTED_PREFIXES: usize = 1_000;
 
 /// The whole judgement of a situation.
 pub struct Judged {
@@ -35,7 +39,7 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
     let mut builder = finding(CAUSE, judged.judgement, judged.summary)
         .evidence_of(judged.evidence)
         .infeasible(infeasible(&situation, &judged.blocking));
-    for flow in required_flows(&situation) {
+    for flow in required_flows(&situation, &judged.blocking) {
         builder = builder.required_flow(flow);
     }
     let groups: Vec<serde_json::Value> = judged
@@ -46,6 +50,7 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
             serde_json::json!({
                 "nsg": checkpoint.group.resource,
                 "direction": checkpoint.direction.arm(),
+                "port": checkpoint.need.port.to_string(),
             })
         })
         .collect();
@@ -65,25 +70,50 @@ pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginErr
     })
 }
 
+/// What has to pass a checkpoint, in words.
+pub fn words(checkpoint: &Checkpoint) -> String {
+    let port = checkpoint.need.port;
+    if is_to_nodes(checkpoint) {
+        format!("{port} from the agents to nodes")
+    } else {
+        format!("{port} from the agents to the API server")
+    }
+}
+
 /// Judges every group on the way.
 pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
     if let Some(judged) = nothing_to_judge(situation) {
         return Ok(judged);
     }
-    let mut evidence = vec![tunnel_evidence(situation)];
-    let (mut blocking, mut unknown, mut allowing) = (Vec::new(), BTreeSet::new(), Vec::new());
-    let mut summaries = Vec::new();
+    let mut evidence = vec![tunnel_evidence(&situation.tunnel)];
+    let mut unknown = BTreeSet::new();
+    match &situation.exit {
+        Exit::Needed { server, .. } => evidence.push(server.evidence.clone()),
+        // Without an agent there is none whose way out could be closed.
+        Exit::Unknown(reason) if !situation.tunnel.agents.is_empty() => {
+            unknown.insert(reason.clone());
+        }
+        Exit::Unknown(_) | Exit::NotNeeded(_) => {}
+    }
+    let (mut blocking, mut allowing) = (Vec::new(), Vec::new());
+    let mut blocked: Vec<(String, Vec<String>)> = Vec::new();
     for (index, checkpoint) in situation.checkpoints.iter().enumerate() {
         let outcome = checkpoint.judge(&situation.tags)?;
-        for (rule, packets) in &outcome.blocks {
-            summaries.push(format!(
+        for block in &outcome.blocks {
+            let rule = &block.rule;
+            let named = format!(
                 "rule {} (priority {}, {}) of {}",
                 rule.name,
                 rule.priority,
                 rule.direction.arm(),
                 checkpoint.group.value.name,
-            ));
-            evidence.push(checkpoint.evidence(rule, format!("blocks {packets}")));
+            );
+            let what = words(checkpoint);
+            match blocked.iter_mut().find(|(other, _)| *other == what) {
+                Some((_, rules)) => rules.push(named),
+                None => blocked.push((what, vec![named])),
+            }
+            evidence.push(checkpoint.evidence(rule, format!("blocks {}", block.packets)));
         }
         if !outcome.blocks.is_empty() {
             blocking.push(index);
@@ -95,48 +125,58 @@ pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
         unknown.insert(format!("node {node}: its network interface was not found"));
     }
     if !blocking.is_empty() {
-        let summary = format!(
-            "TCP {KUBELET_PORT} to nodes is blocked by {}",
-            summaries.join(", ")
-        );
         return Ok(Judged {
             judgement: Judgement::Confirmed,
-            summary,
+            summary: confirmed_summary(blocked),
             evidence,
             blocking,
         });
     }
     evidence.extend(allowing);
-    if unknown.is_empty() {
-        let summary = if situation.checkpoints.is_empty() {
-            "No security group is between the tunnel agents and the nodes".to_owned()
-        } else {
-            format!("Every security group lets TCP {KUBELET_PORT} from the agents to nodes pass")
-        };
-        return Ok(Judged {
-            judgement: Judgement::RuledOut,
-            summary,
-            evidence,
-            blocking,
-        });
-    }
-    let reasons: Vec<String> = unknown.into_iter().collect();
+    let (judgement, summary) = if unknown.is_empty() {
+        (Judgement::RuledOut, ruled_out_summary(situation))
+    } else {
+        let reasons = listed(&unknown, "; ");
+        let summary = format!("Security groups may block it: {reasons}");
+        (Judgement::Unknown, summary)
+    };
     Ok(Judged {
-        judgement: Judgement::Unknown,
-        summary: format!("Security groups may block it: {}", reasons.join("; ")),
+        judgement,
+        summary,
         evidence,
         blocking,
     })
+}
+
+fn confirmed_summary(blocked: Vec<(String, Vec<String>)>) -> String {
+    let sentences: Vec<String> = blocked
+        .into_iter()
+        .map(|(what, rules)| format!("{what} is blocked by {}", listed(rules, ", ")))
+        .collect();
+    sentences.join("; ")
+}
+
+fn ruled_out_summary(situation: &Situation) -> String {
+    let mut whats: Vec<String> = situation.checkpoints.iter().map(words).collect();
+    whats.sort_unstable();
+    whats.dedup();
+    if whats.is_empty() {
+        return "No security group is on the way of the tunnel".to_owned();
+    }
+    format!("Every security group lets {} pass", whats.join(" and "))
 }
 
 /// Situations in which no group needs a look.
 fn nothing_to_judge(situation: &Situation) -> Option<Judged> {
     let (judgement, summary) = if let Some(reason) = situation.tunnel.why_not_judged() {
         (Judgement::Unknown, reason)
-    } else if situation.pairs.is_empty() && situation.network.nodes_without_interface.is_empty() {
+    } else if situation.checkpoints.is_empty()
+        && situation.pairs.is_empty()
+        && situation.network.nodes_without_interface.is_empty()
+    {
         (
             Judgement::RuledOut,
-            "Agents run on the only node, so their packets pass no security group",
+            "Agents run on the only node, and no security group is on their way out",
         )
     } else {
         return None;
@@ -144,53 +184,53 @@ fn nothing_to_judge(situation: &Situation) -> Option<Judged> {
     Some(Judged {
         judgement,
         summary: summary.to_owned(),
-        evidence: vec![tunnel_evidence(situation)],
+        evidence: vec![tunnel_evidence(&situation.tunnel)],
         blocking: Vec::new(),
     })
-}
-
-fn tunnel_evidence(situation: &Situation) -> Evidence {
-    let tunnel = &situation.tunnel;
-    let agents: Vec<String> = tunnel
-        .agents
-        .iter()
-        .map(|agent| {
-            let node = &agent.pod.spec.node_name;
-            format!("{} on {node}", agent.pod.metadata.name)
-        })
-        .take(10)
-        .collect();
-    Evidence {
-        resource: "pod/kube-system".to_owned(),
-        field: "metadata.labels".to_owned(),
-        value: agents.join(", "),
-        observed_at: tunnel.observed_at,
-        meaning: format!("the tunnel is {}", tunnel.tunnel_type.name()),
-    }
 }
 
 fn allow_evidence(checkpoint: &Checkpoint, outcome: &Outcome) -> Vec<Evidence> {
     let allows = outcome.allows.iter();
     allows
-        .map(|rule| {
-            let meaning = format!("lets TCP {KUBELET_PORT} from the agents to nodes pass");
-            checkpoint.evidence(rule, meaning)
-        })
+        .map(|rule| checkpoint.evidence(rule, format!("lets {} pass", words(checkpoint))))
         .collect()
 }
 
-fn required_flows(situation: &Situation) -> Vec<Flow> {
-    if situation.pairs.is_empty() {
-        return Vec::new();
+/// The packets of the pairs; and, where the way out is blocked, those of every
+/// node that an agent may come up on.
+fn required_flows(situation: &Situation, blocking: &[usize]) -> Vec<Flow> {
+    let mut flows = Vec::new();
+    if !situation.pairs.is_empty() {
+        let sources = prefixes::exactly(situation.pairs.iter().map(|pair| pair.source));
+        let destinations = prefixes::exactly(situation.pairs.iter().map(|pair| pair.destination));
+        flows.push(Flow {
+            protocol: "Tcp".to_owned(),
+            source_prefixes: prefixes::texts(&sources),
+            destination_prefixes: prefixes::texts(&destinations),
+            destination_ports: vec![naosu_plugin::KUBELET_PORT.to_string()],
+        });
     }
-    let sources = prefixes::exactly(situation.pairs.iter().map(|pair| pair.source));
-    let destinations = prefixes::exactly(situation.pairs.iter().map(|pair| pair.destination));
-    vec![Flow {
-        protocol: "Tcp".to_owned(),
-        source_prefixes: prefixes::texts(&sources),
-        destination_prefixes: prefixes::texts(&destinations),
-        destination_ports: vec![KUBELET_PORT.to_string()],
-    }]
+    let out = blocking
+        .iter()
+        .filter_map(|index| situation.checkpoints.get(*index))
+        .filter(|checkpoint| !is_to_nodes(checkpoint));
+    for checkpoint in out {
+        let to = checkpoint.need.pairings.first();
+        let to = to.and_then(|pairing| pairing.destinations.known(&situation.tags));
+        let to = to.map(|to| to.to_prefixes()).unwrap_or_default();
+        if to.is_empty() || to.len() > LISTED_PREFIXES {
+            continue;
+        }
+        let mut sources = checkpoint.need.sources();
+        sources.extend(&checkpoint.other_sources);
+        flows.push(Flow {
+            protocol: checkpoint.need.port.protocol_of_nsg().to_owned(),
+            source_prefixes: prefixes::texts(&prefixes::exactly(sources)),
+            destination_prefixes: prefixes::texts(&to),
+            destination_ports: vec![checkpoint.need.port.number.to_string()],
+        });
+    }
+    flows
 }
 
 /// Why no rule can be written, when a blocking group lies where only AKS writes.
@@ -200,10 +240,7 @@ pub fn infeasible(situation: &Situation, blocking: &[usize]) -> Option<String> {
     let locked = blocking
         .iter()
         .filter_map(|index| situation.checkpoints.get(*index))
-        .find(|checkpoint| {
-            let id = naosu_plugin::ResourceId(checkpoint.group.resource.clone());
-            id.is_in_group(&cluster.properties.node_resource_group)
-        })?;
+        .find(|checkpoint| checkpoint.is_in_group(&cluster.properties.node_resource_group))?;
     Some(format!(
         "{} lies in {}, which is locked ({field} is {value}); use a virtual network and security \
          groups of your own, or have AKS support repair it",

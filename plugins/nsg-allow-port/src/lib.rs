@@ -1,8 +1,8 @@
 //! Cause: a network security group blocks TCP 10250 between the tunnel agents
-//! and the nodes. Fix: one allow rule a group and direction, as narrow as
-//! possible, at a priority that beats the blocking rule and no stricter one.
+//! and the nodes, or the agents' own way out to the API server. Fix: one allow
+//! rule a group, direction and port, as narrow as possible, at a priority that
+//! beats the blocking rule and no stricter one.
 
-mod checkpoint;
 mod judge;
 mod propose;
 mod situation;
@@ -24,15 +24,17 @@ impl Plugin for NsgAllowPort {
             id: "nsg-allow-port".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             cause: CAUSE.into(),
-            summary: "A network security group blocks TCP 10250 from the tunnel agents to nodes"
+            summary: "A network security group blocks TCP 10250 from the tunnel agents to nodes, \
+                      or their way out to the API server"
                 .into(),
             fix: "Add one allow rule for exactly that traffic, at a calculated priority".into(),
             parameters: vec![
                 parameter(
                     "rule_name",
                     ParameterType::Text,
-                    "Name of the new rule; a number is added where it is taken",
-                    "\"naosu-allow-kubelet\"",
+                    "Name of new rules instead of naosu-allow-kubelet and naosu-allow-tunnel; \
+                     a number is added where it is taken",
+                    "",
                 ),
                 parameter(
                     "priority",

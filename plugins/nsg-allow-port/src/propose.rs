@@ -1,18 +1,26 @@
 //! The allow rules: one a group and direction that blocks.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use naosu_plugin::{
-    Access, Cluster, Direction as GuestDirection, Effect, KUBELET_PORT, NsgRule as GuestRule,
-    NsgRuleEffect, NsgRulesEffect, PluginError, Proposal, Reads, Step,
+    Access, Cluster, Direction as GuestDirection, Effect, Need, NsgRule as GuestRule,
+    NsgRuleEffect, NsgRulesEffect, Pairing, PluginError, Proposal, Reads, Step,
     flow::nsg::{
-        self, Direction, MAX_PRIORITY, MIN_PRIORITY, NsgRule, Placement, PlacementRequest, place,
+        self, Direction, MAX_PRIORITY, MIN_PRIORITY, Nsg, NsgRule, Placement, PlacementRequest,
+        place,
     },
-    placement_error, prefixes,
+    flow_error, placement_error, prefixes,
+    security_groups::Checkpoint,
 };
 use serde::Deserialize;
 
-use crate::{checkpoint::Checkpoint, judge, situation::Situation};
+use crate::{
+    judge,
+    situation::{Situation, is_to_nodes},
+};
 
 /// Longest name of a rule.
 const NAME_CHARS: usize = 80;
@@ -20,15 +28,10 @@ const NAME_CHARS: usize = 80;
 /// Parameters of the plan, as described.
 #[derive(Deserialize)]
 pub struct Parameters {
-    #[serde(default = "default_name")]
-    rule_name: String,
+    rule_name: Option<String>,
     priority: Option<u16>,
     #[serde(default)]
     scope: Scope,
-}
-
-fn default_name() -> String {
-    "naosu-allow-kubelet".to_owned()
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -54,16 +57,28 @@ pub fn plan(
     }
     let mut steps = Vec::new();
     let mut warnings = Vec::new();
+    let mut whats = BTreeSet::new();
+    // Each rule is placed in its group as the steps before it leave it.
+    let mut groups: BTreeMap<String, Nsg> = BTreeMap::new();
     for checkpoint in judged
         .blocking
         .iter()
         .filter_map(|at| situation.checkpoints.get(*at))
     {
-        let placement = placement(&situation, checkpoint, &parameters)?;
-        if let Some(warning) = renumbering_warning(checkpoint, &placement) {
+        let key = checkpoint.group.resource.to_ascii_lowercase();
+        let before = groups.remove(&key);
+        let before = before.unwrap_or_else(|| checkpoint.group.value.clone());
+        let placement = placement(&situation, checkpoint, &before, &parameters)?;
+        if let Some(warning) = renumbering_warning(&before, &placement) {
             warnings.push(warning);
         }
-        steps.push(step(checkpoint, &placement)?);
+        let after = placement.apply(&before).map_err(flow_error)?;
+        steps.push(step(checkpoint, &placement, &after));
+        groups.insert(key, after);
+        whats.insert(judge::words(checkpoint));
+        if !is_to_nodes(checkpoint) {
+            warnings.push(WAY_OUT_WARNING.to_owned());
+        }
     }
     if parameters.scope == Scope::Addresses {
         warnings.push(
@@ -72,39 +87,52 @@ pub fn plan(
                 .to_owned(),
         );
     }
+    warnings.sort_unstable();
+    warnings.dedup();
+    let whats: Vec<String> = whats.into_iter().collect();
     Ok(Proposal {
-        summary: format!("Let TCP {KUBELET_PORT} from the tunnel agents to the nodes pass"),
+        summary: format!("Let {} pass", whats.join(" and ")),
         steps,
         warnings,
     })
 }
 
+const WAY_OUT_WARNING: &str = "The address of a public API server can change when the cluster is \
+                               stopped and started; the rule then has to name the new one.";
+
 fn placement(
     situation: &Situation,
     checkpoint: &Checkpoint,
+    group: &Nsg,
     parameters: &Parameters,
 ) -> Result<Placement, PluginError> {
-    let group = &checkpoint.group.value;
+    let required = checkpoint.flows(&situation.tags).ok_or_else(|| {
+        PluginError::Infeasible(format!(
+            "the addresses of {} are not known, so no rule can be shown to do; see that the \
+             service tags or the endpoints of the service kubernetes can be read",
+            checkpoint.need.destination_texts().join(", ")
+        ))
+    })?;
     let request = PlacementRequest {
-        rule: rule(situation, checkpoint, parameters)?,
-        required: checkpoint.flows(),
+        rule: rule(situation, checkpoint, group, parameters)?,
+        required,
         pinned: BTreeSet::new(),
     };
     let placement = place(group, &request, &situation.tags).map_err(placement_error)?;
     match parameters.priority {
-        Some(priority) => at_priority(checkpoint, placement, priority),
+        Some(priority) => at_priority(group, checkpoint.direction, placement, priority),
         None => Ok(placement),
     }
 }
 
 /// The placement at the number that was asked for, if that number would do.
 fn at_priority(
-    checkpoint: &Checkpoint,
+    group: &Nsg,
+    direction: Direction,
     mut placement: Placement,
     priority: u16,
 ) -> Result<Placement, PluginError> {
-    let group = &checkpoint.group.value;
-    let mut rules = group.evaluated(checkpoint.direction);
+    let mut rules = group.evaluated(direction);
     let number = |name: &String| group.rule(name).map(|rule| rule.priority);
     let first = placement.stricter.iter().filter_map(number).max();
     let first = first.map_or(MIN_PRIORITY, |above| above.saturating_add(1));
@@ -131,29 +159,53 @@ fn at_priority(
 fn rule(
     situation: &Situation,
     checkpoint: &Checkpoint,
+    group: &Nsg,
     parameters: &Parameters,
 ) -> Result<NsgRule, PluginError> {
-    let sources = checkpoint.sources();
-    let destinations = checkpoint.destinations();
+    let mut sources = checkpoint.need.sources();
+    // An agent may come up on any of these nodes.
+    sources.extend(&checkpoint.other_sources);
+    let (destinations, default_name, description) = if is_to_nodes(checkpoint) {
+        (
+            scoped(situation, parameters.scope, &destinations(&checkpoint.need)),
+            "naosu-allow-kubelet",
+            "Tunnel agents to kubelets, so that logs, exec and webhooks work",
+        )
+    } else {
+        (
+            checkpoint.need.destination_texts(),
+            "naosu-allow-tunnel",
+            "Tunnel agents to the API server, so that the tunnel comes up",
+        )
+    };
+    let wanted = parameters.rule_name.as_deref().unwrap_or(default_name);
     Ok(NsgRule {
-        name: free_name(checkpoint, &parameters.rule_name)?,
+        name: free_name(group, checkpoint.direction, wanted)?,
         priority: 0,
         direction: checkpoint.direction,
         access: nsg::Access::Allow,
-        protocol: "Tcp".to_owned(),
+        protocol: checkpoint.need.port.protocol_of_nsg().to_owned(),
         source_prefixes: scoped(situation, parameters.scope, &sources),
         source_ports: vec!["*".to_owned()],
         source_groups: Vec::new(),
-        destination_prefixes: scoped(situation, parameters.scope, &destinations),
-        destination_ports: vec![KUBELET_PORT.to_string()],
+        destination_prefixes: destinations,
+        destination_ports: vec![checkpoint.need.port.number.to_string()],
         destination_groups: Vec::new(),
-        description: "Tunnel agents to kubelets, so that logs, exec and webhooks work".to_owned(),
+        description: description.to_owned(),
     })
 }
 
+fn destinations(need: &Need) -> BTreeSet<IpAddr> {
+    let hosts = |pairing: &Pairing| match &pairing.destinations {
+        naosu_plugin::Destinations::Hosts(hosts) => hosts.clone(),
+        naosu_plugin::Destinations::Tag(_) => BTreeSet::new(),
+    };
+    need.pairings.iter().flat_map(hosts).collect()
+}
+
 /// A name that no rule of the group has: a number is added where it is taken.
-fn free_name(checkpoint: &Checkpoint, wanted: &str) -> Result<String, PluginError> {
-    let suffix = match checkpoint.direction {
+fn free_name(group: &Nsg, direction: Direction, wanted: &str) -> Result<String, PluginError> {
+    let suffix = match direction {
         Direction::Inbound => "-in",
         Direction::Outbound => "-out",
     };
@@ -165,7 +217,6 @@ fn free_name(checkpoint: &Checkpoint, wanted: &str) -> Result<String, PluginErro
             NAME_CHARS - 5 - suffix.len()
         )));
     }
-    let group = &checkpoint.group.value;
     let numbered = (2..=1000).map(|number| format!("{base}-{number}"));
     let mut names = std::iter::once(base.clone()).chain(numbered);
     names
@@ -192,7 +243,7 @@ fn scoped(situation: &Situation, scope: Scope, addresses: &BTreeSet<IpAddr>) -> 
     subnets.into_iter().collect()
 }
 
-fn renumbering_warning(checkpoint: &Checkpoint, placement: &Placement) -> Option<String> {
+fn renumbering_warning(group: &Nsg, placement: &Placement) -> Option<String> {
     if placement.renumbered.is_empty() {
         return None;
     }
@@ -203,16 +254,17 @@ fn renumbering_warning(checkpoint: &Checkpoint, placement: &Placement) -> Option
         .collect();
     Some(format!(
         "No priority is free in {}; these rules move, which changes no packet's verdict: {}",
-        checkpoint.group.value.name,
+        group.name,
         moves.join(", ")
     ))
 }
 
-fn step(checkpoint: &Checkpoint, placement: &Placement) -> Result<Step, PluginError> {
+fn step(checkpoint: &Checkpoint, placement: &Placement, after: &Nsg) -> Step {
     let group = &checkpoint.group;
     let rule = &placement.rule;
     let title = format!(
-        "Allow TCP {KUBELET_PORT} {} in {} at priority {}, before {}",
+        "Allow {} {} in {} at priority {}, before {}",
+        checkpoint.need.port,
         match checkpoint.direction {
             Direction::Inbound => "inbound",
             Direction::Outbound => "outbound",
@@ -228,15 +280,12 @@ fn step(checkpoint: &Checkpoint, placement: &Placement) -> Result<Step, PluginEr
             rule: to_guest(rule.clone()),
         })
     } else {
-        let after = placement
-            .apply(&group.value)
-            .map_err(naosu_plugin::flow_error)?;
         Effect::NsgRulesReplace(NsgRulesEffect {
             nsg,
-            rules: after.rules.into_iter().map(to_guest).collect(),
+            rules: after.rules.iter().cloned().map(to_guest).collect(),
         })
     };
-    Ok(Step { title, effect })
+    Step { title, effect }
 }
 
 fn to_guest(rule: NsgRule) -> GuestRule {

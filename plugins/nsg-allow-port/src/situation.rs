@@ -1,18 +1,32 @@
-//! Everything that decides: agents, nodes, and the security groups between them.
+//! Everything that decides: agents, nodes, the API server, and the security
+//! groups between them.
 
-use std::{collections::BTreeMap, net::IpAddr};
-
-use naosu_plugin::{
-    Cluster, NodeInterface, NodeNetwork, Observed, PluginError, Query, Reads, ResourceId, Tunnel,
-    TunnelType,
-    arm::ManagedCluster,
-    flow::nsg::{Direction, Nsg, Resolved, Side, TagContext},
-    flow_error,
-    kubernetes::{Node, all_nodes},
-    read_json, read_json_many,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
 };
 
-use crate::checkpoint::{Checkpoint, Pair};
+use naosu_plugin::{
+    Cluster, Destinations, Exit, Need, NodeNetwork, Observed, Pairing, PluginError, Query, Reads,
+    ResourceId, ServicePort, Tunnel, TunnelType,
+    arm::ManagedCluster,
+    flow::nsg::{Direction, TagContext},
+    kubernetes::{Node, all_nodes},
+    observe_tags, read_json,
+    security_groups::{self, Checkpoint, groups_of},
+    way_out,
+};
+
+/// Packets of one agent to one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub source: IpAddr,
+    /// Index of the interface they leave by; `None` when not known.
+    pub source_interface: Option<usize>,
+    pub destination: IpAddr,
+    /// Index of the interface they arrive at.
+    pub destination_interface: usize,
+}
 
 /// What was observed.
 pub struct Situation {
@@ -21,7 +35,10 @@ pub struct Situation {
     pub network: NodeNetwork,
     /// Every agent's packets to every other node.
     pub pairs: Vec<Pair>,
-    /// Each security group they pass, by direction.
+    /// What the agents need to get out; nothing where no agent can be judged.
+    pub exit: Exit,
+    /// Each security group that any of it passes, by direction: first those on
+    /// the way to the nodes, then those on the way out.
     pub checkpoints: Vec<Checkpoint>,
     pub tags: TagContext,
 }
@@ -36,21 +53,40 @@ impl Situation {
         let network = NodeNetwork::observe(reads, &cluster.value, &nodes.value)?;
         let mut situation = Self {
             pairs: pairs(&tunnel, &nodes.value, &network),
+            exit: Exit::observe(reads, &cluster, &tunnel)?,
             checkpoints: Vec::new(),
             tags: TagContext::new(),
             cluster,
             tunnel,
             network,
         };
-        if situation.tunnel.tunnel_type != TunnelType::VnetIntegration {
-            situation.checkpoints = situation.observe_groups(reads)?;
-            situation.tags = situation.observe_tags(reads)?;
+        if situation.tunnel.tunnel_type == TunnelType::VnetIntegration {
+            return Ok(situation);
         }
+        situation.checkpoints = situation.on_the_way_to_nodes(reads)?;
+        let mut of_server = None;
+        if let Exit::Needed { port, server } = &situation.exit {
+            let to = &server.destinations;
+            let starts = way_out::starts(&situation.tunnel, &nodes.value, &situation.network, to)?;
+            let out = way_out::checkpoints(reads, &situation.network, &starts, *port, to)?;
+            situation.checkpoints.extend(out);
+            if let Destinations::Tag(tag) = to {
+                of_server = Some(tag.clone());
+            }
+        }
+        let named = security_groups::named_places(&situation.checkpoints);
+        let named = named.chain(of_server.as_deref());
+        let tags = observe_tags(reads, &situation.cluster.value, &situation.network, named)?;
+        situation.tags = security_groups::with_application_groups(
+            tags,
+            &situation.network,
+            &situation.checkpoints,
+        );
         Ok(situation)
     }
 
     /// The groups on the way of the pairs, each direction of each group once.
-    fn observe_groups(&self, reads: &dyn Reads) -> Result<Vec<Checkpoint>, PluginError> {
+    fn on_the_way_to_nodes(&self, reads: &dyn Reads) -> Result<Vec<Checkpoint>, PluginError> {
         let mut ways: BTreeMap<(String, Direction), (ResourceId, Vec<Pair>)> = BTreeMap::new();
         for pair in &self.pairs {
             let sides = [
@@ -59,105 +95,53 @@ impl Situation {
             ];
             for (interface, direction) in sides {
                 let interface = interface.and_then(|at| self.network.interfaces.get(at));
-                for group in interface.map(|i| self.groups_of(i)).unwrap_or_default() {
+                let groups = interface.map(|i| groups_of(&self.network, i));
+                for group in groups.unwrap_or_default() {
                     let way = ways.entry((group.key(), direction));
                     let (_, pairs) = way.or_insert_with(|| (group, Vec::new()));
                     pairs.push(*pair);
                 }
             }
         }
-        let mut ids: Vec<&ResourceId> = ways.values().map(|(id, _)| id).collect();
-        ids.dedup();
-        let queries: Vec<Query> = ids.iter().map(|id| Query::AzureGet(id.0.clone())).collect();
-        let mut groups: BTreeMap<String, Observed<Nsg>> = BTreeMap::new();
-        for (id, answer) in ids.iter().zip(read_json_many(reads, &queries)) {
-            let read: Observed<serde_json::Value> = answer?;
-            let value = Nsg::from_arm(&read.value).map_err(flow_error)?;
-            let group = Observed {
-                value,
-                resource: read.resource,
-                observed_at: read.observed_at,
-            };
-            groups.insert(id.key(), group);
-        }
+        let groups = security_groups::read_groups(reads, ways.values().map(|(id, _)| id))?;
         let checkpoints = ways
             .into_iter()
             .filter_map(|((key, direction), (_, pairs))| {
-                let group = groups.get(&key)?.clone();
-                Some(Checkpoint::new(group, direction, pairs))
+                Some(Checkpoint {
+                    group: groups.get(&key)?.clone(),
+                    direction,
+                    need: Need {
+                        port: ServicePort::KUBELET,
+                        pairings: pairings(pairs),
+                    },
+                    other_sources: BTreeSet::new(),
+                })
             });
         Ok(checkpoints.collect())
     }
-
-    /// The group on the subnet and the one on the interface.
-    fn groups_of(&self, interface: &NodeInterface) -> Vec<ResourceId> {
-        let subnet = self.network.subnet_of(interface);
-        let of_subnet = subnet.and_then(|s| s.value.properties.network_security_group.as_ref());
-        let of_subnet = of_subnet.map(|group| group.id.clone());
-        of_subnet
-            .into_iter()
-            .chain(interface.security_group.clone())
-            .collect()
-    }
-
-    /// What tags and application groups stand for. The regional list is large
-    /// and only read when a rule names a tag beyond the three that are known.
-    fn observe_tags(&self, reads: &dyn Reads) -> Result<TagContext, PluginError> {
-        let space = self.network.address_space()?;
-        let mut tags = TagContext::new();
-        if !space.is_empty() {
-            tags = tags.with_virtual_network(&space);
-        }
-        let has_unknown_tag = self.checkpoints.iter().any(|checkpoint| {
-            let rules = checkpoint.group.value.evaluated(checkpoint.direction);
-            rules
-                .flat_map(|rule| {
-                    rule.source_prefixes
-                        .iter()
-                        .chain(&rule.destination_prefixes)
-                })
-                .filter(|prefix| is_tag(prefix))
-                .any(|tag| matches!(tags.tag(tag, Side::Source), Resolved::Unknown(_)))
-        });
-        if has_unknown_tag {
-            let cluster = &self.cluster.value;
-            let subscription = cluster.id.after("subscriptions").unwrap_or_default();
-            let location = &cluster.location;
-            let path = format!(
-                "/subscriptions/{subscription}/providers/Microsoft.Network/locations/{location}/serviceTags"
-            );
-            // A list that cannot be read leaves the tags unknown, which says so itself.
-            if let Ok(list) = read_json::<serde_json::Value>(reads, &Query::AzureGet(path)) {
-                tags = tags
-                    .with_service_tags(&list.value)
-                    .map_err(|e| PluginError::Malformed(e.to_string()))?;
-            }
-        }
-        Ok(self.with_application_groups(tags))
-    }
-
-    /// Members among the nodes. Others do not matter: the packets in question
-    /// are between nodes.
-    fn with_application_groups(&self, mut tags: TagContext) -> TagContext {
-        let named = self.checkpoints.iter().flat_map(|checkpoint| {
-            let rules = checkpoint.group.value.evaluated(checkpoint.direction);
-            rules.flat_map(|rule| rule.source_groups.iter().chain(&rule.destination_groups))
-        });
-        let named: std::collections::BTreeSet<&String> = named.collect();
-        for id in named {
-            let wanted = ResourceId(id.clone());
-            let members = self.network.interfaces.iter();
-            let members = members
-                .filter(|interface| interface.application_groups.contains(&wanted))
-                .map(|interface| interface.address);
-            tags = tags.with_group(id, members);
-        }
-        tags
-    }
 }
 
-fn is_tag(prefix: &str) -> bool {
-    prefix.starts_with(|c: char| c.is_ascii_alphabetic()) && !prefix.contains(':')
+/// Whether a checkpoint is on the way to the nodes, and not on the way out.
+pub fn is_to_nodes(checkpoint: &Checkpoint) -> bool {
+    checkpoint.need.port == ServicePort::KUBELET
+}
+
+fn pairings(pairs: Vec<Pair>) -> Vec<Pairing> {
+    let mut by_source: BTreeMap<IpAddr, BTreeSet<IpAddr>> = BTreeMap::new();
+    for pair in pairs {
+        let destinations = by_source.entry(pair.source).or_default();
+        destinations.insert(pair.destination);
+    }
+    // Agents with the same destinations share a pairing.
+    let mut shared: BTreeMap<BTreeSet<IpAddr>, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (source, destinations) in by_source {
+        shared.entry(destinations).or_default().insert(source);
+    }
+    let pairing = |(to, sources)| Pairing {
+        sources,
+        destinations: Destinations::Hosts(to),
+    };
+    shared.into_iter().map(pairing).collect()
 }
 
 /// Every agent's packets to every node but its own, which they never leave.

@@ -145,7 +145,8 @@ fn subnet_and_interface_inbound_and_outbound_each_get_their_own_step() {
         .collect();
     rules.sort_by_key(|rule| rule.1);
     let priorities: Vec<u16> = rules.iter().map(|rule| rule.1).collect();
-    assert_eq!(priorities, [199, 299, 399]);
+    // What is denied outbound is the way to the nodes and the way out.
+    assert_eq!(priorities, [199, 298, 299, 399]);
     let inbound = rules
         .iter()
         .filter(|rule| rule.0 == Direction::Inbound)
@@ -262,6 +263,113 @@ fn agents_on_the_only_node_need_no_group() {
         ..blocked_subnet()
     };
     assert_eq!(diagnose(&estate.record()).judgement, Judgement::RuledOut);
+}
+
+fn way_out_denied() -> Estate {
+    Estate {
+        subnet_rules: vec![
+            Estate::rule("allow-dns", "Outbound", 200, "Allow", "53"),
+            Estate::rule("deny-out", "Outbound", 300, "Deny", "443"),
+        ],
+        ..Estate::default()
+    }
+}
+
+#[test]
+fn the_agents_own_way_out_is_judged_and_opened_for_every_node_behind_the_group() {
+    let finding = diagnose(&way_out_denied().record());
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    assert!(
+        finding
+            .summary
+            .contains("TCP 443 from the agents to the API server"),
+        "{}",
+        finding.summary
+    );
+    let effects = plan(&way_out_denied().record(), "{}").unwrap();
+    let [effect] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    let rule = created(effect);
+    assert_eq!(rule.name, "naosu-allow-tunnel-out");
+    assert_eq!(rule.direction, Direction::Outbound);
+    assert_eq!(rule.priority, 299);
+    assert_eq!(rule.source_prefixes, ["10.224.0.4/31", "10.224.0.6"]);
+    assert_eq!(rule.destination_prefixes, ["203.0.113.10"]);
+    assert_eq!(rule.destination_ports, ["443"]);
+    let flow = finding.required_flows.last().unwrap();
+    assert_eq!(flow.source_prefixes, rule.source_prefixes);
+    assert_eq!(flow.destination_prefixes, rule.destination_prefixes);
+}
+
+#[test]
+fn only_the_port_of_the_tunnel_that_is_there_matters() {
+    let denied = |tunnel, port| {
+        let mut rule = Estate::rule("deny", "Outbound", 300, "Deny", port);
+        rule["properties"]["protocol"] = json!("*");
+        let estate = Estate {
+            tunnel,
+            subnet_rules: vec![rule],
+            ..Estate::default()
+        };
+        diagnose(&estate.record()).judgement
+    };
+    use naosu_plugin::TunnelType::{AksLink, Konnectivity, Tunnelfront};
+    for (tunnel, port) in [
+        (Konnectivity, "443"),
+        (Tunnelfront, "9000"),
+        (AksLink, "1194"),
+    ] {
+        assert_eq!(denied(tunnel, port), Judgement::Confirmed, "{port}");
+        for other in ["443", "9000", "1194"]
+            .into_iter()
+            .filter(|other| *other != port)
+        {
+            assert_eq!(denied(tunnel, other), Judgement::RuledOut, "{port} {other}");
+        }
+    }
+}
+
+#[test]
+fn a_way_out_to_an_unknown_address_is_judged_over_the_tag_of_the_region() {
+    let estate = Estate {
+        api_server: None,
+        ..way_out_denied()
+    };
+    let effects = plan(&estate.record(), "{}").unwrap();
+    assert_eq!(
+        created(&effects[0]).destination_prefixes,
+        ["AzureCloud.westeurope"]
+    );
+    // Where its prefixes are not known either, no rule can be shown to do.
+    let mut recorded = estate.record();
+    recorded
+        .0
+        .retain(|(query, _)| !matches!(query, Query::AzureGet(id) if id.ends_with("/serviceTags")));
+    assert_eq!(diagnose(&recorded).judgement, Judgement::Confirmed);
+    assert!(matches!(
+        plan(&recorded, "{}"),
+        Err(PluginError::Infeasible(_))
+    ));
+    let open = Estate {
+        api_server: None,
+        ..Estate::default()
+    };
+    assert_eq!(diagnose(&open.record()).judgement, Judgement::RuledOut);
+}
+
+#[test]
+fn on_one_node_the_way_out_still_passes_the_group() {
+    let estate = Estate {
+        nodes: 1,
+        ..way_out_denied()
+    };
+    assert_eq!(diagnose(&estate.record()).judgement, Judgement::Confirmed);
 }
 
 #[test]
