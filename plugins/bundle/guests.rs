@@ -3,9 +3,11 @@
 
 /// Id of each first-party plugin; its crate is `naosu-<id>` in `plugins/<id>`.
 pub const GUESTS: &[&str] = &[
+    "egress-open-port",
     "iptables-delete-rule",
     "konnectivity-scale",
     "nsg-allow-port",
+    "route-advice",
     "snat-outbound-ports",
     "tunnel-pods-recreate",
     "ufw-allow-port",

@@ -1,0 +1,406 @@
+//! Whether the way out is closed, and by what.
+
+use std::collections::BTreeSet;
+
+use naosu_plugin::{
+    Cluster, Decided, Evidence, Finding, FindingBuilder, Flow, Judgement, PluginError, Reads,
+    Verdict, finding, listed, prefixes,
+    way_out::{Leg, Next, Probed, Way, WayOut},
+};
+
+use crate::{CAUSE, propose};
+
+/// Prefixes that a flow may list.
+const LISTED_PREFIXES: usize = 1_000;
+
+/// A firewall that stops the tunnel, or may.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Index among the firewalls of the way.
+    pub firewall: usize,
+    /// Indexes of the legs that lead to it.
+    pub legs: Vec<usize>,
+}
+
+/// The whole judgement of a way.
+#[derive(Default)]
+pub struct Judged {
+    pub judgement: Option<Judgement>,
+    pub summary: String,
+    pub evidence: Vec<Evidence>,
+    /// Firewalls that a rule can be added to.
+    pub faults: Vec<Fault>,
+    /// What else is in the way, and who can open it.
+    pub advice: Vec<String>,
+}
+
+impl Judged {
+    /// The judgement; nothing judged is nothing known.
+    pub fn judgement(&self) -> Judgement {
+        self.judgement.unwrap_or(Judgement::Unknown)
+    }
+}
+
+pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginError> {
+    let way = match Way::observe(reads, cluster) {
+        Ok(Way::Out(way)) => way,
+        Ok(Way::NotNeeded(why, evidence)) => {
+            let found = finding(CAUSE, Judgement::RuledOut, why);
+            return Ok(found.evidence(evidence).build());
+        }
+        Ok(Way::Unknown(why, evidence)) => {
+            let found = finding(CAUSE, Judgement::Unknown, why);
+            return Ok(found.evidence(evidence).build());
+        }
+        Err(error @ PluginError::AnalysisTooComplex(_)) => return Err(error),
+        Err(error) => {
+            return Ok(FindingBuilder::unreadable(CAUSE, "The way out", &error).build());
+        }
+    };
+    let judged = judge(reads, &way)?;
+    let infeasible = infeasible(&way, &judged)?;
+    let mut builder = finding(CAUSE, judged.judgement(), judged.summary)
+        .evidence_of(judged.evidence)
+        .infeasible(infeasible);
+    for flow in required_flows(&way) {
+        builder = builder.required_flow(flow);
+    }
+    let firewalls: Vec<&str> = judged
+        .faults
+        .iter()
+        .filter_map(|fault| way.firewalls.get(fault.firewall))
+        .map(|firewall| firewall.resource.resource.as_str())
+        .collect();
+    let subject = serde_json::json!({
+        "tunnel": way.tunnel.tunnel_type.name(),
+        "port": way.port.to_string(),
+        "firewalls": firewalls,
+    });
+    Ok(builder.subject(&subject).build())
+}
+
+pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginError> {
+    let way = match Way::observe(reads, cluster)? {
+        Way::Out(way) => way,
+        Way::NotNeeded(summary, evidence) => {
+            return Ok(Verdict {
+                mended: true,
+                summary,
+                evidence: vec![evidence],
+            });
+        }
+        Way::Unknown(summary, evidence) => {
+            return Ok(Verdict {
+                mended: false,
+                summary,
+                evidence: vec![evidence],
+            });
+        }
+    };
+    let judged = judge(reads, &way)?;
+    // What is in the way besides the firewalls is another cause's to mend.
+    let mended = match judged.judgement() {
+        Judgement::RuledOut => true,
+        Judgement::Confirmed => judged.faults.is_empty(),
+        Judgement::Suspected | Judgement::Unknown => false,
+    };
+    Ok(Verdict {
+        mended,
+        summary: judged.summary,
+        evidence: judged.evidence,
+    })
+}
+
+/// What may stop the packets of a leg.
+struct Doubt {
+    leg: usize,
+    words: String,
+    advice: Option<String>,
+    is_firewall: bool,
+}
+
+/// Collects what is in the way.
+struct Judging<'a> {
+    way: &'a WayOut,
+    judged: Judged,
+    /// What certainly stops some of it.
+    certain: Vec<String>,
+    doubts: Vec<Doubt>,
+    unknown: BTreeSet<String>,
+    allowing: Vec<Evidence>,
+}
+
+/// Judges the whole way, trying it where what is written down does not tell.
+pub fn judge(reads: &dyn Reads, way: &WayOut) -> Result<Judged, PluginError> {
+    let mut judging = Judging {
+        way,
+        judged: Judged {
+            evidence: way.evidence(),
+            ..Judged::default()
+        },
+        certain: Vec::new(),
+        doubts: Vec::new(),
+        unknown: BTreeSet::new(),
+        allowing: Vec::new(),
+    };
+    if way.starts.is_empty() {
+        judging
+            .unknown
+            .insert("no agent has an address yet".to_owned());
+    }
+    for start in way.starts.iter().filter(|start| start.interface.is_none()) {
+        let node = &start.node;
+        let reason = format!("node {node}: its network interface was not found");
+        judging.unknown.insert(reason);
+    }
+    judging.groups()?;
+    for index in 0..way.legs.len() {
+        judging.leg(index)?;
+    }
+    Ok(judging.conclude(reads))
+}
+
+impl Judging<'_> {
+    fn groups(&mut self) -> Result<(), PluginError> {
+        for checkpoint in &self.way.checkpoints {
+            let outcome = checkpoint.judge(&self.way.tags)?;
+            let group = &checkpoint.group.value.name;
+            for block in &outcome.blocks {
+                let rule = &block.rule;
+                let named = format!("rule {} (priority {}) of {group}", rule.name, rule.priority);
+                self.judged.advice.push(format!(
+                    "{named} stops it: plan with nsg-allow-port, which mends security groups"
+                ));
+                self.certain.push(named);
+                let meaning = format!("blocks {}", block.packets);
+                self.judged
+                    .evidence
+                    .push(checkpoint.evidence(rule, meaning));
+            }
+            for rule in &outcome.allows {
+                let meaning = format!("lets {} out", self.way.port);
+                self.allowing.push(checkpoint.evidence(rule, meaning));
+            }
+            self.unknown.extend(outcome.unknown);
+        }
+        Ok(())
+    }
+
+    fn leg(&mut self, index: usize) -> Result<(), PluginError> {
+        let Some(leg) = self.way.legs.get(index) else {
+            return Ok(());
+        };
+        self.judged.evidence.extend(leg.evidence.iter().cloned());
+        match &leg.next {
+            Next::Direct => {}
+            Next::Firewall(firewall) => self.firewall(index, leg, *firewall)?,
+            Next::Appliance { address, doubt } => {
+                let why = match doubt {
+                    Some(why) => {
+                        format!("the appliance at {address}, which could not be looked up ({why})")
+                    }
+                    None => format!("the appliance at {address}, whose rules Azure does not show"),
+                };
+                self.doubts.push(Doubt {
+                    leg: index,
+                    advice: Some(format!(
+                        "the appliance at {address} is not Azure's: ask its owner to allow {} from {} \
+                         to {}, with the answers coming back the same way",
+                        self.way.port,
+                        leg.node_texts(&self.way.network).join(", "),
+                        self.way.server.destinations.texts().join(", "),
+                    )),
+                    words: why,
+                    is_firewall: false,
+                });
+            }
+            Next::Gateway => self.doubts.push(Doubt {
+                leg: index,
+                words: "what is behind the virtual network gateway".to_owned(),
+                advice: Some(format!(
+                    "the way leads out of Azure: ask the owner of the network behind the gateway \
+                     to allow {} from {} to {}",
+                    self.way.port,
+                    leg.node_texts(&self.way.network).join(", "),
+                    self.way.server.destinations.texts().join(", "),
+                )),
+                is_firewall: false,
+            }),
+            Next::Dropped(why) => {
+                self.certain.push(why.clone());
+                self.judged
+                    .advice
+                    .push(format!("{why}: change that route; route-advice says how"));
+            }
+            Next::Unknown(why) => self.doubts.push(Doubt {
+                leg: index,
+                words: why.clone(),
+                advice: Some(format!("{why}: see what route-advice finds")),
+                is_firewall: false,
+            }),
+        }
+        Ok(())
+    }
+
+    fn firewall(&mut self, index: usize, leg: &Leg, at: usize) -> Result<(), PluginError> {
+        let Some(firewall) = self.way.firewalls.get(at) else {
+            return Ok(());
+        };
+        let need = self.way.need_of(leg.sources());
+        let decided: Decided = firewall.judge(&need, &self.way.tags)?;
+        if decided.is_allowed() {
+            for rule in &decided.allows {
+                let meaning = format!("lets {} out", self.way.port);
+                self.allowing.push(firewall.evidence(&rule.rule, meaning));
+            }
+            return Ok(());
+        }
+        let mut rules = Vec::new();
+        for (rule, packets) in &decided.blocks {
+            let verb = if decided.is_denied {
+                "blocks"
+            } else {
+                "may block"
+            };
+            let meaning = format!("{verb} {packets}");
+            self.judged
+                .evidence
+                .push(firewall.evidence(&rule.rule, meaning));
+            rules.push(rule.rule.as_str());
+        }
+        let words = format!("Azure Firewall {} ({})", firewall.name, listed(rules, ", "));
+        if decided.is_denied {
+            self.certain.push(words);
+            self.fault(at, index);
+        } else {
+            self.doubts.push(Doubt {
+                leg: index,
+                words: format!("{words}: {}", listed(decided.unknown, "; ")),
+                advice: None,
+                is_firewall: true,
+            });
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self, firewall: usize, leg: usize) {
+        let mut faults = self.judged.faults.iter_mut();
+        match faults.find(|fault| fault.firewall == firewall) {
+            Some(fault) => fault.legs.push(leg),
+            None => self.judged.faults.push(Fault {
+                firewall,
+                legs: vec![leg],
+            }),
+        }
+    }
+
+    fn conclude(mut self, reads: &dyn Reads) -> Judged {
+        let what = self.way.words();
+        if !self.certain.is_empty() {
+            self.certain.dedup();
+            let summary = format!("{what} is stopped by {}", listed(&self.certain, " and by "));
+            return self.end(Judgement::Confirmed, summary);
+        }
+        let mut suspects = Vec::new();
+        // A group that is not known wholly is tried as well.
+        let groups = std::mem::take(&mut self.unknown);
+        if !groups.is_empty() && self.doubts.is_empty() && !self.way.legs.is_empty() {
+            self.doubts.push(Doubt {
+                leg: 0,
+                words: listed(&groups, "; "),
+                advice: Some("see what nsg-allow-port finds".to_owned()),
+                is_firewall: false,
+            });
+        } else {
+            self.unknown = groups;
+        }
+        for doubt in std::mem::take(&mut self.doubts) {
+            let Some(leg) = self.way.legs.get(doubt.leg) else {
+                continue;
+            };
+            match self.way.probe(reads, leg) {
+                Probed::Reached(evidence) => {
+                    self.allowing.push(evidence);
+                    // One open way through everything answers for its groups too.
+                    if self.way.legs.len() == 1 {
+                        self.unknown.clear();
+                    }
+                }
+                Probed::NotReached(evidence) => {
+                    self.judged.evidence.push(evidence);
+                    if doubt.is_firewall
+                        && let Next::Firewall(firewall) = leg.next
+                    {
+                        self.fault(firewall, doubt.leg);
+                    }
+                    self.judged.advice.extend(doubt.advice);
+                    suspects.push(doubt.words);
+                }
+                Probed::Impossible(why) => {
+                    self.unknown.insert(format!("{} ({why})", doubt.words));
+                }
+            }
+        }
+        if !suspects.is_empty() {
+            let summary = format!(
+                "{what} gets no answer, and may be stopped by {}",
+                listed(&suspects, " and by ")
+            );
+            return self.end(Judgement::Suspected, summary);
+        }
+        if !self.unknown.is_empty() {
+            let reasons = listed(&self.unknown, "; ");
+            let summary = format!("{what} may be stopped by {reasons}");
+            return self.end(Judgement::Unknown, summary);
+        }
+        let evidence = std::mem::take(&mut self.allowing);
+        self.judged.evidence.extend(evidence);
+        self.end(Judgement::RuledOut, format!("{what} is not stopped"))
+    }
+
+    fn end(self, judgement: Judgement, summary: String) -> Judged {
+        Judged {
+            judgement: Some(judgement),
+            summary,
+            ..self.judged
+        }
+    }
+}
+
+/// Why no rule can be added, and what can be done instead.
+fn infeasible(way: &WayOut, judged: &Judged) -> Result<Option<String>, PluginError> {
+    if !matches!(
+        judged.judgement(),
+        Judgement::Confirmed | Judgement::Suspected
+    ) {
+        return Ok(None);
+    }
+    if judged.faults.is_empty() {
+        return Ok((!judged.advice.is_empty()).then(|| listed(&judged.advice, "; ")));
+    }
+    match propose::additions(way, judged, &propose::Parameters::default()) {
+        Ok(_) => Ok(None),
+        Err(
+            PluginError::Infeasible(why)
+            | PluginError::NoFreePriority(why)
+            | PluginError::NothingToDo(why),
+        ) => Ok(Some(why)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The packets that any node needs which an agent may come up on.
+fn required_flows(way: &WayOut) -> Vec<Flow> {
+    let to = way.server.destinations.known(&way.tags);
+    let to = to.map(|to| to.to_prefixes()).unwrap_or_default();
+    let sources: BTreeSet<_> = way.legs.iter().flat_map(|leg| leg.nodes.clone()).collect();
+    if to.is_empty() || to.len() > LISTED_PREFIXES || sources.is_empty() {
+        return Vec::new();
+    }
+    vec![Flow {
+        protocol: way.port.protocol_of_nsg().to_owned(),
+        source_prefixes: prefixes::texts(&prefixes::exactly(sources)),
+        destination_prefixes: prefixes::texts(&to),
+        destination_ports: vec![way.port.number.to_string()],
+    }]
+}
