@@ -2,6 +2,7 @@
 
 mod log;
 mod next;
+mod remaining;
 mod step;
 mod verify;
 

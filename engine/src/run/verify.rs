@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Tools;
+use super::{Tools, remaining::remaining};
 use crate::{
     model::{Event, Finding, Judgement, Query, plan::PlanContent, query::ProbeResult},
     plugin::{Plugin, ProposedStep, Reads},
@@ -102,22 +102,24 @@ async fn look(
             mended: true,
             summary: format!("{said}. {answers}"),
         },
-        // One of several causes is mended: the next is for the next plan.
-        Err(fault) if !other_causes.is_empty() => Look {
-            mended: true,
-            summary: format!(
-                "{said}. The tunnel does not answer yet ({fault}): {} remains.",
-                other_causes
-                    .iter()
-                    .map(|f| f.cause.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-        },
-        Err(fault) => Look {
-            mended: false,
-            summary: format!("{said}. But {fault}."),
-        },
+        Err(fault) => {
+            let causes = remaining(tools, content, other_causes, &reads).await;
+            if causes.is_empty() {
+                return Look {
+                    mended: false,
+                    summary: format!("{said}. But {fault}."),
+                };
+            }
+            // One of several causes is mended: the next is for the next plan.
+            let causes: Vec<&str> = causes.iter().map(|f| f.cause.as_str()).collect();
+            Look {
+                mended: true,
+                summary: format!(
+                    "{said}. The tunnel does not answer yet ({fault}): {} remains.",
+                    causes.join(", ")
+                ),
+            }
+        }
     }
 }
 
