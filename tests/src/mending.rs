@@ -1,10 +1,14 @@
 //! The way of one request, walked by the product on a lab: diagnose, plan,
 //! approve, apply, verify, take back; with the truth looked up beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use naosu_lab::{
     Lab, NodeName,
+    data_plane::DataPlaneError,
     scenario::{Cause, ExpectedFix, Judgement},
 };
 use serde_json::Value;
@@ -157,6 +161,9 @@ pub async fn mend_and_take_back(
     } else {
         None
     };
+    if lab.scenario().expect.tunnel_down {
+        connect_anew(lab).await?;
+    }
     Ok(Mending {
         plan,
         applied,
@@ -164,6 +171,30 @@ pub async fn mend_and_take_back(
         taken_back,
         unreachable_at_end: unreachable_nodes(lab).await,
     })
+}
+
+/// Time in which an agent that can connect does.
+const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
+
+/// Has every agent dial the API server anew. A connection outlives the rule that
+/// let it in, in the lab as on Azure: only a new one shows what is in force.
+///
+/// # Errors
+/// When an agent cannot be restarted.
+pub async fn connect_anew(lab: &Lab) -> Result<(), ProductError> {
+    let plane = lab.data_plane();
+    let failed = |reason: DataPlaneError| ProductError::Io {
+        what: "restarting the tunnel agents".to_owned(),
+        reason: std::io::Error::other(reason.to_string()),
+    };
+    for agent in plane.agents().await {
+        if agent.running {
+            plane.stop_agent(&agent.node).await.map_err(failed)?;
+            plane.start_agent(&agent.node).await.map_err(failed)?;
+        }
+    }
+    tokio::time::sleep(CONNECT_WITHIN).await;
+    Ok(())
 }
 
 /// Approves as many persons as the plan needs.

@@ -38,18 +38,6 @@ const GAPS: &[(&str, &str)] = &[
         "a node that only its own agent dials is not judged",
     ),
     (
-        "egress-nsg-aks-link",
-        "nsg-allow-port judges 10250 only, not the tunnel's own way out",
-    ),
-    (
-        "egress-nsg-konnectivity",
-        "nsg-allow-port judges 10250 only, not the tunnel's own way out",
-    ),
-    (
-        "egress-nsg-tunnelfront",
-        "nsg-allow-port judges 10250 only, not the tunnel's own way out",
-    ),
-    (
         "iptables-user-chain",
         "a rule that names an interface leaves the verdict unknown",
     ),
@@ -252,6 +240,8 @@ scenarios! {
     nsg_stricter_rule_above = "nsg-stricter-rule-above",
     route_api_server_direct_decoy = "route-api-server-direct-decoy",
     private_nsg_deny = "private-nsg-deny",
+    route_asymmetric_answers = "route-asymmetric-answers",
+    route_both_ways_firewall_decoy = "route-both-ways-firewall-decoy",
     run_command_busy = "run-command-busy",
     snat_exhausted = "snat-exhausted",
     snat_exhausted_elsewhere = "snat-exhausted-elsewhere",

@@ -294,6 +294,26 @@ async fn someone_elses_write_in_between_makes_a_conditional_write_fail_once() {
 }
 
 #[tokio::test]
+async fn a_firewall_keeps_the_private_address_that_only_azure_sets() {
+    let scenario = builtin_scenario("egress-firewall-tunnelfront").unwrap();
+    let arm = Arm::serve(&scenario.estate, &quick()).await;
+    let group = &scenario.estate.cluster.resource_group;
+    let id = scenario
+        .estate
+        .network_provider_id(group, "azureFirewalls", "fw-egress");
+    let address = "/properties/ipConfigurations/0/properties/privateIPAddress";
+    let mut body = arm.read(&id).await.json();
+    assert_eq!(body.pointer(address), Some(&json!("10.225.0.4")));
+    for sent in [Value::Null, json!("10.225.0.99")] {
+        *body.pointer_mut(address).unwrap() = sent;
+        let accepted = arm.put(&id, &body, &[]).await;
+        assert_eq!(arm.settled(&accepted).await.json()["status"], "Succeeded");
+        let kept = arm.read(&id).await.json();
+        assert_eq!(kept.pointer(address), Some(&json!("10.225.0.4")));
+    }
+}
+
+#[tokio::test]
 async fn outbound_ports_follow_the_clusters_profile_into_its_load_balancer() {
     let scenario = builtin_scenario("healthy").unwrap();
     let arm = Arm::serve(&scenario.estate, &quick()).await;

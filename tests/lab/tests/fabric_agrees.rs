@@ -75,6 +75,56 @@ async fn random_rules_pass_the_same_packets_simulated_and_real() {
     );
 }
 
+const ANSWERS_ASTRAY: &str = "
+[[estate.network.subnets]]
+name = 'aks-subnet'
+address_prefix = '10.224.0.0/16'
+[[estate.network.subnets]]
+name = 'second'
+address_prefix = '10.226.0.0/16'
+route_table = 'astray'
+[[estate.route_tables]]
+name = 'astray'
+[[estate.route_tables.routes]]
+name = 'one'
+address_prefix = '10.224.0.4/32'
+next_hop_type = 'None'
+[[estate.pools]]
+count = 2
+[[estate.pools]]
+name = 'second'
+count = 1
+subnet = 'second'
+first_address = '10.226.0.4'
+";
+
+#[tokio::test]
+async fn answers_follow_the_routes_of_their_own_subnet_simulated_and_real() {
+    if !real_packets_are_possible() {
+        return;
+    }
+    let scenario = scenario(ANSWERS_ASTRAY);
+    let plane = start_enforcing(&scenario).await;
+    let resources = resources(&scenario.estate);
+    let policy = FabricPolicy::read(&resources, &BTreeMap::new()).expect("it compiles");
+    for (from, passes) in [([10, 224, 0, 4], false), ([10, 224, 0, 5], true)] {
+        let packet = Packet {
+            protocol: Protocol::Tcp,
+            source: from.into(),
+            destination: [10, 226, 0, 4].into(),
+            source_port: 50000,
+            destination_port: 10250,
+        };
+        assert_eq!(policy.passes(&packet), passes, "{packet:?}");
+        let number = u32::from(from[3] - 4);
+        assert_eq!(
+            really_passes(&plane, number, packet).await,
+            passes,
+            "{packet:?}"
+        );
+    }
+}
+
 fn pairs(scenario: &Scenario) -> Vec<(u32, Packet)> {
     let nodes = scenario.estate.nodes();
     let mut pairs = Vec::new();

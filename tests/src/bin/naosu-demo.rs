@@ -9,7 +9,7 @@ use std::{
 
 use naosu_lab::{Lab, LabOptions, NodeName, builtin_scenario, scenario::ExpectedFix};
 use naosu_tests::{
-    mending::{loaded_plugins, text, wrong_judgements},
+    mending::{connect_anew, loaded_plugins, text, wrong_judgements},
     product::{Finished, Kubectl, Naosu, ProductError},
 };
 
@@ -190,6 +190,10 @@ impl Demo<'_> {
 
         say("And taken back, because this is a demonstration");
         self.typed(&["run", "rollback", &run]).await?;
+        if self.lab.scenario().expect.tunnel_down {
+            println!("(agents dial anew: an open connection outlives the rule that let it in)");
+            connect_anew(self.lab).await?;
+        }
         observed("logs fail as before", &self.failing_logs().await? == before)
     }
 

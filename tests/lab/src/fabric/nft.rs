@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::address_match::AddressMatch;
 use super::outbound_ports::NodePorts;
 use super::policy::FabricPolicy;
-use super::routes::Hop;
+use super::routes::{Hop, Routes};
 use super::security_rules::{PacketMatch, Rule};
 use super::verdict::Protocol;
 use crate::estate::Access;
@@ -39,17 +39,31 @@ pub fn nft_script(
             let family = family_word(prefix);
             let verdict = match hop {
                 Hop::Direct => "return".to_owned(),
-                Hop::Firewall(firewall) => format!("goto firewall_{firewall}"),
+                Hop::Firewall(firewall) => {
+                    format!(
+                        "ct mark set {} goto firewall_{firewall}",
+                        seen_by(*firewall)
+                    )
+                }
                 Hop::Nowhere => "drop".to_owned(),
             };
             let _ = writeln!(script, "    {family} daddr {prefix} {verdict}");
         }
         script.push_str("  }\n");
+        answers(&mut script, index, routes);
     }
     script.push_str(
-        "  chain forward {\n    type filter hook forward priority filter; policy drop;\n    \
-         ct state established,related accept\n",
+        "  chain forward {\n    type filter hook forward priority filter; policy drop;\n",
     );
+    for port in &policy.ports {
+        if let (Some(table), Some(interface)) = (port.route_table, interface_of(port.address)) {
+            let _ = writeln!(
+                script,
+                "    iifname \"{interface}\" ct direction reply jump answers_{table}"
+            );
+        }
+    }
+    script.push_str("    ct state established,related accept\n");
     let mut jump = |side: &str, address: IpAddr, chain: String| {
         if let Some(interface) = interface_of(address) {
             let _ = writeln!(script, "    {side} \"{interface}\" jump {chain}");
@@ -78,6 +92,31 @@ pub fn nft_script(
     translation(&mut script, policy, outside);
     script.push_str("}\n");
     script
+}
+
+/// The mark of connections whose first packet a firewall has seen.
+fn seen_by(firewall: usize) -> usize {
+    firewall.saturating_add(1)
+}
+
+/// Routes are asked for every packet, not only the first: answers follow the routes of the
+/// subnet they come from, and a firewall drops those to what it has not seen.
+fn answers(script: &mut String, index: usize, routes: &Routes) {
+    let _ = writeln!(script, "  chain answers_{index} {{");
+    for (prefix, hop) in &routes.ordered {
+        let daddr = format!("    {} daddr {prefix}", family_word(prefix));
+        match hop {
+            Hop::Direct => {}
+            Hop::Firewall(firewall) => {
+                let _ = writeln!(script, "{daddr} ct mark != {} drop", seen_by(*firewall));
+            }
+            Hop::Nowhere => {
+                let _ = writeln!(script, "{daddr} drop");
+            }
+        }
+        let _ = writeln!(script, "{daddr} return");
+    }
+    script.push_str("  }\n");
 }
 
 /// A node that has used up its ports gets none of another's: the packet is dropped.

@@ -57,7 +57,8 @@ pub struct Packet {
 }
 
 impl FabricPolicy {
-    /// Whether the fabric passes the first packet of a flow between two different machines.
+    /// Whether the fabric passes the first packet of a flow between two different machines, and
+    /// the answers to it.
     pub fn passes(&self, packet: &Packet) -> bool {
         let at = |address| self.ports.iter().find(|port| port.address == address);
         let allowed = |group: Option<usize>, inbound: bool| {
@@ -76,20 +77,29 @@ impl FabricPolicy {
         let leaves = at(packet.source).is_none_or(|port| {
             allowed(port.interface_group, false) && allowed(port.subnet_group, false)
         });
-        let routed = at(packet.source)
-            .and_then(|port| self.route_tables.get(port.route_table?))
-            .is_none_or(|routes| match routes.hop(packet.destination) {
-                Hop::Direct => true,
-                Hop::Nowhere => false,
-                Hop::Firewall(index) => self
-                    .firewalls
-                    .get(index)
-                    .is_some_and(|rules| first_match(rules, packet)),
-            });
+        let hop = |from, to| {
+            let routes = at(from).and_then(|port| self.route_tables.get(port.route_table?));
+            routes.map_or(Hop::Direct, |routes| routes.hop(to))
+        };
+        let there = hop(packet.source, packet.destination);
+        let routed = match there {
+            Hop::Direct => true,
+            Hop::Nowhere => false,
+            Hop::Firewall(index) => self
+                .firewalls
+                .get(index)
+                .is_some_and(|rules| first_match(rules, packet)),
+        };
+        let answered = match hop(packet.destination, packet.source) {
+            Hop::Direct => true,
+            Hop::Nowhere => false,
+            // It drops answers to what it has not seen.
+            back @ Hop::Firewall(_) => back == there,
+        };
         let enters = at(packet.destination).is_none_or(|port| {
             allowed(port.subnet_group, true) && allowed(port.interface_group, true)
         });
-        leaves && routed && enters
+        leaves && routed && enters && answered
     }
 }
 

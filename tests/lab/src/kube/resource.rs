@@ -39,6 +39,7 @@ pub(super) const TYPES: &[ResourceType] = &[
     resource("", "Pod", "pods", &["po"], true, &["eviction", "log", "exec", "attach", "portforward", "status"]),
     resource("", "ConfigMap", "configmaps", &["cm"], true, &[]),
     resource("", "Service", "services", &["svc"], true, &[]),
+    resource("", "Endpoints", "endpoints", &["ep"], true, &[]),
     resource("", "Event", "events", &["ev"], true, &[]),
     resource("apps", "Deployment", "deployments", &["deploy"], true, &["scale", "status"]),
     resource("apps", "ReplicaSet", "replicasets", &["rs"], true, &["status"]),

@@ -30,6 +30,18 @@ pub(super) fn fill(objects: &Objects, estate: &Estate) {
             json!({ "metadata": { "name": name }, "status": status }),
         );
     }
+    // The API server publishes its own addresses; on AKS those that agents dial.
+    create(
+        "endpoints",
+        "",
+        json!({
+            "metadata": { "name": "kubernetes", "namespace": "default" },
+            "subsets": [{
+                "addresses": [{ "ip": estate.cluster.control_plane_address }],
+                "ports": [{ "name": "https", "port": 443, "protocol": "TCP" }],
+            }],
+        }),
+    );
     let nodes: Vec<Value> = estate
         .nodes()
         .iter()

@@ -68,14 +68,34 @@ pub(super) fn normalise(
         "Microsoft.Network/networkInterfaces" => {
             fill_in(&mut body, &json!({ "kind": "Regular" }));
         }
-        "Microsoft.Network/azureFirewalls"
-        | "Microsoft.Network/firewallPolicies/ruleCollectionGroups" => {
+        "Microsoft.Network/azureFirewalls" => {
+            keep_private_addresses(&mut properties, existing);
+            check_collections(&properties)?;
+        }
+        "Microsoft.Network/firewallPolicies/ruleCollectionGroups" => {
             check_collections(&properties)?;
         }
         _ => {}
     }
     body["properties"] = properties;
     Ok(body)
+}
+
+/// Only Azure sets the private addresses of a firewall, so a write neither has nor changes them.
+fn keep_private_addresses(properties: &mut Value, existing: Option<&Value>) {
+    let before = existing.map(|body| &body["properties"]["ipConfigurations"]);
+    let before: &[Value] = before.and_then(Value::as_array).map_or(&[], Vec::as_slice);
+    let configurations = properties["ipConfigurations"].as_array_mut();
+    for configuration in configurations.into_iter().flatten() {
+        let same = before
+            .iter()
+            .find(|other| other["name"] == configuration["name"]);
+        if let Some(address) = same.map(|other| &other["properties"]["privateIPAddress"])
+            && !address.is_null()
+        {
+            configuration["properties"]["privateIPAddress"] = address.clone();
+        }
+    }
 }
 
 fn has_guid(kind: &str) -> bool {
