@@ -119,7 +119,8 @@ impl DeltaReport {
                 let known = ids.iter().filter_map(|id| space.atom_of(*id));
                 atoms.extend(known.map(|atom| (atom.name.clone(), atom.reason.clone())));
                 let written = FlowBox::new(space, &flow, &ids);
-                let mut line = format!("{what}: {flow}");
+                let words = flow.words(&written.source, &written.destination);
+                let mut line = format!("{what}: {words}");
                 if !written.conditions.is_empty() {
                     line.push_str(", depending on: ");
                     line.push_str(&written.conditions.join("; "));

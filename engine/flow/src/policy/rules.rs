@@ -148,14 +148,15 @@ impl RuleMatch {
     /// Whether every packet of a box is certainly matched.
     pub(crate) fn certainly_covers(&self, extent: &FlowBox) -> bool {
         let flow = &self.flow;
+        // Few rules match every address: what they most often fail comes first.
         self.conditions.is_empty()
-            && extent.protocols.is_subset(&flow.effective_protocols())
-            && extent.directions.is_subset(&flow.directions)
-            && extent.states.is_subset(&flow.states)
-            && extent.destination_ports.is_subset(&flow.destination_ports)
-            && extent.source_ports.is_subset(&flow.source_ports)
             && extent.sources.is_subset(&flow.sources)
             && extent.destinations.is_subset(&flow.destinations)
+            && extent.destination_ports.is_subset(&flow.destination_ports)
+            && extent.source_ports.is_subset(&flow.source_ports)
+            && extent.directions.is_subset(&flow.directions)
+            && extent.states.is_subset(&flow.states)
+            && extent.protocols.is_subset(&flow.effective_protocols())
     }
 }
 

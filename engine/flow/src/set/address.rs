@@ -223,11 +223,29 @@ fn push_range(texts: &mut Vec<String>, first: IpAddr, last: IpAddr) {
         texts.push(first.to_string());
         return;
     }
-    let prefixes = AddressSet::range(first, last).to_prefixes();
-    if prefixes.len() <= 2 {
-        texts.extend(prefixes.iter().map(ToString::to_string));
+    let some = first_prefixes(first, last, PREFIXES_SHOWN + 1);
+    if some.len() <= PREFIXES_SHOWN {
+        texts.extend(some.iter().map(ToString::to_string));
     } else {
         texts.push(format!("{first}-{last}"));
+    }
+}
+
+/// Most prefixes that a range is written as.
+const PREFIXES_SHOWN: usize = 2;
+
+/// The first of the prefixes that make up a range.
+fn first_prefixes(first: IpAddr, last: IpAddr, count: usize) -> Vec<IpNet> {
+    match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(first, last, 0)
+            .map(IpNet::V4)
+            .take(count)
+            .collect(),
+        (IpAddr::V6(first), IpAddr::V6(last)) => Ipv6Subnets::new(first, last, 0)
+            .map(IpNet::V6)
+            .take(count)
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -194,6 +194,5 @@ fn expand(
         }
     }
     arena.spend(taken)?;
-    let edges = cache.pending.get(start..).unwrap_or_default().to_vec();
-    arena.node(level, &edges)
+    arena.node(level, cache.pending.get(start..).unwrap_or_default())
 }

@@ -1,5 +1,7 @@
 //! A product of ranges: the shape rules are written in.
 
+use std::sync::LazyLock;
+
 use super::address::AddressSet;
 use super::dimension;
 use super::packet::{ConnectionState, Direction, Packet, Protocol};
@@ -131,10 +133,22 @@ impl FlowBox {
     /// The protocols the box really holds: those with ports, when a port is
     /// limited.
     pub fn effective_protocols(&self) -> ProtocolSet {
-        if self.source_ports.is_full() && self.destination_ports.is_full() {
+        if !self.limits_ports() || self.protocols.is_subset(&WITH_PORTS) {
             self.protocols.clone()
         } else {
-            self.protocols.intersection(&protocols_with_ports())
+            self.protocols.intersection(&WITH_PORTS)
+        }
+    }
+
+    fn limits_ports(&self) -> bool {
+        !(self.source_ports.is_full() && self.destination_ports.is_full())
+    }
+
+    fn has_no_protocol(&self) -> bool {
+        if self.limits_ports() {
+            !self.protocols.intersects(&WITH_PORTS)
+        } else {
+            self.protocols.is_empty()
         }
     }
 
@@ -152,7 +166,7 @@ impl FlowBox {
     pub fn is_empty(&self) -> bool {
         self.directions.is_empty()
             || self.states.is_empty()
-            || self.effective_protocols().is_empty()
+            || self.has_no_protocol()
             || self.source_ports.is_empty()
             || self.destination_ports.is_empty()
             || ((self.sources.v4.is_empty() || self.destinations.v4.is_empty())
@@ -189,9 +203,12 @@ impl FlowBox {
 
 /// The numbers of [`Protocol::WITH_PORTS`].
 pub fn protocols_with_ports() -> ProtocolSet {
-    ProtocolSet::from_ranges(
-        Protocol::WITH_PORTS
-            .iter()
-            .map(|protocol| (u128::from(protocol.0), u128::from(protocol.0))),
-    )
+    WITH_PORTS.clone()
 }
+
+static WITH_PORTS: LazyLock<ProtocolSet> = LazyLock::new(|| {
+    let numbers = Protocol::WITH_PORTS
+        .iter()
+        .map(|protocol| u128::from(protocol.0));
+    ProtocolSet::from_ranges(numbers.map(|number| (number, number)))
+});

@@ -9,65 +9,98 @@ use super::ranges::{PairSet, PortSet, ProtocolSet};
 /// Few sets need more than three rounds; the bound keeps the cost near linear.
 const ROUNDS: usize = 16;
 
+/// Whether two boxes are the same in what a pass joins by.
+type IsSame = fn(&FlowBox, &FlowBox) -> bool;
+type Pass = fn(Vec<FlowBox>) -> Vec<FlowBox>;
+
 /// Joins disjoint boxes pairwise until no two differ in only one dimension.
 pub(super) fn merge_boxes(mut boxes: Vec<FlowBox>) -> Vec<FlowBox> {
     boxes.sort();
-    let passes: [fn(Vec<FlowBox>) -> Vec<FlowBox>; 8] = [
-        |boxes| {
-            join(
-                boxes,
-                |flow| std::mem::replace(&mut flow.source_ports, PortSet::empty()),
-                |flow, part| flow.source_ports = flow.source_ports.union(&part),
-            )
-        },
-        |boxes| {
-            join(
-                boxes,
-                |flow| std::mem::replace(&mut flow.sources, AddressSet::empty()),
-                |flow, part| flow.sources = flow.sources.union(&part),
-            )
-        },
-        |boxes| {
-            join(
-                boxes,
-                |flow| std::mem::replace(&mut flow.destinations, AddressSet::empty()),
-                |flow, part| flow.destinations = flow.destinations.union(&part),
-            )
-        },
-        join_families,
-        |boxes| {
-            join(
-                boxes,
-                |flow| std::mem::replace(&mut flow.destination_ports, PortSet::empty()),
-                |flow, part| flow.destination_ports = flow.destination_ports.union(&part),
-            )
-        },
-        |boxes| {
-            join(
-                boxes,
-                |flow| std::mem::replace(&mut flow.protocols, ProtocolSet::empty()),
-                |flow, part| flow.protocols = flow.protocols.union(&part),
-            )
-        },
-        |boxes| {
-            join(
-                boxes,
-                |flow| std::mem::replace(&mut flow.states, PairSet::empty()),
-                |flow, part| flow.states = flow.states.union(&part),
-            )
-        },
-        |boxes| {
-            join(
-                boxes,
-                |flow| std::mem::replace(&mut flow.directions, PairSet::empty()),
-                |flow, part| flow.directions = flow.directions.union(&part),
-            )
-        },
+    let passes: [(IsSame, Pass); 8] = [
+        (
+            |a, b| a.source_ports == b.source_ports,
+            |boxes| {
+                join(
+                    boxes,
+                    |flow| std::mem::replace(&mut flow.source_ports, PortSet::empty()),
+                    |flow, part| flow.source_ports = flow.source_ports.union(&part),
+                )
+            },
+        ),
+        (
+            |a, b| a.sources == b.sources,
+            |boxes| {
+                join(
+                    boxes,
+                    |flow| std::mem::replace(&mut flow.sources, AddressSet::empty()),
+                    |flow, part| flow.sources = flow.sources.union(&part),
+                )
+            },
+        ),
+        (
+            |a, b| a.destinations == b.destinations,
+            |boxes| {
+                join(
+                    boxes,
+                    |flow| std::mem::replace(&mut flow.destinations, AddressSet::empty()),
+                    |flow, part| flow.destinations = flow.destinations.union(&part),
+                )
+            },
+        ),
+        (
+            |a, b| a.sources == b.sources && a.destinations == b.destinations,
+            join_families,
+        ),
+        (
+            |a, b| a.destination_ports == b.destination_ports,
+            |boxes| {
+                join(
+                    boxes,
+                    |flow| std::mem::replace(&mut flow.destination_ports, PortSet::empty()),
+                    |flow, part| flow.destination_ports = flow.destination_ports.union(&part),
+                )
+            },
+        ),
+        (
+            |a, b| a.protocols == b.protocols,
+            |boxes| {
+                join(
+                    boxes,
+                    |flow| std::mem::replace(&mut flow.protocols, ProtocolSet::empty()),
+                    |flow, part| flow.protocols = flow.protocols.union(&part),
+                )
+            },
+        ),
+        (
+            |a, b| a.states == b.states,
+            |boxes| {
+                join(
+                    boxes,
+                    |flow| std::mem::replace(&mut flow.states, PairSet::empty()),
+                    |flow, part| flow.states = flow.states.union(&part),
+                )
+            },
+        ),
+        (
+            |a, b| a.directions == b.directions,
+            |boxes| {
+                join(
+                    boxes,
+                    |flow| std::mem::replace(&mut flow.directions, PairSet::empty()),
+                    |flow, part| flow.directions = flow.directions.union(&part),
+                )
+            },
+        ),
     ];
     for _ in 0..ROUNDS {
         let before = boxes.len();
-        for pass in passes {
-            boxes = pass(boxes);
+        for (is_same, pass) in passes {
+            // Disjoint boxes that are all the same in what a pass joins by are
+            // not joined by it.
+            let mut pairs = boxes.iter().zip(boxes.iter().skip(1));
+            if !pairs.all(|(a, b)| is_same(a, b)) {
+                boxes = pass(boxes);
+            }
         }
         if boxes.len() == before {
             break;

@@ -65,6 +65,9 @@ impl<const MAX: u128> RangeSet<MAX> {
             .filter(|(first, last)| first <= last && *first <= MAX)
             .map(|(first, last)| (first, last.min(MAX)))
             .collect();
+        if sorted.len() <= 1 {
+            return Self { ranges: sorted };
+        }
         sorted.sort_unstable();
         let mut merged = Ranges::new();
         for (first, last) in sorted {
@@ -182,7 +185,13 @@ impl<const MAX: u128> RangeSet<MAX> {
 
     /// Whether every member is a member of `other`.
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.intersection(other) == *self
+        let mut others = other.ranges.iter().peekable();
+        self.ranges.iter().all(|(first, last)| {
+            while others.next_if(|other| other.1 < *first).is_some() {}
+            others
+                .peek()
+                .is_some_and(|other| other.0 <= *first && *last <= other.1)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The place packet sets live in, and the operations on them.
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::apply::{Cache, Operation, apply};
 use super::arena::{Arena, Edge, Level, NodeId, too_complex};
@@ -143,7 +144,7 @@ impl Space {
         if set.is_full() || inside == NodeId::ZERO {
             return Ok(inside);
         }
-        let mut edges = Vec::with_capacity(set.ranges().len() * 2 + 1);
+        let mut edges: SmallVec<[Edge; 4]> = SmallVec::new();
         for &(first, last) in set.ranges() {
             if let Some(before) = first.checked_sub(1) {
                 edges.push(Edge {

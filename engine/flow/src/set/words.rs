@@ -52,6 +52,29 @@ fn number_texts(ranges: &[(u128, u128)]) -> Vec<String> {
 /// connection are meant unless the words say otherwise.
 impl fmt::Display for FlowBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_words(f, &self.sources, &self.destinations)
+    }
+}
+
+impl FlowBox {
+    /// The box in words, with its addresses as they were written before: there
+    /// may be hundreds.
+    pub(crate) fn words(&self, sources: &str, destinations: &str) -> String {
+        struct Words<'a>(&'a FlowBox, &'a str, &'a str);
+        impl fmt::Display for Words<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write_words(f, &self.1, &self.2)
+            }
+        }
+        Words(self, sources, destinations).to_string()
+    }
+
+    fn write_words(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        sources: &dyn fmt::Display,
+        destinations: &dyn fmt::Display,
+    ) -> fmt::Result {
         if self.is_empty() {
             return f.write_str("nothing");
         }
@@ -72,11 +95,11 @@ impl fmt::Display for FlowBox {
         if !self.destination_ports.is_full() {
             write!(f, " {}", port_texts(&self.destination_ports).join(", "))?;
         }
-        write!(f, " from {}", self.sources)?;
+        write!(f, " from {sources}")?;
         if !self.source_ports.is_full() {
             write!(f, " port {}", port_texts(&self.source_ports).join(", "))?;
         }
-        write!(f, " to {}", self.destinations)?;
+        write!(f, " to {destinations}")?;
         if self.states.is_full() {
             f.write_str(", established connections too")?;
         }

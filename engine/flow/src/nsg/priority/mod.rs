@@ -168,6 +168,17 @@ fn prove(
     tags: &TagContext,
 ) -> Result<bool, NsgError> {
     let direction = question.rule.direction;
+    if placement.renumbered.is_empty() {
+        let taken = question
+            .ordered
+            .rules
+            .iter()
+            .any(|rule| rule.priority == placement.rule.priority);
+        let (within, new) = (question.within, &placement.rule);
+        let ordered = &question.ordered;
+        let passes = ordered.allowed_with(space, within, new, question.matched)?;
+        return Ok(!taken && passes == insert.passing);
+    }
     let moved = renumber::moved_rules(group, &placement.renumbered);
     let Some(after) = order_after(group, &moved, &placement.rule) else {
         return Ok(false);
@@ -175,9 +186,6 @@ fn prove(
     let ordered = Ordered::new(space, after.clone(), question.within, tags)?;
     if ordered.allowed(space)? != insert.passing {
         return Ok(false);
-    }
-    if moved.is_empty() {
-        return Ok(true);
     }
     let mut sets = Vec::new();
     for rule in &moved {

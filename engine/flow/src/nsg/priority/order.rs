@@ -2,7 +2,7 @@
 
 use crate::nsg::{Access, Direction, Nsg, NsgError, NsgRule, TagContext};
 use crate::policy::RuleMatch;
-use crate::set::{AnalysisTooComplex, FlowBox, Label, PacketMap, PacketSet, Space};
+use crate::set::{AnalysisTooComplex, Label, PacketMap, PacketSet, Space};
 
 /// The rules of one direction in order, and which packets of a question each
 /// decides.
@@ -11,6 +11,8 @@ pub(super) struct Ordered<'a> {
     pub(super) rules: Vec<&'a NsgRule>,
     // Label n + 1 is rule n.
     map: PacketMap,
+    // What the rules match of the question, by place; none for the others.
+    matched: Vec<(usize, PacketSet)>,
 }
 
 impl<'a> Ordered<'a> {
@@ -32,11 +34,51 @@ impl<'a> Ordered<'a> {
                 }
             }
         }
-        let map = decide(space, within, &extent, &concerned).map_err(|error| {
+        let mut matched = Vec::with_capacity(concerned.len());
+        let mut decide = || {
+            for (place, matches) in &concerned {
+                matched.push((*place, matches.packets_inside(space, &extent)?));
+            }
+            first_match(space, within, &matched, |place| {
+                u32::try_from(place + 1).unwrap_or(Label::MAX)
+            })
+        };
+        let map = decide().map_err(|error| {
             let places = concerned.iter().filter_map(|(place, _)| rules.get(*place));
             error.naming(places.map(|rule| rule.name.as_str()))
         })?;
-        Ok(Self { rules, map })
+        Ok(Self {
+            rules,
+            map,
+            matched,
+        })
+    }
+
+    /// The packets of the question that pass when another rule, which matches
+    /// `packets`, stands among these.
+    pub(super) fn allowed_with(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+        new: &NsgRule,
+        packets: PacketSet,
+    ) -> Result<PacketSet, AnalysisTooComplex> {
+        let before = |place: usize| {
+            let rule = self.rules.get(place);
+            rule.is_some_and(|rule| rule.priority < new.priority)
+        };
+        let at = self.matched.partition_point(|(place, _)| before(*place));
+        let (earlier, later) = self.matched.split_at(at);
+        let access = |place: usize| self.rules.get(place).map(|rule| rule.access);
+        let one = [(self.rules.len(), packets)];
+        let all: Vec<(usize, PacketSet)> = [earlier, &one, later].concat();
+        let map = first_match(space, within, &all, |place| {
+            match access(place).unwrap_or(new.access) {
+                Access::Allow => ALLOWED,
+                Access::Deny => DENIED,
+            }
+        })?;
+        space.where_label(map, |label| label == ALLOWED)
     }
 
     /// The rules of one direction as given, in the order they are evaluated.
@@ -98,17 +140,19 @@ fn place(label: Label) -> Option<usize> {
     usize::try_from(label).ok()?.checked_sub(1)
 }
 
-fn decide(
+const ALLOWED: Label = 1;
+const DENIED: Label = 2;
+
+/// The label of the first rule that matches, for the packets of `within`.
+fn first_match(
     space: &mut Space,
     within: PacketSet,
-    extent: &FlowBox,
-    concerned: &[(usize, RuleMatch)],
+    matched: &[(usize, PacketSet)],
+    label: impl Fn(usize) -> Label,
 ) -> Result<PacketMap, AnalysisTooComplex> {
-    let mut maps = Vec::with_capacity(concerned.len());
-    for (place, matches) in concerned {
-        let packets = matches.packets_inside(space, extent)?;
-        let label = u32::try_from(place + 1).unwrap_or(Label::MAX);
-        maps.push(space.labelled(packets, label)?);
+    let mut maps = Vec::with_capacity(matched.len());
+    for (place, packets) in matched {
+        maps.push(space.labelled(*packets, label(*place))?);
     }
     let map = space.first_of(maps)?;
     space.restricted(map, within)
