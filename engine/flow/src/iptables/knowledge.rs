@@ -128,12 +128,12 @@ fn local(family: Family, addresses: &[IpNet]) -> AddressSet {
         Family::Ipv4 => prefix(Ipv4Addr::LOCALHOST, 8),
         Family::Ipv6 => AddressSet::host(Ipv6Addr::LOCALHOST.into()),
     };
-    addresses
+    let of_family = addresses
         .iter()
-        .filter(|net| net.addr().is_ipv4() == (family == Family::Ipv4))
-        .fold(loopback, |set, net| {
-            set.union(&AddressSet::host(net.addr()))
-        })
+        .filter(|net| net.addr().is_ipv4() == (family == Family::Ipv4));
+    let mut sets = vec![loopback];
+    sets.extend(of_family.map(|net| AddressSet::host(net.addr())));
+    AddressSet::union_all(&sets)
 }
 
 fn multicast_v4() -> AddressSet {

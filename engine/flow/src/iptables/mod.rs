@@ -9,6 +9,7 @@
 //! or names what it hangs on.
 
 mod condition;
+mod consulted;
 mod decision;
 mod edit;
 mod error;
@@ -28,6 +29,7 @@ mod print;
 mod protocol;
 mod rule_parse;
 mod ruleset;
+mod specifications;
 mod target;
 mod token;
 mod value;
@@ -42,6 +44,7 @@ pub use condition::{
     Negatable, OptionText, PortRange, PortSide, SetLookup, Side, TcpFlags, Transport,
     TransportModule,
 };
+pub use consulted::Consulted;
 pub use decision::{DecidedBy, Decision, RulePlace};
 pub use edit::{Edit, EditError};
 pub(crate) use error::excerpt;
@@ -51,5 +54,8 @@ pub use knowledge::{InterfaceKnowledge, Knowledge};
 pub use managed::{ManagedBy, managed_chain, managed_rule};
 pub use node::{LoadedRuleset, NodeDecisions, NodeFirewall, POLICY_NAME};
 pub use parse::LINE_LIMIT_BYTES;
-pub use ruleset::{Backend, Chain, ChainPolicy, Counters, Family, Rule, Ruleset, Table, TableName};
+pub use ruleset::{
+    Backend, Chain, ChainPolicy, Counters, Family, Rule, Ruleset, Specification, Table, TableName,
+};
+pub use specifications::Specifications;
 pub use target::Target;

@@ -1,5 +1,7 @@
 //! Reads what `iptables-save` and `ip6tables-save` write.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::error::{ParseError, ParseErrorKind, excerpt};
@@ -8,6 +10,7 @@ use super::rule_parse;
 use super::ruleset::{
     Backend, Chain, ChainPolicy, Counters, Family, Rule, Ruleset, Table, TableName,
 };
+use super::specifications::Specifications;
 
 /// The longest line accepted, in bytes; `iptables-restore` itself takes no
 /// line of more than 10,240.
@@ -20,7 +23,27 @@ impl Ruleset {
     /// The first line that cannot be read; nothing is skipped or guessed,
     /// because a ruleset with a rule missing means something else.
     pub fn parse(family: Family, text: &str) -> Result<Self, ParseError> {
-        let mut reader = Reader::new(family);
+        Self::read(family, text, None)
+    }
+
+    /// [`Ruleset::parse`] of one of many dumps that are almost the same.
+    ///
+    /// # Errors
+    /// As [`Ruleset::parse`].
+    pub fn parse_sharing(
+        family: Family,
+        text: &str,
+        known: &mut Specifications,
+    ) -> Result<Self, ParseError> {
+        Self::read(family, text, Some(known))
+    }
+
+    fn read(
+        family: Family,
+        text: &str,
+        known: Option<&mut Specifications>,
+    ) -> Result<Self, ParseError> {
+        let mut reader = Reader::new(family, known);
         let mut last_line = 1;
         for (index, line) in text.lines().enumerate() {
             last_line = index + 1;
@@ -31,7 +54,8 @@ impl Ruleset {
     }
 }
 
-struct Reader {
+struct Reader<'k> {
+    known: Option<&'k mut Specifications>,
     ruleset: Ruleset,
     line_number: usize,
     open: Option<OpenTable>,
@@ -44,9 +68,10 @@ struct OpenTable {
     chains: HashMap<String, usize>,
 }
 
-impl Reader {
-    fn new(family: Family) -> Self {
+impl<'k> Reader<'k> {
+    fn new(family: Family, known: Option<&'k mut Specifications>) -> Self {
         Self {
+            known,
             ruleset: Ruleset::empty(family),
             line_number: 1,
             open: None,
@@ -155,7 +180,7 @@ impl Reader {
         if let Some(declaration) = line.strip_prefix(':') {
             return open.declare(declaration, line_number);
         }
-        open.append(family, line, line_number)
+        open.append(family, line, line_number, self.known.as_deref_mut())
     }
 
     fn finish(self, last_line: usize) -> Result<Ruleset, ParseError> {
@@ -222,7 +247,13 @@ impl OpenTable {
     }
 
     /// `[packets:bytes] -A NAME specification`
-    fn append(&mut self, family: Family, text: &str, line: usize) -> Result<(), ParseErrorKind> {
+    fn append(
+        &mut self,
+        family: Family,
+        text: &str,
+        line: usize,
+        mut known: Option<&mut Specifications>,
+    ) -> Result<(), ParseErrorKind> {
         let (rule_counters, rest) = match text.starts_with('[') {
             true => {
                 let (before, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -242,14 +273,26 @@ impl OpenTable {
             return Err(self.unknown_chain(chain));
         };
         let is_chain = |name: &str| self.chains.contains_key(name);
-        let (conditions, target) = rule_parse::rule(family, specification, &is_chain)
-            .map_err(|kind| self.in_this_table(kind))?;
+        let recalled = known
+            .as_deref()
+            .and_then(|known| known.recall(family, specification, &is_chain));
+        let specification = match recalled {
+            Some(specification) => specification,
+            None => {
+                let read = rule_parse::rule(family, specification, &is_chain)
+                    .map_err(|kind| self.in_this_table(kind))?;
+                let read = Arc::new(read);
+                if let Some(known) = &mut known {
+                    known.remember(family, specification, &read);
+                }
+                read
+            }
+        };
         if let Some(chain) = self.table.chains.get_mut(at) {
             chain.rules.push(Rule {
                 line,
                 counters: rule_counters,
-                conditions,
-                target,
+                specification,
             });
         }
         Ok(())

@@ -8,7 +8,7 @@ use super::condition::{
 use super::error::{ParseError, ParseErrorKind, excerpt};
 use super::module;
 use super::protocol::protocol_number;
-use super::ruleset::{Family, Rule};
+use super::ruleset::{Family, Rule, Specification};
 use super::target::Target;
 use super::token::{Token, tokens};
 use super::value;
@@ -21,7 +21,7 @@ pub(super) fn rule(
     family: Family,
     text: &str,
     is_chain: &dyn Fn(&str) -> bool,
-) -> Result<(Vec<Condition>, Target), ParseErrorKind> {
+) -> Result<Specification, ParseErrorKind> {
     RuleReader::new(family, tokens(text)?).read(is_chain)
 }
 
@@ -63,10 +63,7 @@ impl<'a> RuleReader<'a> {
         }
     }
 
-    fn read(
-        mut self,
-        is_chain: &dyn Fn(&str) -> bool,
-    ) -> Result<(Vec<Condition>, Target), ParseErrorKind> {
+    fn read(mut self, is_chain: &dyn Fn(&str) -> bool) -> Result<Specification, ParseErrorKind> {
         let mut negated = false;
         while let Some(word) = self.words.next() {
             if word.is_negation() && !negated {
@@ -295,10 +292,7 @@ impl<'a> RuleReader<'a> {
         }
     }
 
-    fn finish(
-        self,
-        is_chain: &dyn Fn(&str) -> bool,
-    ) -> Result<(Vec<Condition>, Target), ParseErrorKind> {
+    fn finish(self, is_chain: &dyn Fn(&str) -> bool) -> Result<Specification, ParseErrorKind> {
         let mut conditions = Vec::with_capacity(self.parts.len());
         for part in self.parts {
             conditions.push(match part {
@@ -314,7 +308,7 @@ impl<'a> RuleReader<'a> {
             None => Target::None,
             Some(jump) => target(jump, self.goto, is_chain)?,
         };
-        Ok((conditions, target))
+        Ok(Specification { conditions, target })
     }
 }
 
@@ -376,13 +370,12 @@ impl Rule {
     /// # Errors
     /// What cannot be read, on line 1.
     pub fn parse(family: Family, text: &str, chains: &[&str]) -> Result<Self, ParseError> {
-        let (conditions, target) =
+        let specification =
             rule(family, text, &|name| chains.contains(&name)).map_err(|kind| kind.at(1))?;
         Ok(Self {
             line: 1,
             counters: None,
-            conditions,
-            target,
+            specification: specification.into(),
         })
     }
 }

@@ -1,5 +1,8 @@
 //! What one dump of a node's rules says: tables, chains and rules.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use super::condition::Condition;
 use super::target::Target;
 
@@ -172,10 +175,26 @@ pub struct Rule {
     pub line: usize,
     /// Its counters, where the dump has them.
     pub counters: Option<Counters>,
+    /// What it matches and does. Rules that are written alike, on one node or
+    /// on many, may share it.
+    pub specification: Arc<Specification>,
+}
+
+/// What a rule says after `-A CHAIN`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Specification {
     /// What a packet must be like, all of it.
     pub conditions: Vec<Condition>,
     /// What happens to such a packet.
     pub target: Target,
+}
+
+impl Deref for Rule {
+    type Target = Specification;
+
+    fn deref(&self) -> &Specification {
+        &self.specification
+    }
 }
 
 impl Rule {

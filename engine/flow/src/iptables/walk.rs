@@ -54,6 +54,11 @@ impl<'a> IndexedTable<'a> {
         })
     }
 
+    /// The chain of a name.
+    pub(super) fn chain(&self, name: &str) -> Option<&'a Chain> {
+        self.chains.get(name).copied()
+    }
+
     fn rule_place(&self, chain: &Chain, index: usize, rule: &Rule) -> RulePlace {
         RulePlace {
             family: self.family,

@@ -3,3 +3,4 @@
 mod decide;
 mod edit;
 mod parse;
+mod sharing;
