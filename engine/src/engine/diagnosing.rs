@@ -6,11 +6,12 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Engine;
 use crate::{
     effect::facts::ClusterFacts,
-    error::Error,
+    error::{Code, Error},
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream},
     model::{Diagnosis, DiagnosisId, Finding, PluginFailure, Principal},
     planning::not_loaded,
@@ -89,7 +90,7 @@ impl Looking {
         ClusterFacts::of(&snapshot.read(&ClusterFacts::query(cluster)).await)?;
         let judging = |plugin: &Arc<dyn Plugin>| {
             let (plugin, snapshot) = (Arc::clone(plugin), Arc::clone(&snapshot));
-            judge(plugin, self.request.clone(), snapshot, self.sender.clone())
+            in_its_own_task(plugin, self.request.clone(), snapshot, self.sender.clone())
         };
         let judged: Vec<_> = self.plugins.iter().map(judging).collect();
         let judged: Vec<Result<Finding, PluginFailure>> = stream::iter(judged)
@@ -127,6 +128,25 @@ impl Looking {
         tools.store.add_diagnosis(&diagnosis).await?;
         Ok(diagnosis)
     }
+}
+
+/// Judges in a task, so that plugins compute on all processors. Dropping the
+/// future ends the task.
+async fn in_its_own_task(
+    plugin: Arc<dyn Plugin>,
+    request: DiagnoseRequest,
+    snapshot: Arc<Snapshot>,
+    sender: Sender,
+) -> Result<Finding, PluginFailure> {
+    let id = plugin.info().id.clone();
+    let judging = tokio::spawn(judge(plugin, request, snapshot, sender));
+    AbortOnDropHandle::new(judging).await.unwrap_or_else(|e| {
+        let message = format!("{id} did not end as it should: {e}");
+        Err(PluginFailure {
+            plugin: id,
+            error: Error::new(Code::Internal, message, "report it"),
+        })
+    })
 }
 
 async fn judge(
