@@ -261,6 +261,8 @@ pub(super) fn one_of(field: &str, value: String, words: &[&str]) -> Checked<Stri
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -311,5 +313,38 @@ mod tests {
         assert_eq!(text("t", "\x1b[2J".into(), 10).unwrap(), "\x1b[2J");
         assert!(line("t", "a\nb".into(), 10).is_err());
         assert!(text("t", "x".repeat(11), 10).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_has_the_form_that_paths_and_commands_rely_on(
+            text in prop_oneof![
+                ".{0,60}",
+                prop::collection::vec(
+                    prop::sample::select(vec![
+                        "/subscriptions/0", "/", ".", "..", "10.0.0.0", "/8", "-", "10250", ":", "*",
+                        "::", "VirtualNetwork", "$(id)", ";", "\n", " ", "\u{1b}", "%2e", "é", "a",
+                    ]),
+                    0..8,
+                )
+                .prop_map(|parts| parts.concat()),
+            ],
+        ) {
+            let shell = ['$', ';', '`', '\n', '\'', '"', '|', '&', '\u{1b}'];
+            if let Ok(path) = arm_path("f", text.clone()) {
+                prop_assert!(path.starts_with("/subscriptions/"), "{}", path);
+                prop_assert!(!path.split('/').any(|s| s == "." || s == ".."), "{}", path);
+                prop_assert!(!path.contains(['?', '#', '%', '\n']), "{}", path);
+            }
+            if let Ok(prefix) = prefix("f", text.clone()) {
+                let is_address = prefix.parse::<IpAddr>().is_ok() || prefix.parse::<IpNet>().is_ok();
+                prop_assert!(is_address, "{}", prefix);
+            }
+            for check in [port, port_or_any, ufw_port, ufw_address, kubernetes_name, slug] {
+                if let Ok(word) = check("f", text.clone()) {
+                    prop_assert!(!word.contains(shell) && !word.starts_with('-'), "{}", word);
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 use std::{fs, path::Path};
 
 use naosu_engine::Code;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -161,4 +162,29 @@ fn tokens_never_travel_in_the_clear() {
     };
     assert!(refused("listen.tcp", "192.0.2.1:7443"));
     assert!(refused("server", "http://192.0.2.1:7443"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_damaged_file_is_a_configuration_or_an_error_that_names_it(
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+        put in prop::sample::select(vec![
+            "", "[", "]", "=", "\"", "'''", "\n", "#", "= [[", "listen", ".", "-1", "1e999", "\u{0}", "é",
+        ]),
+    ) {
+        let settings = EXAMPLE.lines().map(|line| line.trim_start_matches("# "));
+        let whole = settings.collect::<Vec<_>>().join("\n");
+        let places: Vec<usize> = whole.char_indices().map(|(at, _)| at).collect();
+        let (from, to) = (*from.get(&places), *to.get(&places));
+        let (first, last) = (from.min(to), from.max(to));
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("{}{put}{}", &whole[..first], &whole[last..]);
+        if let Err(error) = load(&written(folder.path(), &text)) {
+            prop_assert_eq!(error.code, Code::InvalidConfiguration);
+            prop_assert!(error.message.contains("naosu.toml"), "{}", error.message);
+        }
+    }
 }

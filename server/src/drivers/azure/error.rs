@@ -295,6 +295,8 @@ pub fn observe_error(error: Error) -> ObserveError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn refused(status: u16, body: &str) -> AzureError {
@@ -364,5 +366,36 @@ mod tests {
         };
         assert!(lost(false).certainly_not_applied());
         assert!(!lost(true).certainly_not_applied());
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_an_error_body_or_is_not(
+            body in prop_oneof![
+                any::<Vec<u8>>(),
+                prop::collection::vec(
+                    prop::sample::select(vec![
+                        "{", "}", "[", "]", "\"error\":", "\"code\":", "\"message\":",
+                        "\"details\":", "\"A\"", "\"\\u001b[2J\"", "null", "1", ",", "\u{feff}",
+                    ]),
+                    0..24,
+                )
+                .prop_map(|parts| parts.concat().into_bytes()),
+            ],
+            status in 400_u16..600,
+        ) {
+            let body = Box::new(ArmErrorBody::parse(&body).unwrap_or_default());
+            let (method, path) = ("PUT".to_owned(), "/x".to_owned());
+            let error = AzureError::Refused { status, method, path, body };
+            // Whatever a peer says, no terminal acts on it.
+            prop_assert!(!error.to_string().contains(char::is_control), "{:?}", error);
+            let _ = error.code();
+        }
+    }
+
+    #[test]
+    fn a_body_nested_without_end_is_no_error_body() {
+        let deep = "{\"details\":[".repeat(100_000);
+        assert_eq!(ArmErrorBody::parse(deep.as_bytes()), None);
     }
 }

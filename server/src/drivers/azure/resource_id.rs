@@ -108,6 +108,8 @@ impl fmt::Display for ResourceId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NSG: &str =
@@ -153,6 +155,34 @@ mod tests {
             "/subscriptions/s/a\nb",
         ] {
             assert!(ResourceId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_stays_below_the_subscription(
+            text in prop_oneof![
+                ".{0,80}",
+                prop::collection::vec(
+                    prop::sample::select(vec![
+                        "/", "subscriptions", "s", ".", "..", "%2e", "?", "#", "\\", " ", "@",
+                        "\u{202e}", "\n", "resourceGroups", "é",
+                    ]),
+                    0..14,
+                )
+                .prop_map(|parts| format!("/subscriptions/{}", parts.concat())),
+            ],
+        ) {
+            if let Ok(id) = ResourceId::parse(&text) {
+                prop_assert!(id.segments().all(|s| !s.is_empty() && s != "." && s != ".."));
+                prop_assert!(!id.as_str().contains(['?', '#', '%', '\\']));
+                prop_assert!(!id.as_str().contains(char::is_control));
+                let url = url::Url::parse("https://management.azure.com").unwrap();
+                let joined = url.join(id.as_str()).unwrap();
+                prop_assert_eq!(joined.host_str(), url.host_str());
+                prop_assert!(joined.path().to_ascii_lowercase().starts_with("/subscriptions/"));
+                let _ = (id.type_name(), id.name());
+            }
         }
     }
 }

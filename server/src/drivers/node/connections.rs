@@ -36,9 +36,10 @@ pub fn outbound(listening: &str, established: &str, tracked: &str) -> String {
         let Ok(count) = count.parse::<u64>() else {
             continue;
         };
-        *counts
+        let counted = counts
             .entry((source.to_owned(), format!("{destination}:{port}")))
-            .or_default() += count;
+            .or_default();
+        *counted = counted.saturating_add(count);
     }
     let mut lines: Vec<(u64, String, String)> = counts
         .into_iter()
@@ -64,6 +65,8 @@ fn process_name(users: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -79,5 +82,47 @@ mod tests {
             outbound(listening, established, "7 10.244.0.3 1.2.3.4 443\n"),
             "7 10.244.0.3 1.2.3.4:443\n2 curl 1.2.3.4:443\n1 - 1.2.3.5:443\n"
         );
+    }
+
+    #[test]
+    fn counts_that_no_node_has_do_not_overflow() {
+        let most = u64::MAX;
+        let tracked = format!("{most} 10.0.0.1 1.2.3.4 443\n1 10.0.0.1 1.2.3.4 443\n");
+        assert_eq!(
+            outbound("", "", &tracked),
+            format!("{most} 10.0.0.1 1.2.3.4:443\n")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_node_prints_is_counted_or_passed_over(
+            listening in lines(), established in lines(), tracked in lines(),
+        ) {
+            for line in outbound(&listening, &established, &tracked).lines() {
+                let (count, _) = line.split_once(' ').expect("a count");
+                prop_assert!(count.parse::<u64>().is_ok(), "{}", line);
+            }
+        }
+    }
+
+    fn lines() -> impl Strategy<Value = String> {
+        let words = prop::sample::select(vec![
+            "0",
+            "18446744073709551615",
+            "-1",
+            "10.0.0.4:1",
+            "[::1]:443",
+            ":",
+            "*:*",
+            "users:((\"",
+            "users:((\"a\",pid=1))",
+            "LISTEN",
+            "\u{1b}[0m",
+            "é",
+            "\n",
+            "\t",
+        ]);
+        prop::collection::vec(words, 0..40).prop_map(|words| words.join(" "))
     }
 }

@@ -286,5 +286,38 @@ mod tests {
         fn no_output_makes_the_section_reader_panic(output in any::<Vec<u8>>()) {
             let _ = sections("n", &output);
         }
+
+        #[test]
+        fn sections_that_lie_about_themselves_are_refused_or_as_long_as_they_say(
+            parts in proptest::collection::vec(
+                prop::sample::select(vec![
+                    "a 0 ", "a absent ", "a -1 ", "0 0\n", "3 2\n", "18446744073709551615 1\n",
+                    "99999999999999999999 0\n", "abc", "\n", "é", " ", "b 1 1 1\nxy",
+                ]),
+                0..12,
+            ),
+        ) {
+            let output = parts.concat();
+            if let Ok(sections) = sections("n", output.as_bytes()) {
+                let held: usize = sections.iter().map(|s| s.stdout.len() + s.stderr.len()).sum();
+                // Bytes that are half a character are shown as a longer one.
+                prop_assert!(held <= 3 * output.len());
+            }
+        }
+
+        #[test]
+        fn no_message_makes_the_page_reader_panic(
+            from in any::<prop::sample::Index>(),
+            to in any::<prop::sample::Index>(),
+            put in ".{0,12}",
+        ) {
+            let whole = message("abc", "QUJD");
+            let (from, to) = (from.index(whole.len()), to.index(whole.len()));
+            let (first, last) = (from.min(to), from.max(to));
+            let damaged = format!("{}{put}{}", &whole[..first], &whole[last..]);
+            if let Ok(page) = Page::find("n", "abc", &damaged) {
+                let _ = unpack("n", &page.data, &page.meta, 1 << 10);
+            }
+        }
     }
 }
