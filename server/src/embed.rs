@@ -90,7 +90,19 @@ async fn plugins(config: &Config) -> Result<Vec<Arc<dyn Plugin>>, Error> {
             plugins.push(host.load_file(&file).await?);
         }
     }
+    give_back_memory();
     Ok(plugins)
+}
+
+/// Gives memory that compiling plugins took, and that is free by now, back to the
+/// system: a server that compiled at its start would else hold it for good.
+fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim only releases pages that hold nothing; it may be called
+    // at any time, by any thread.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
 }
 
 fn unusable(folder: &Path, error: &io::Error) -> Error {
