@@ -64,7 +64,8 @@ lab-list: ## List the lab's scenarios
 	@cargo build --locked --quiet --workspace --bins
 	@$(BUILT)/naosu-lab list
 
-fuzz: ## Fuzz every parser for FUZZ_SECONDS each (needs a nightly toolchain and cargo-fuzz)
+fuzz: ## Fuzz every parser of outside text for FUZZ_SECONDS each
+	@scripts/setup.sh fuzz
 	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 clean: ## Remove what was built

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, linting and testing Naosu needs, saying each thing it
 # installs. What it cannot install it names, and goes on with what can run.
-# Usage: scripts/setup.sh build|lint|test|bench …   (no argument: all)
+# Usage: scripts/setup.sh build|lint|test|bench|demo|fuzz …   (no argument: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -87,11 +87,17 @@ setup_test() {
   fi
 }
 
+setup_fuzz() {
+  setup_build
+  apt_install c++ g++ "compiles the fuzzer"
+  cargo_install cargo-fuzz cargo-fuzz@0.13.1 "runs the fuzz targets"
+}
+
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(lint test)
 for part in "${parts[@]}"; do
   case $part in
-    build|lint|test) "setup_$part" ;;
+    build|fuzz|lint|test) "setup_$part" ;;
     demo|bench) setup_test ;;
     *) echo "setup: unknown part '$part'" >&2; exit 2 ;;
   esac

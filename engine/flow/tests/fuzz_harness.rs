@@ -4,23 +4,23 @@
 #[path = "../fuzz/harness.rs"]
 mod harness;
 
+use std::{fs, path::Path, sync::LazyLock};
+
 use harness::HARNESSES;
 use proptest::prelude::*;
 
-/// A text of each kind, as the systems write them.
-const SEEDS: [&str; 6] = [
-    include_str!("../src/iptables/tests/everything.rules"),
-    "Status: active\nLogging: on (low)\nDefault: deny (incoming), allow (outgoing), disabled (routed)\n\n\
-     To                         Action      From\n--                         ------      ----\n\
-     [ 1] 10250/tcp                  DENY IN     10.0.0.0/8                 # why\n\
-     [ 2] 10.0.0.0/8 80/tcp on eth1  ALLOW FWD   Anywhere on eth0\n\
-     [ 3] 22/tcp (v6)                LIMIT IN    Anywhere (v6)              (log)\n",
-    "ufw allow 22/tcp\nufw deny from 10.0.0.0/8 to any port 10250 proto tcp comment 'it\"s'\n\
-     ufw route allow in on eth0 out on eth1 to 10.0.0.0/8 port 80 proto tcp\n",
-    "*filter\n### tuple ### allow_log tcp 80,443 0.0.0.0/0 any 10.0.0.0/8 in_eth0 comment=6974\nCOMMIT\n",
-    r#"{"properties":{"securityRules":[{"name":"a","properties":{"protocol":"Tcp","access":"Deny","priority":100,"direction":"Inbound","sourceAddressPrefix":"VirtualNetwork","destinationAddressPrefixes":["10.0.0.0/8"],"sourcePortRange":"*","destinationPortRanges":["10250","1-9"]}}]}}"#,
-    r#"{"properties":{"routes":[{"name":"r","properties":{"addressPrefix":"0.0.0.0/0","nextHopType":"VirtualAppliance","nextHopIpAddress":"10.0.0.4"}}],"networkRuleCollections":[{"name":"c","properties":{"priority":100,"action":{"type":"Allow"},"rules":[{"name":"n","protocols":["TCP"],"sourceAddresses":["*"],"destinationAddresses":["AzureCloud"],"destinationPorts":["9000"]}]}}]}}"#,
-];
+/// The texts that fuzzing begins with, as the systems write them.
+static SEEDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let mut seeds = Vec::new();
+    for (name, _) in HARNESSES {
+        let files = fs::read_dir(folder.join(name)).expect("every target has seeds");
+        let texts = files.map(|file| fs::read_to_string(file.expect("a file").path()));
+        seeds.extend(texts.map(|text| text.expect("text")));
+    }
+    seeds.sort();
+    seeds
+});
 
 fn run_all(text: &str) {
     for (_, harness) in HARNESSES {
@@ -30,7 +30,7 @@ fn run_all(text: &str) {
 
 #[test]
 fn every_harness_takes_the_texts_it_is_for() {
-    SEEDS.into_iter().for_each(run_all);
+    SEEDS.iter().for_each(|seed| run_all(seed));
     run_all("");
 }
 
@@ -75,14 +75,15 @@ proptest! {
 
     #[test]
     fn damaged_texts_end_in_a_value_or_an_error(
-        seed in 0..SEEDS.len(),
+        seed in any::<prop::sample::Index>(),
         damage in prop::collection::vec(
             (any::<u8>(), any::<prop::sample::Index>(), any::<prop::sample::Index>(),
              prop::sample::select(vec!['"', '\\', '!', '-', '\n', ' ', '0', '9', ':', '/', ',', '[', '\u{1b}', 'é', '\r'])),
             1..6,
         ),
     ) {
-        run_all(&damaged(SEEDS[seed], &damage));
+        let seed: &String = seed.get(SEEDS.as_slice());
+        run_all(&damaged(seed, &damage));
     }
 
     #[test]

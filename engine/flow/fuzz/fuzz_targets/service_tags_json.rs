@@ -5,6 +5,6 @@ mod harness;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data) {
-        harness::ufw(text);
+        harness::service_tags_json(text);
     }
 });
