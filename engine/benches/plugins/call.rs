@@ -1,74 +1,38 @@
-//! One call of a plugin in the sandbox (instantiate, diagnose, drop) beside the
-//! same logic compiled natively, on the same recorded observations.
+//! Calls of a plugin in the sandbox (instantiate, call, drop) beside the same
+//! logic compiled natively, on the same recorded observations: diagnosing, and
+//! placing one rule in the largest security group there can be.
 
-use std::{collections::HashMap, hint::black_box, sync::Arc};
+use std::{hint::black_box, sync::Arc};
 
-use async_trait::async_trait;
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use jiff::Timestamp;
+use criterion::{BenchmarkId, Criterion};
 use naosu_engine::{
-    Code,
-    model::{Digest, Observation, ObserveError, ObserveErrorKind, Query, Symptom},
-    plugin::{HostSettings, Origin, PluginHost, Reads},
+    model::Symptom,
+    plugin::{HostSettings, Origin, Plugin as Loaded, PluginHost},
 };
 use naosu_nsg_allow_port::NsgAllowPort;
-use naosu_plugin::{
-    Plugin as _,
-    testing::{Estate, OBSERVED_AT, Recorded},
-};
+use naosu_plugin::{Plugin as _, testing::Estate};
+use serde_json::{Map, Value, json};
 
-/// Recorded reads as the engine keeps them.
-struct Replay(HashMap<Query, Observation>);
+use crate::{processor_time::ProcessorTime, replay::Replay};
 
-#[async_trait]
-impl Reads for Replay {
-    async fn read(&self, query: &Query) -> Observation {
-        match self.0.get(query) {
-            Some(observation) => observation.clone(),
-            None => observation(query.clone(), None),
-        }
-    }
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
-fn observation(query: Query, body: Option<String>) -> Observation {
-    let at = i64::try_from(OBSERVED_AT).expect("a time");
-    Observation {
-        digest: Digest::of_bytes(body.as_deref().unwrap_or_default().as_bytes()),
-        answer: body.ok_or_else(|| ObserveError {
-            kind: ObserveErrorKind::NotFound,
-            code: Code::AzureNotFound,
-            message: query.to_string(),
-        }),
-        query,
-        version: None,
-        observed_at: Timestamp::from_millisecond(at).expect("a time"),
-    }
+fn loaded(runtime: &tokio::runtime::Runtime) -> (PluginHost, Arc<dyn Loaded>) {
+    let host = PluginHost::new(HostSettings::default()).expect("a sandbox");
+    let component = naosu_bundle::COMPONENTS
+        .iter()
+        .find(|component| component.id == "nsg-allow-port")
+        .expect("the plugin is bundled");
+    let plugin = runtime.block_on(host.load(component.bytes, Origin::Bundled));
+    (host, plugin.expect("the plugin loads"))
 }
 
-fn query(query: &naosu_plugin::Query) -> Query {
-    use naosu_plugin::Query as Guest;
-    match query.clone() {
-        Guest::AzureGet(resource) => Query::AzureGet { resource },
-        Guest::AzureList(path) => Query::AzureList { path },
-        Guest::KubernetesList(list) => Query::KubernetesList {
-            api_version: list.api_version,
-            object_kind: list.kind,
-            namespace: list.namespace,
-            label_selector: list.label_selector,
-        },
-        other => panic!("not recorded by the estate: {other:?}"),
-    }
-}
-
-fn replay(recorded: &Recorded) -> Arc<dyn Reads> {
-    let answers = recorded.0.iter().map(|(asked, answer)| {
-        let body = answer.as_ref().ok().map(|answer| answer.body.clone());
-        (query(asked), observation(query(asked), body))
-    });
-    Arc::new(Replay(answers.collect()))
-}
-
-fn estate(nodes: u32) -> Estate {
+fn denying(nodes: u32) -> Estate {
     Estate {
         nodes,
         subnet_rules: vec![
@@ -79,19 +43,35 @@ fn estate(nodes: u32) -> Estate {
     }
 }
 
-fn plugin_call(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let host = PluginHost::new(HostSettings::default()).expect("a sandbox");
-    let component = naosu_bundle::COMPONENTS
-        .iter()
-        .find(|component| component.id == "nsg-allow-port")
-        .expect("the plugin is bundled");
-    let plugin = runtime
-        .block_on(host.load(component.bytes, Origin::Bundled))
-        .expect("the plugin loads");
+/// A group with all but one of the rules a group may have: one for each part of
+/// the nodes' subnet but the agent's own, so that each meets a rule for the whole
+/// subnet, and a deny for everything at the end.
+fn full_group() -> Estate {
+    let mut rules: Vec<Value> = (1..999_u16)
+        .map(|index| {
+            let access = if index % 3 == 0 { "Deny" } else { "Allow" };
+            let priority = 100 + 2 * index;
+            let mut rule = Estate::rule(&format!("rule-{index}"), "Inbound", priority, access, "*");
+            let (high, low) = (index / 4, index % 4 * 64);
+            let properties = &mut rule["properties"];
+            properties["sourceAddressPrefix"] = json!(format!("10.224.{high}.{low}/26"));
+            properties["destinationAddressPrefix"] = json!("10.224.0.0/16");
+            if index % 4 == 1 {
+                properties["destinationPortRange"] = json!("10000-20000");
+            }
+            rule
+        })
+        .collect();
+    rules.push(Estate::rule("deny-all", "Inbound", 4_000, "Deny", "*"));
+    Estate {
+        subnet_rules: rules,
+        ..Estate::default()
+    }
+}
+
+pub fn diagnose(criterion: &mut Criterion<ProcessorTime>) {
+    let runtime = runtime();
+    let (_host, plugin) = loaded(&runtime);
     let cluster = Estate::cluster();
     let id = cluster.id.parse().expect("an id");
     let symptom = Symptom::default();
@@ -101,8 +81,8 @@ fn plugin_call(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("plugin_call");
     for nodes in [3, 1_000] {
-        let recorded = estate(nodes).record();
-        let reads = replay(&recorded);
+        let recorded = denying(nodes).record();
+        let reads = Replay::of(&recorded);
         group.bench_function(BenchmarkId::new("native", nodes), |bencher| {
             bencher.iter(|| {
                 let finding = NsgAllowPort::diagnose(&recorded, &cluster, &guest_symptom);
@@ -111,7 +91,7 @@ fn plugin_call(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("sandboxed", nodes), |bencher| {
             bencher.to_async(&runtime).iter(|| async {
-                let finding = plugin.diagnose(&id, &symptom, Arc::clone(&reads)).await;
+                let finding = plugin.diagnose(&id, &symptom, reads.clone()).await;
                 black_box(finding.expect("a finding"))
             });
         });
@@ -119,5 +99,40 @@ fn plugin_call(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, plugin_call);
-criterion_main!(benches);
+/// The whole of planning: reading the group, judging it, the priority with its
+/// proof and delta, and the step.
+pub fn plan(criterion: &mut Criterion<ProcessorTime>) {
+    let runtime = runtime();
+    let (_host, plugin) = loaded(&runtime);
+    let cluster = Estate::cluster();
+    let id = cluster.id.parse().expect("an id");
+    let recorded = full_group().record();
+    let reads = Replay::of(&recorded);
+    let guest_symptom = naosu_plugin::Symptom {
+        text: String::new(),
+        nodes: Vec::new(),
+    };
+    let found = NsgAllowPort::diagnose(&recorded, &cluster, &guest_symptom).expect("a finding");
+    let finding = runtime
+        .block_on(plugin.diagnose(&id, &Symptom::default(), reads.clone()))
+        .expect("a finding");
+    let mut group = criterion.benchmark_group("plugin_plan");
+    for scope in ["addresses", "subnet"] {
+        let mut parameters = Map::new();
+        parameters.insert("scope".to_owned(), json!(scope));
+        let text = Value::Object(parameters.clone()).to_string();
+        group.bench_function(BenchmarkId::new("native", scope), |bencher| {
+            bencher.iter(|| {
+                let proposal = NsgAllowPort::plan(&recorded, &cluster, &found, &text);
+                black_box(proposal.expect("a proposal"))
+            });
+        });
+        group.bench_function(BenchmarkId::new("sandboxed", scope), |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let proposal = plugin.plan(&id, &finding, &parameters, reads.clone()).await;
+                black_box(proposal.expect("a proposal"))
+            });
+        });
+    }
+    group.finish();
+}

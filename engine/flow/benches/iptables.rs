@@ -3,6 +3,7 @@
 mod support {
     pub mod aks_ruleset;
     pub mod counting_allocator;
+    pub mod processor_time;
 }
 
 use std::hint::black_box;
@@ -13,6 +14,7 @@ use naosu_flow::iptables::{Decision, Family, Hook, Knowledge, NodeFirewall, Rule
 use naosu_flow::set::{AddressSet, FlowBox, PortSet, Space};
 use support::aks_ruleset::aks_ruleset;
 use support::counting_allocator::CountingAllocator;
+use support::processor_time::ProcessorTime;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
@@ -44,7 +46,7 @@ fn decide(text: &str) -> Decision {
     decision
 }
 
-fn bench(criterion: &mut Criterion) {
+fn bench(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("iptables_parse_and_decide_10250");
     group.sample_size(20);
     for size in SIZES {
@@ -109,5 +111,9 @@ fn check_limits() {
     );
 }
 
-criterion_group!(benches, bench);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(ProcessorTime);
+    targets = bench
+}
 criterion_main!(benches);

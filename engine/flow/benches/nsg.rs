@@ -1,6 +1,10 @@
 //! Security groups: placing one rule with its exact delta, growth, and rules
 //! chosen to explode.
 
+mod support {
+    pub mod processor_time;
+}
+
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,6 +16,7 @@ use naosu_flow::nsg::{
 };
 use naosu_flow::policy::Policy;
 use naosu_flow::set::{AddressSet, FlowBox, PacketSet, PortSet, Space};
+use support::processor_time::ProcessorTime;
 
 fn rule(name: String, priority: u16, access: Access) -> NsgRule {
     let any = || vec!["*".to_owned()];
@@ -91,7 +96,7 @@ fn tags() -> TagContext {
     TagContext::new().with_virtual_network([&network])
 }
 
-fn placement(c: &mut Criterion) {
+fn placement(c: &mut Criterion<ProcessorTime>) {
     let mut group = c.benchmark_group("nsg_place");
     let tags = tags();
     for count in [99_u16, 999] {
@@ -105,7 +110,7 @@ fn placement(c: &mut Criterion) {
     group.finish();
 }
 
-fn growth(c: &mut Criterion) {
+fn growth(c: &mut Criterion<ProcessorTime>) {
     let mut group = c.benchmark_group("nsg_delta");
     group.sample_size(20);
     let tags = tags();
@@ -149,7 +154,7 @@ fn adversarial(count: u16) -> Nsg {
     Nsg::new("adversarial", rules.collect()).unwrap()
 }
 
-fn explosion(c: &mut Criterion) {
+fn explosion(c: &mut Criterion<ProcessorTime>) {
     let mut group = c.benchmark_group("nsg_adversarial");
     group.sample_size(10);
     group.measurement_time(Duration::from_secs(10));
@@ -173,5 +178,9 @@ fn explosion(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, placement, growth, explosion);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(ProcessorTime);
+    targets = placement, growth, explosion
+}
 criterion_main!(benches);
