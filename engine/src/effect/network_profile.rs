@@ -58,7 +58,8 @@ impl Semantics for Set<'_> {
     }
 
     fn inverse(&self, before: &State) -> Result<Inverse, Error> {
-        let was = profile(&before.json()?);
+        // The addresses that were there may be gone, and only Azure sets them.
+        let was = settled(profile(&before.json()?));
         Ok(Inverse::Effect {
             effect: Effect::NetworkProfileSet {
                 cluster: self.cluster.to_owned(),
@@ -88,5 +89,64 @@ impl Semantics for Set<'_> {
 
     fn holds(&self) -> String {
         "the cluster's network profile is as it was".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outbound_type_is_taken_back_without_addresses_that_only_azure_sets() {
+        let cluster = json!({ "properties": { "networkProfile": {
+            "outboundType": "loadBalancer",
+            "loadBalancerProfile": {
+                "managedOutboundIPs": { "count": 1 },
+                "effectiveOutboundIPs": [{ "id": "/ip" }],
+            },
+        } } });
+        let state = |body: &Value| State {
+            what: "the cluster".into(),
+            answer: Ok(body.to_string()),
+        };
+        let patch = json!({
+            "outboundType": "managedNATGateway",
+            "loadBalancerProfile": null,
+            "natGatewayProfile": { "managedOutboundIPProfile": { "count": 2 } },
+        });
+        let forward = Set {
+            cluster: "/c",
+            patch: &patch,
+        };
+        let before = state(&cluster);
+        let inverse = forward.inverse(&before).unwrap();
+        let Inverse::Effect {
+            effect: Effect::NetworkProfileSet { patch: back, .. },
+        } = inverse
+        else {
+            panic!("{inverse:?}");
+        };
+        assert_eq!(
+            back,
+            json!({
+                "outboundType": "loadBalancer",
+                "loadBalancerProfile": { "managedOutboundIPs": { "count": 1 } },
+                "natGatewayProfile": null,
+            })
+        );
+        // AKS makes other addresses when it goes back: that is still as it was.
+        let mut restored = cluster.clone();
+        let profile = &mut restored["properties"]["networkProfile"]["loadBalancerProfile"];
+        profile["effectiveOutboundIPs"] = json!([{ "id": "/other" }]);
+        let restored = state(&restored);
+        let backward = Set {
+            cluster: "/c",
+            patch: &back,
+        };
+        assert_eq!(backward.standing(&restored).unwrap(), Standing::InPlace);
+        assert_eq!(
+            forward.projection(&restored).unwrap(),
+            forward.projection(&before).unwrap()
+        );
     }
 }

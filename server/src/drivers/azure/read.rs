@@ -13,6 +13,11 @@ use super::{
 };
 use naosu_engine::driver::Reading;
 
+/// Series of a metric that is split by dimensions: two protocols of the most nodes
+/// that a cluster may have. Without it Azure leaves out all but ten, and does not
+/// say so.
+const METRIC_SERIES: &str = "10000";
+
 impl ArmClient {
     /// GET of a URL, with its status checked.
     ///
@@ -94,7 +99,9 @@ impl ArmClient {
             .append_pair("interval", "PT1M")
             .append_pair("aggregation", query.aggregation);
         if !query.filter.is_empty() {
-            url.query_pairs_mut().append_pair("$filter", query.filter);
+            url.query_pairs_mut()
+                .append_pair("$filter", query.filter)
+                .append_pair("top", METRIC_SERIES);
         }
         let response = self.get(url, Uuid::new_v4()).await?;
         let body = response.object()?;

@@ -1,8 +1,9 @@
 section listening ss -H -lnt
 section established ss -H -tnp state established
-# Connections of pods are seen only where the kernel tracks them.
+# Connections of pods are seen only where the kernel tracks them. One that nobody
+# answered is none.
 conntrack_counts() {
-    awk '{
+    awk '!/UNREPLIED|SYN_SENT/ {
         source = ""; destination = ""; port = ""
         for (i = 1; i <= NF; i++) {
             if (source == "" && substr($i, 1, 4) == "src=") source = substr($i, 5)
