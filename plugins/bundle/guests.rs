@@ -8,6 +8,8 @@ pub const GUESTS: &[&str] = &[
     "konnectivity-scale",
     "nsg-allow-port",
     "route-advice",
+    "snat-connection-reuse",
+    "snat-nat-gateway",
     "snat-outbound-ports",
     "tunnel-pods-recreate",
     "ufw-allow-port",

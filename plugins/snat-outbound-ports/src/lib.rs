@@ -1,19 +1,15 @@
 //! Cause: nodes run out of SNAT ports at the load balancer. Fix: more ports a
 //! node, and more outbound addresses where that needs them, by AKS's own rule.
 
-mod judge;
-mod ports;
+mod verify;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, Effect, EffectKind, Finding, FindingBuilder, Judgement,
-    NetworkProfileEffect, Parameter, ParameterType, Plugin, PluginError, Proposal, Reads, Step,
-    Symptom, Verdict, finding,
+    Capability, Cluster, Description, Effect, EffectKind, Finding, Judgement, NetworkProfileEffect,
+    ParameterType, Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, parameter,
+    snat::{CAUSE, Sizing, SnatJudgement},
 };
 use serde::Deserialize;
 use serde_json::json;
-
-/// Stable id of the cause.
-pub const CAUSE: &str = "snat-exhausted";
 
 /// The plugin.
 pub struct SnatOutboundPorts;
@@ -31,14 +27,12 @@ impl Plugin for SnatOutboundPorts {
             cause: CAUSE.into(),
             summary: "Nodes run out of SNAT ports at the load balancer".into(),
             fix: "Allocate more outbound ports a node, and more addresses where needed".into(),
-            parameters: vec![Parameter {
-                name: "ports".into(),
-                type_: ParameterType::Integer,
-                summary: "Ports a node instead of twice today's; a multiple of 8 up to 64000"
-                    .into(),
-                required: false,
-                default: String::new(),
-            }],
+            parameters: vec![parameter(
+                "ports",
+                ParameterType::Integer,
+                "Ports a node instead of twice today's; a multiple of 8 up to 64000",
+                "",
+            )],
             capabilities: vec![
                 Capability::AzureRead,
                 Capability::AzureMetrics,
@@ -53,12 +47,17 @@ impl Plugin for SnatOutboundPorts {
         cluster: &Cluster,
         _symptom: &Symptom,
     ) -> Result<Finding, PluginError> {
-        match judge::judge(reads, cluster) {
-            Ok(judged) => Ok(finding(CAUSE, judged.judgement, judged.summary)
-                .evidence_of(judged.evidence)
-                .build()),
-            Err(error) => Ok(FindingBuilder::unreadable(CAUSE, "SNAT ports", &error).build()),
-        }
+        let judged = match SnatJudgement::observe(reads, cluster) {
+            Ok(judged) => judged,
+            Err(error) => return Ok(SnatJudgement::unreadable(&error)),
+        };
+        let infeasible = match Sizing::of(&judged.cluster.value, None) {
+            Err(PluginError::Infeasible(why)) if judged.judgement != Judgement::RuledOut => {
+                Some(why)
+            }
+            _ => None,
+        };
+        Ok(judged.finding().infeasible(infeasible).build())
     }
 
     fn plan(
@@ -68,11 +67,11 @@ impl Plugin for SnatOutboundPorts {
         parameters: &str,
     ) -> Result<Proposal, PluginError> {
         let parameters: Parameters = naosu_plugin::parameters(parameters)?;
-        let judged = judge::judge(reads, cluster)?;
+        let judged = SnatJudgement::observe(reads, cluster)?;
         if judged.judgement == Judgement::RuledOut {
             return Err(PluginError::NothingToDo(judged.summary));
         }
-        let sizing = ports::size(&judged.cluster.value, parameters.ports)?;
+        let sizing = Sizing::of(&judged.cluster.value, parameters.ports)?;
         let mut profile = json!({ "allocatedOutboundPorts": sizing.ports });
         if let Some(addresses) = sizing.new_address_count {
             profile["managedOutboundIPs"] = json!({ "count": addresses });
@@ -104,14 +103,9 @@ impl Plugin for SnatOutboundPorts {
         reads: &dyn Reads,
         cluster: &Cluster,
         _finding: &Finding,
-        _steps: &[Step],
+        steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        let judged = judge::judge(reads, cluster)?;
-        Ok(Verdict {
-            mended: judged.judgement == Judgement::RuledOut,
-            summary: judged.summary,
-            evidence: judged.evidence,
-        })
+        verify::verify(reads, cluster, steps)
     }
 }
 

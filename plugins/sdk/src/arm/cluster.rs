@@ -71,7 +71,9 @@ pub struct NetworkProfile {
     pub network_plugin: String,
     pub network_plugin_mode: String,
     pub outbound_type: String,
+    pub load_balancer_sku: String,
     pub load_balancer_profile: Option<LoadBalancerProfile>,
+    pub nat_gateway_profile: Option<NatGatewayProfile>,
 }
 
 /// Outbound connections through the load balancer.
@@ -85,6 +87,17 @@ pub struct LoadBalancerProfile {
     #[serde(rename = "effectiveOutboundIPs")]
     pub effective_outbound_ips: Vec<Reference>,
     pub idle_timeout_in_minutes: Option<u32>,
+}
+
+/// Outbound connections through a NAT gateway that AKS makes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(missing_docs)]
+pub struct NatGatewayProfile {
+    #[serde(rename = "managedOutboundIPProfile")]
+    pub managed_outbound_ip_profile: Option<ManagedOutbound>,
+    #[serde(rename = "effectiveOutboundIPs")]
+    pub effective_outbound_ips: Vec<Reference>,
 }
 
 /// Outbound addresses that AKS makes.
@@ -102,6 +115,8 @@ pub struct ManagedOutbound {
 pub struct ApiServerAccessProfile {
     pub enable_private_cluster: bool,
     pub enable_vnet_integration: bool,
+    #[serde(rename = "authorizedIPRanges")]
+    pub authorized_ip_ranges: Vec<String>,
     pub subnet_id: Option<ResourceId>,
 }
 

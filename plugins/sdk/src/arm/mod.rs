@@ -7,7 +7,8 @@ mod network;
 
 pub use cluster::{
     ApiServerAccessProfile, ClusterProperties, LoadBalancerProfile, ManagedCluster,
-    ManagedOutbound, NetworkProfile, NodeResourceGroupProfile, Pool, PowerState, Sku,
+    ManagedOutbound, NatGatewayProfile, NetworkProfile, NodeResourceGroupProfile, Pool, PowerState,
+    Sku,
 };
 pub use firewall::{
     AzureFirewallProperties, AzureFirewallResource, FirewallIpConfiguration,

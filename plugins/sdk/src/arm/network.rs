@@ -103,6 +103,7 @@ pub struct SubnetProperties {
     pub address_prefixes: Vec<String>,
     pub network_security_group: Option<Reference>,
     pub route_table: Option<Reference>,
+    pub nat_gateway: Option<Reference>,
 }
 
 impl SubnetProperties {

@@ -110,6 +110,30 @@ impl Estate {
         Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 224, 0, 4)) + index)
     }
 
+    /// ARM id of the load balancer that AKS makes.
+    pub fn load_balancer_id() -> String {
+        format!(
+            "{SUBSCRIPTION}/resourceGroups/MC_rg_aks/providers/Microsoft.Network/loadBalancers/kubernetes"
+        )
+    }
+
+    /// ARM id of the virtual network.
+    pub fn virtual_network_id(&self) -> String {
+        self.network_id("virtualNetworks/vnet")
+    }
+
+    /// The agent's pod as Kubernetes has it, ready or not.
+    pub fn agent_pod(ready: bool) -> Value {
+        let status = if ready { "True" } else { "False" };
+        json!({ "metadata": { "name": "konnectivity-agent-5b8f9-x2x4q", "namespace": "kube-system",
+                "labels": { "app": "konnectivity-agent", "component": "tunnel" } },
+            "spec": { "nodeName": Self::node_name(0) },
+            "status": { "phase": "Running", "podIP": "10.244.0.7",
+                "hostIP": Self::node_address(0),
+                "conditions": [{ "type": "Ready", "status": status }],
+                "containerStatuses": [{ "name": "konnectivity-agent", "ready": ready }] } })
+    }
+
     /// ARM id of a resource of the network provider.
     pub fn network_id(&self, tail: &str) -> String {
         let group = self.group();

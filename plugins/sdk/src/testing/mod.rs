@@ -3,9 +3,11 @@
 
 mod estate;
 mod firewall;
+mod ports;
 
 pub use estate::Estate;
 pub use firewall::TestFirewall;
+pub use ports::MeasuredNode;
 
 use crate::{Observation, ObserveError, Query, Reads};
 

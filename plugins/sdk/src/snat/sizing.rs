@@ -1,7 +1,7 @@
-//! How many ports and addresses: nodes × ports ≤ 64000 × addresses, ports a
-//! multiple of 8, nodes as many as there may be.
+//! How many ports and addresses AKS allows: nodes × ports ≤ 64000 × addresses,
+//! ports a multiple of 8, nodes as many as there may be.
 
-use naosu_plugin::{
+use crate::{
     PluginError,
     arm::{ManagedCluster, Pool},
 };
@@ -11,17 +11,30 @@ const MOST_PORTS: u64 = 64_000;
 const MOST_ADDRESSES: u64 = 100;
 const STEP: u64 = 8;
 
-/// What is proposed.
-#[derive(Debug, PartialEq, Eq)]
+/// What can be allocated.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sizing {
+    /// Ports a node.
     pub ports: u64,
+    /// Nodes that there may be at once.
     pub nodes: u64,
+    /// Outbound addresses.
     pub addresses: u64,
     /// The count to set, when there have to be more addresses.
     pub new_address_count: Option<u64>,
 }
 
 impl Sizing {
+    /// Twice today's ports, or `asked`, on as few addresses as hold them.
+    ///
+    /// # Errors
+    /// When the ports asked for are no valid number, or no count of addresses is
+    /// enough.
+    pub fn of(cluster: &ManagedCluster, asked: Option<u32>) -> Result<Self, PluginError> {
+        size(cluster, asked)
+    }
+
+    /// One line in the imperative.
     pub fn summary(&self) -> String {
         format!(
             "Allocate {} outbound ports a node for up to {} nodes on {} outbound addresses",
@@ -29,7 +42,6 @@ impl Sizing {
         )
     }
 }
-
 /// Ports that AKS gives where none are set, by the number of nodes.
 fn default_ports(nodes: u64) -> u64 {
     match nodes {
@@ -62,11 +74,7 @@ fn most_nodes(pool: &Pool) -> u64 {
     count.saturating_add(extra)
 }
 
-/// Calculates it.
-///
-/// # Errors
-/// When the ports asked for are no valid number, or no count of addresses is enough.
-pub fn size(cluster: &ManagedCluster, asked: Option<u32>) -> Result<Sizing, PluginError> {
+fn size(cluster: &ManagedCluster, asked: Option<u32>) -> Result<Sizing, PluginError> {
     let properties = &cluster.properties;
     let nodes: u64 = properties.agent_pool_profiles.iter().map(most_nodes).sum();
     let nodes = nodes.max(1);
@@ -74,6 +82,15 @@ pub fn size(cluster: &ManagedCluster, asked: Option<u32>) -> Result<Sizing, Plug
     let allocated = profile.and_then(|profile| profile.allocated_outbound_ports);
     let today = allocated.map(u64::from).filter(|ports| *ports > 0);
     let today = today.unwrap_or_else(|| default_ports(nodes));
+    let managed = profile.and_then(|profile| profile.managed_outbound_ips.as_ref());
+    let managed = managed.and_then(|managed| managed.count).map(u64::from);
+    let effective = profile.map_or(0, |profile| profile.effective_outbound_ips.len() as u64);
+    let addresses = managed.unwrap_or(effective).max(1);
+    // AKS makes more of its own addresses, and none of those that somebody else gave.
+    let is_owners = managed.is_none() && effective > 0;
+    let most_addresses = if is_owners { addresses } else { MOST_ADDRESSES };
+    let most = PORTS_OF_ADDRESS.saturating_mul(most_addresses) / nodes / STEP * STEP;
+    let most = most.min(MOST_PORTS);
     let ports = match asked.map(u64::from) {
         Some(ports) if ports > 0 && ports <= MOST_PORTS && ports % STEP == 0 => ports,
         Some(ports) => {
@@ -81,43 +98,29 @@ pub fn size(cluster: &ManagedCluster, asked: Option<u32>) -> Result<Sizing, Plug
                 "ports is {ports}; give a multiple of {STEP} up to {MOST_PORTS}"
             )));
         }
-        None => today.saturating_mul(2).min(MOST_PORTS),
+        None => today.saturating_mul(2).min(most),
     };
-    if ports <= today && asked.is_none() {
+    if ports > most || (ports <= today && asked.is_none()) {
+        let addresses = if is_owners {
+            format!("the cluster's {addresses} outbound addresses, which are its owner's own,")
+        } else {
+            format!("at most {MOST_ADDRESSES} outbound addresses")
+        };
         return Err(PluginError::Infeasible(format!(
-            "a node has {today} ports already, as many as can be; reuse connections, or change to a \
-             NAT gateway"
+            "a node has {today} ports, and {addresses} allow {most} for each of up to {nodes} \
+             nodes: no more can be allocated{}; reuse connections, or change to a NAT gateway",
+            if is_owners {
+                " before its owner adds addresses"
+            } else {
+                ""
+            }
         )));
     }
-    let managed = profile.and_then(|profile| profile.managed_outbound_ips.as_ref());
-    let managed = managed.and_then(|managed| managed.count).map(u64::from);
-    let effective = profile.map_or(1, |profile| profile.effective_outbound_ips.len() as u64);
-    let addresses = managed.unwrap_or(effective).max(1);
     let needed = nodes.saturating_mul(ports).div_ceil(PORTS_OF_ADDRESS);
-    if needed <= addresses {
-        return Ok(Sizing {
-            ports,
-            nodes,
-            addresses,
-            new_address_count: None,
-        });
-    }
-    if managed.is_none() && effective > 0 {
-        return Err(PluginError::Infeasible(format!(
-            "{nodes} nodes with {ports} ports need {needed} outbound addresses, and the cluster's \
-             {addresses} are its owner's own; add addresses or a prefix to the cluster first"
-        )));
-    }
-    if needed > MOST_ADDRESSES {
-        return Err(PluginError::Infeasible(format!(
-            "{nodes} nodes with {ports} ports need {needed} outbound addresses, and at most \
-             {MOST_ADDRESSES} are allowed; change to a NAT gateway"
-        )));
-    }
     Ok(Sizing {
         ports,
         nodes,
-        addresses: needed,
-        new_address_count: Some(needed),
+        addresses: addresses.max(needed),
+        new_address_count: (needed > addresses).then_some(needed),
     })
 }

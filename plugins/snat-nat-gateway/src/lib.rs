@@ -1,0 +1,191 @@
+//! Cause: nodes run out of SNAT ports at the load balancer, and no number of
+//! ports is left to raise. Fix: a NAT gateway in the load balancer's place, which
+//! gives all nodes ports on demand, where AKS allows that change.
+
+mod transition;
+
+use naosu_plugin::{
+    Capability, Cluster, Description, Effect, EffectKind, Evidence, Finding, Judgement,
+    NetworkProfileEffect, Observed, ParameterType, Plugin, PluginError, Proposal, Query, Reads,
+    Step, Symptom, Verdict,
+    arm::ManagedCluster,
+    parameter, read_json,
+    snat::{CAUSE, Sizing, SnatJudgement},
+};
+use serde::Deserialize;
+
+use transition::Gateway;
+
+/// The plugin.
+pub struct SnatNatGateway;
+
+#[derive(Deserialize)]
+struct Parameters {
+    addresses: Option<u32>,
+}
+
+impl Plugin for SnatNatGateway {
+    fn describe() -> Description {
+        Description {
+            id: "snat-nat-gateway".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            cause: CAUSE.into(),
+            summary: "Nodes run out of SNAT ports, and no more can be allocated".into(),
+            fix: "Send outbound connections through a NAT gateway instead of the load balancer"
+                .into(),
+            parameters: vec![parameter(
+                "addresses",
+                ParameterType::Integer,
+                "Outbound addresses of a NAT gateway that AKS makes, 1 to 16, instead of the \
+                 calculated number",
+                "",
+            )],
+            capabilities: vec![
+                Capability::AzureRead,
+                Capability::AzureMetrics,
+                Capability::KubernetesRead,
+            ],
+            effects: vec![EffectKind::NetworkProfileSet],
+        }
+    }
+
+    fn diagnose(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _symptom: &Symptom,
+    ) -> Result<Finding, PluginError> {
+        let judged = match SnatJudgement::observe(reads, cluster) {
+            Ok(judged) => judged,
+            Err(error) => return Ok(SnatJudgement::unreadable(&error)),
+        };
+        if judged.judgement == Judgement::RuledOut {
+            return Ok(judged.finding().build());
+        }
+        let finding = judged.finding();
+        match needed(reads, &judged) {
+            Ok(gateway) => Ok(finding.evidence_of(gateway.evidence).build()),
+            Err(PluginError::Infeasible(why)) => Ok(finding.infeasible(Some(why)).build()),
+            Err(error) => Ok(SnatJudgement::unreadable(&error)),
+        }
+    }
+
+    fn plan(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        parameters: &str,
+    ) -> Result<Proposal, PluginError> {
+        let parameters: Parameters = naosu_plugin::parameters(parameters)?;
+        let judged = SnatJudgement::observe(reads, cluster)?;
+        if judged.judgement == Judgement::RuledOut {
+            return Err(PluginError::NothingToDo(judged.summary));
+        }
+        let gateway = needed(reads, &judged)?;
+        let patch = gateway.patch(judged.used, parameters.addresses)?;
+        let summary = gateway.summary();
+        let mut warnings = vec![
+            "Every outbound connection of the cluster is cut once, and comes from other addresses \
+             afterwards: peers that allow the cluster by address must learn them first."
+                .to_owned(),
+        ];
+        let access = &judged.cluster.value.properties.api_server_access_profile;
+        let ranges = access
+            .iter()
+            .flat_map(|access| &access.authorized_ip_ranges);
+        let ranges: Vec<&str> = ranges.map(String::as_str).collect();
+        if !ranges.is_empty() {
+            warnings.push(format!(
+                "The API server accepts connections from {} only: see that the NAT gateway's \
+                 addresses are among them, or the nodes lose it.",
+                ranges.join(", ")
+            ));
+        }
+        Ok(Proposal {
+            summary: summary.clone(),
+            steps: vec![Step {
+                title: summary,
+                effect: Effect::NetworkProfileSet(NetworkProfileEffect {
+                    cluster: judged.cluster.resource.clone(),
+                    patch: patch.to_string(),
+                }),
+            }],
+            warnings,
+        })
+    }
+
+    fn verify(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        _finding: &Finding,
+        _steps: &[Step],
+    ) -> Result<Verdict, PluginError> {
+        let cluster: Observed<ManagedCluster> =
+            read_json(reads, &Query::AzureGet(cluster.id.clone()))?;
+        Ok(verdict(&cluster))
+    }
+}
+
+/// The gateway to change to, where no more ports can be allocated.
+fn needed(reads: &dyn Reads, judged: &SnatJudgement) -> Result<Gateway, PluginError> {
+    match Sizing::of(&judged.cluster.value, None) {
+        Ok(sizing) => Err(PluginError::Infeasible(format!(
+            "it is not needed: {} ports a node can be allocated on {} addresses, which leaves the \
+             outbound addresses as they are; plan with snat-outbound-ports",
+            sizing.ports, sizing.addresses
+        ))),
+        Err(PluginError::Infeasible(no_more)) => {
+            Gateway::find(reads, &judged.cluster).map(|mut gateway| {
+                gateway.evidence.push(judged.cluster.evidence(
+                    "properties.networkProfile.loadBalancerProfile",
+                    "no more ports",
+                    no_more,
+                ));
+                gateway
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What the load balancer could not give counts no more once nothing goes out by
+/// it; whether the gateway serves, the tunnel tells.
+fn verdict(cluster: &Observed<ManagedCluster>) -> Verdict {
+    let network = &cluster.value.properties.network_profile;
+    let outbound = network.outbound_type.as_str();
+    let type_evidence = |meaning: &str| -> Evidence {
+        cluster.evidence("properties.networkProfile.outboundType", outbound, meaning)
+    };
+    let addresses = network
+        .nat_gateway_profile
+        .as_ref()
+        .map_or(0, |profile| profile.effective_outbound_ips.len());
+    let (mended, summary, meaning) = match outbound {
+        "managedNATGateway" if addresses == 0 => (
+            false,
+            "The NAT gateway has no outbound address yet".to_owned(),
+            "AKS makes the addresses",
+        ),
+        "managedNATGateway" => (
+            true,
+            format!("Outbound connections use a NAT gateway with {addresses} addresses"),
+            "no longer the load balancer",
+        ),
+        "userAssignedNATGateway" => (
+            true,
+            "Outbound connections use the NAT gateway of the subnets".to_owned(),
+            "no longer the load balancer",
+        ),
+        other => (
+            false,
+            format!("The outbound type is {other}"),
+            "not a NAT gateway",
+        ),
+    };
+    Verdict {
+        mended,
+        summary,
+        evidence: vec![type_evidence(meaning)],
+    }
+}
+
+naosu_plugin::export!(SnatNatGateway);

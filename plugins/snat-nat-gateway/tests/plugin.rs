@@ -1,0 +1,170 @@
+//! The plugin's judgement, proposal and verdict on recorded metrics.
+
+use naosu_plugin::{
+    Effect, Finding, Judgement, Plugin, PluginError, Proposal, Query, Symptom,
+    kubernetes::system_pods,
+    testing::{Estate, MeasuredNode, Recorded},
+};
+use naosu_snat_nat_gateway::SnatNatGateway;
+use serde_json::{Value, json};
+
+/// The agent's node has no port left, the agent none to come back on, and AKS
+/// allows not one port more: 64000 / (900 × 1.1) = 64.6.
+fn full(managed_network: bool) -> Value {
+    let subnet = if managed_network {
+        Value::Null
+    } else {
+        let network = Estate::default().virtual_network_id();
+        json!(format!("{network}/subnets/nodes"))
+    };
+    json!({ "properties": {
+        "agentPoolProfiles": [{ "name": "pool", "count": 3, "enableAutoScaling": true,
+            "maxCount": 900, "upgradeSettings": { "maxSurge": "10%" }, "vnetSubnetID": subnet }],
+        "networkProfile": { "loadBalancerSku": "standard", "loadBalancerProfile": {
+            "allocatedOutboundPorts": 64, "managedOutboundIPs": null,
+            "outboundIPs": { "publicIPs": [{ "id": "/own" }] },
+            "effectiveOutboundIPs": [{ "id": "/own" }] } },
+    }})
+}
+
+fn exhausted(cluster: Value) -> Recorded {
+    let estate = Estate {
+        cluster,
+        ..Estate::default()
+    };
+    let mut recorded = estate.record();
+    let agents = json!([Estate::agent_pod(false)]);
+    recorded.put(system_pods("app=konnectivity-agent"), agents);
+    recorded.put_outbound_ports(&[MeasuredNode::steady(0, 12.0, 64.0, 64.0)]);
+    recorded
+}
+
+fn diagnose(recorded: &Recorded) -> Finding {
+    let symptom = Symptom {
+        text: String::new(),
+        nodes: Vec::new(),
+    };
+    SnatNatGateway::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+}
+
+fn plan(recorded: &Recorded, parameters: &str) -> Result<Proposal, PluginError> {
+    let finding = diagnose(recorded);
+    SnatNatGateway::plan(recorded, &Estate::cluster(), &finding, parameters)
+}
+
+fn patch(recorded: &Recorded, parameters: &str) -> Result<Value, PluginError> {
+    match &plan(recorded, parameters)?.steps[0].effect {
+        Effect::NetworkProfileSet(set) => Ok(serde_json::from_str(&set.patch).unwrap()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn where_no_number_of_ports_fits_aks_makes_a_gateway_in_its_own_network() {
+    let recorded = exhausted(full(true));
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    assert_eq!(finding.infeasible, None);
+    assert_eq!(
+        patch(&recorded, "{}").unwrap(),
+        json!({
+            "outboundType": "managedNATGateway",
+            "loadBalancerProfile": null,
+            "natGatewayProfile": {
+                "managedOutboundIPProfile": { "count": 1 }, "idleTimeoutInMinutes": 4,
+            },
+        })
+    );
+}
+
+#[test]
+fn addresses_follow_what_is_used_and_are_one_to_sixteen() {
+    let mut recorded = exhausted(full(true));
+    recorded.put_outbound_ports(&[MeasuredNode::steady(0, 12.0, 64_000.0, 64_000.0)]);
+    let count = |parameters| {
+        let patch = patch(&recorded, parameters)?;
+        Ok(patch["natGatewayProfile"]["managedOutboundIPProfile"]["count"].clone())
+    };
+    assert_eq!(count("{}"), Ok(json!(2)));
+    assert_eq!(count(r#"{"addresses": 16}"#), Ok(json!(16)));
+    for bad in [r#"{"addresses": 0}"#, r#"{"addresses": 17}"#] {
+        let refused = count(bad);
+        assert!(
+            matches!(refused, Err(PluginError::InvalidParameter(_))),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn where_ports_can_be_raised_a_gateway_is_not_needed() {
+    let why = diagnose(&exhausted(json!({}))).infeasible.unwrap();
+    assert!(
+        why.contains("2048 ports a node") && why.contains("snat-outbound-ports"),
+        "{why}"
+    );
+}
+
+#[test]
+fn in_a_network_of_ones_own_the_subnet_must_have_a_gateway() {
+    let mut recorded = exhausted(full(false));
+    let why = diagnose(&recorded).infeasible.unwrap();
+    assert!(why.contains("subnets/nodes"), "{why}");
+    assert!(
+        why.contains("--outbound-type userAssignedNATGateway"),
+        "{why}"
+    );
+
+    let network = Estate::default().virtual_network_id();
+    recorded.put(
+        Query::AzureGet(network.clone()),
+        json!({ "id": network, "properties": { "subnets": [
+            { "id": format!("{network}/subnets/Nodes"),
+              "properties": { "natGateway": { "id": "/gateway" } } },
+        ] } }),
+    );
+    assert_eq!(diagnose(&recorded).infeasible, None);
+    assert_eq!(
+        patch(&recorded, "{}").unwrap(),
+        json!({ "outboundType": "userAssignedNATGateway", "loadBalancerProfile": null })
+    );
+    let refused = patch(&recorded, r#"{"addresses": 2}"#);
+    assert!(
+        matches!(refused, Err(PluginError::InvalidParameter(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_basic_load_balancer_has_no_way_but_a_new_cluster() {
+    let mut cluster = full(true);
+    cluster["properties"]["networkProfile"]["loadBalancerSku"] = json!("Basic");
+    let why = diagnose(&exhausted(cluster)).infeasible.unwrap();
+    assert!(why.contains("make a new"), "{why}");
+}
+
+#[test]
+fn authorised_ranges_of_the_api_server_are_warned_of() {
+    let warnings = |cluster| plan(&exhausted(cluster), "{}").unwrap().warnings.join("\n");
+    assert!(!warnings(full(true)).contains("192.0.2.0/24"));
+    let mut cluster = full(true);
+    cluster["properties"]["apiServerAccessProfile"] =
+        json!({ "authorizedIPRanges": ["192.0.2.0/24"] });
+    assert!(warnings(cluster).contains("192.0.2.0/24"));
+}
+
+#[test]
+fn the_verdict_is_of_what_connections_use_now_not_of_the_load_balancers_past() {
+    let mended = |network: Value| {
+        let recorded = exhausted(json!({ "properties": { "networkProfile": network } }));
+        let finding = diagnose(&recorded);
+        SnatNatGateway::verify(&recorded, &Estate::cluster(), &finding, &[])
+            .unwrap()
+            .mended
+    };
+    assert!(!mended(json!({ "outboundType": "loadBalancer" })));
+    assert!(!mended(json!({ "outboundType": "managedNATGateway" })));
+    assert!(mended(json!({ "outboundType": "managedNATGateway",
+        "natGatewayProfile": { "effectiveOutboundIPs": [{ "id": "/ip" }] } })));
+    assert!(mended(json!({ "outboundType": "userAssignedNATGateway" })));
+}
