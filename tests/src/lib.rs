@@ -2,6 +2,7 @@
 //! generators of rulesets and packets to ask it about; and the product as its
 //! users run it, at a lab.
 
+pub mod matrix;
 pub mod mending;
 pub mod netfilter;
 pub mod product;

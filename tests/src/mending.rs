@@ -18,15 +18,19 @@ use crate::{
     tunnel_truth::unreachable_nodes,
 };
 
-/// The plugin that judges a cause. Several plugins can mend one cause; any of
-/// them may judge it.
+/// The plugins that judge a cause. Where several mend one cause, each judges it,
+/// and a scenario holds all of them to it.
 pub fn plugins_of(cause: Cause) -> &'static [&'static str] {
     match cause {
         Cause::Nsg => &["nsg-allow-port"],
         Cause::Ufw => &["ufw-allow-port", "ufw-disable"],
         Cause::Iptables => &["iptables-delete-rule"],
         Cause::Egress => &["egress-open-port"],
-        Cause::Snat => &["snat-outbound-ports"],
+        Cause::Snat => &[
+            "snat-connection-reuse",
+            "snat-nat-gateway",
+            "snat-outbound-ports",
+        ],
         Cause::TunnelPods => &["tunnel-pods-recreate"],
         Cause::KonnectivityScale => &["konnectivity-scale"],
         Cause::Route => &["route-advice"],
@@ -72,16 +76,22 @@ pub fn judgements(diagnosis: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// How a diagnosis differs from what its scenario expects, over the causes that
-/// loaded plugins judge; one line each.
+/// How a diagnosis differs from what its scenario expects of the plugins that are
+/// loaded; one line each.
 pub fn wrong_judgements(lab: &Lab, diagnosis: &Value, loaded: &BTreeSet<String>) -> Vec<String> {
     let found = judgements(diagnosis);
     let mut wrong = Vec::new();
-    for (cause, expected) in &lab.scenario().expect.findings {
+    let expect = &lab.scenario().expect;
+    let known = |plugin: &str| Cause::ALL.iter().any(|c| plugins_of(*c).contains(&plugin));
+    for plugin in expect.plugins.keys().filter(|plugin| !known(plugin)) {
+        wrong.push(format!("{plugin}: no plugin of this name judges a cause"));
+    }
+    for (cause, expected) in &expect.findings {
         for plugin in plugins_of(*cause)
             .iter()
             .filter(|plugin| loaded.contains(**plugin))
         {
+            let expected = expect.plugins.get(*plugin).unwrap_or(expected);
             let judgement = found.get(*plugin).map_or("no finding", String::as_str);
             if judgement != name_of(*expected) {
                 wrong.push(format!(
@@ -90,6 +100,15 @@ pub fn wrong_judgements(lab: &Lab, diagnosis: &Value, loaded: &BTreeSet<String>)
                     why(diagnosis, plugin)
                 ));
             }
+        }
+    }
+    for advice in expect.advice.iter().filter(|a| loaded.contains(&a.plugin)) {
+        let said = why(diagnosis, &advice.plugin);
+        if !said.contains(&advice.says) {
+            wrong.push(format!(
+                "{} does not say {:?}: {said}",
+                advice.plugin, advice.says
+            ));
         }
     }
     wrong

@@ -1,11 +1,12 @@
 //! Each scenario of the lab, walked by the product from symptom to rollback on
 //! real packets, and held to what its file expects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use naosu_lab::{Lab, LabOptions, builtin_scenario, builtin_scenario_names};
+use naosu_lab::{Lab, LabOptions, builtin_scenario, builtin_scenario_names, scenario::Cause};
 use naosu_tests::{
-    mending::{diagnose, loaded_plugins, mend_and_take_back, text, wrong_judgements},
+    matrix::{self, Phase, Walked, promised},
+    mending::{diagnose, loaded_plugins, mend_and_take_back, plugins_of, text, wrong_judgements},
     product::Naosu,
     tunnel_truth::unreachable_nodes,
 };
@@ -30,10 +31,6 @@ const GAPS: &[(&str, &str)] = &[
         "the symptom's text is not used to tell a kubelet's own fault",
     ),
     (
-        "snat-exhausted",
-        "raising the ports does not verify here and is taken back; why is not understood yet",
-    ),
-    (
         "agent-on-blocked-node",
         "a node that only its own agent dials is not judged",
     ),
@@ -44,10 +41,6 @@ const GAPS: &[(&str, &str)] = &[
     (
         "no-agent-running",
         "the restart does not bring an agent back here; why is not understood yet",
-    ),
-    (
-        "snat-exhausted-elsewhere",
-        "failed connections confirm exhaustion even where agents work",
     ),
     (
         "ufw-allow-after-deny",
@@ -84,16 +77,37 @@ async fn walk(name: &str) {
     let diagnosis = diagnose(&naosu, &lab).await.unwrap();
     let wrong = wrong_judgements(&lab, &diagnosis, &loaded);
     assert!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
+    let mut walked = Walked::default();
+    walked.add_diagnosis(&diagnosis);
+    let expect = &lab.scenario().expect;
+    for advice in expect.advice.iter().filter(|a| loaded.contains(&a.plugin)) {
+        refused(
+            &naosu,
+            name,
+            &diagnosis,
+            &advice.plugin,
+            "nothing_to_do",
+            "",
+        )
+        .await;
+        walked.add(&advice.plugin, Phase::Refuse);
+    }
     for fix in &lab.scenario().expect.fixes {
         if !loaded.contains(&fix.plugin) {
             println!("{name}: the fix by {} is not built yet", fix.plugin);
             continue;
         }
-        if fix.infeasible.is_some() {
-            let id = text(&diagnosis["id"]);
-            let arguments = ["plan", "create", &id, "--plugin", &fix.plugin];
-            let (code, finished) = naosu.failure(&arguments).await.unwrap();
-            assert_eq!(code, "infeasible_here", "{name}: {finished}");
+        if let Some(why) = &fix.infeasible {
+            refused(
+                &naosu,
+                name,
+                &diagnosis,
+                &fix.plugin,
+                "infeasible_here",
+                why,
+            )
+            .await;
+            walked.add(&fix.plugin, Phase::Refuse);
             continue;
         }
         let mut mending = mend_and_take_back(&naosu, &lab, &diagnosis, fix)
@@ -111,6 +125,7 @@ async fn walk(name: &str) {
             let again = diagnose(&naosu, &lab).await.unwrap();
             mending = mend_and_take_back(&naosu, &lab, &again, fix).await.unwrap();
         }
+        walked.add_mending(&fix.plugin, &mending);
         let plan = &mending.plan;
         assert!(
             plan["content"]["steps"]
@@ -147,6 +162,32 @@ async fn walk(name: &str) {
             "{name}: not as it was before"
         );
     }
+    assert_eq!(
+        walked,
+        promised(expect, &loaded),
+        "{name}: the walk is not what the scenario promises"
+    );
+}
+
+/// No plan is made of a plugin's finding, and the refusal says why.
+async fn refused(
+    naosu: &Naosu,
+    name: &str,
+    diagnosis: &Value,
+    plugin: &str,
+    expected_code: &str,
+    why: &str,
+) {
+    let id = text(&diagnosis["id"]);
+    let arguments = ["plan", "create", &id, "--plugin", plugin];
+    let (code, finished) = naosu.failure(&arguments).await.unwrap();
+    assert_eq!(code, expected_code, "{name}: {finished}");
+    let error: Value = serde_json::from_str(&finished.stderr).unwrap_or_default();
+    let said = text(&error["error"]["message"]);
+    assert!(
+        said.contains(why),
+        "{name}: {plugin} does not say {why:?}: {said}"
+    );
 }
 
 /// The rule that a plan makes lies where the scenario says that it must.
@@ -244,8 +285,12 @@ scenarios! {
     route_both_ways_firewall_decoy = "route-both-ways-firewall-decoy",
     run_command_busy = "run-command-busy",
     snat_exhausted = "snat-exhausted",
+    snat_exhausted_by_many = "snat-exhausted-by-many",
     snat_exhausted_elsewhere = "snat-exhausted-elsewhere",
     snat_many_connections_decoy = "snat-many-connections-decoy",
+    snat_nat_gateway = "snat-nat-gateway",
+    snat_nat_gateway_decoy = "snat-nat-gateway-decoy",
+    snat_nat_gateway_own_network = "snat-nat-gateway-own-network",
     two_agents = "two-agents",
     ufw_absent = "ufw-absent",
     ufw_allow_after_deny = "ufw-allow-after-deny",
@@ -262,4 +307,47 @@ fn every_scenario_of_the_lab_is_walked() {
     let walked: BTreeSet<&str> = WALKED.iter().copied().collect();
     let there: BTreeSet<&str> = builtin_scenario_names().into_iter().collect();
     assert_eq!(walked, there);
+}
+
+#[test]
+fn every_plugin_that_is_shipped_is_held_to_a_cause() {
+    let held: BTreeSet<&str> = Cause::ALL
+        .iter()
+        .flat_map(|cause| plugins_of(*cause))
+        .copied()
+        .collect();
+    let shipped = naosu_bundle::GUESTS.iter();
+    let forgotten: Vec<&&str> = shipped.filter(|plugin| !held.contains(**plugin)).collect();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+}
+
+/// Set to have the test write the README instead of comparing.
+const WRITE_MATRIX: &str = "NAOSU_WRITE_MATRIX";
+
+#[test]
+fn the_readme_shows_the_matrix_that_the_walks_hold_to() {
+    let shipped: BTreeSet<String> = naosu_bundle::GUESTS
+        .iter()
+        .map(|plugin| (*plugin).to_owned())
+        .collect();
+    let is_gap = |name: &str| GAPS.iter().any(|(gap, _)| *gap == name);
+    let scenarios: BTreeMap<&str, Walked> = WALKED
+        .iter()
+        .filter(|name| !is_gap(name))
+        .map(|name| {
+            let scenario = builtin_scenario(name).unwrap();
+            (*name, promised(&scenario.expect, &shipped))
+        })
+        .collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let wanted = matrix::placed(&readme, &matrix::render(&scenarios)).unwrap();
+    if std::env::var_os(WRITE_MATRIX).is_some() {
+        std::fs::write(path, wanted).unwrap();
+    } else {
+        assert!(
+            readme == wanted,
+            "README.md does not show what the tests walk: run `make matrix` and commit it"
+        );
+    }
 }

@@ -162,6 +162,8 @@ async fn metrics_are_split_by_the_dimension_that_is_filtered() {
         each[0]["metadatavalues"][0]["name"]["value"],
         "connectionstate"
     );
+    let first = ask("&$filter=ConnectionState%20eq%20'*'&top=1").await;
+    assert_eq!(first.as_array().unwrap().len(), 1);
     let sum = ask("").await;
     assert_eq!(sum[0]["data"][1]["total"], 97.0);
 }

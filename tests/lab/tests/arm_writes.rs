@@ -354,3 +354,48 @@ async fn outbound_ports_follow_the_clusters_profile_into_its_load_balancer() {
         2
     );
 }
+
+#[tokio::test]
+async fn a_change_to_a_nat_gateway_and_back_leaves_the_group_as_it_was() {
+    let scenario = builtin_scenario("snat-exhausted").unwrap();
+    let estate = &scenario.estate;
+    let arm = Arm::serve(estate, &quick()).await;
+    let path = format!("{}?api-version=2025-02-01", estate.cluster.id());
+    let group = estate.cluster.node_resource_group();
+    let gateway = estate.network_provider_id(&group, "natGateways", "aks-nat-gateway");
+    let balancer = estate.load_balancer_id();
+    let network = || {
+        let network = arm.server.resource(&estate.network_id()).unwrap();
+        network["properties"]["subnets"][0]["properties"].clone()
+    };
+    let before = arm.get(&path).await.json();
+    let put = async |change: &dyn Fn(&mut Value)| {
+        let mut cluster = arm.get(&path).await.json();
+        change(&mut cluster["properties"]["networkProfile"]);
+        let accepted = arm.send(Method::PUT, &path, Some(&cluster)).await;
+        assert_eq!(accepted.status, 200, "{accepted:?}");
+        assert_eq!(arm.settled(&accepted).await.json()["status"], "Succeeded");
+    };
+    put(&|profile| {
+        profile["outboundType"] = json!("managedNATGateway");
+        profile["natGatewayProfile"] = json!({ "managedOutboundIPProfile": { "count": 2 } });
+    })
+    .await;
+    let made = arm.server.resource(&gateway).unwrap();
+    let addresses = made["properties"]["publicIpAddresses"].as_array().unwrap();
+    assert_eq!(addresses.len(), 2);
+    assert_eq!(network()["natGateway"]["id"], made["id"]);
+    assert!(arm.server.resource(&balancer).is_none());
+    let profile = &arm.get(&path).await.json()["properties"]["networkProfile"];
+    assert!(profile.get("loadBalancerProfile").is_none());
+    let effective = &profile["natGatewayProfile"]["effectiveOutboundIPs"];
+    assert_eq!(effective.as_array().unwrap().len(), 2);
+    let was = before["properties"]["networkProfile"].clone();
+    put(&|profile| *profile = was.clone()).await;
+    let after = arm.get(&path).await.json();
+    assert_eq!(after["properties"]["networkProfile"], was);
+    assert!(arm.server.resource(&gateway).is_none());
+    assert!(network().get("natGateway").is_none());
+    let rule = &arm.server.resource(&balancer).unwrap()["properties"]["outboundRules"][0];
+    assert_eq!(rule["properties"]["allocatedOutboundPorts"], 64);
+}

@@ -241,3 +241,64 @@ async fn a_flow_that_was_established_survives_a_rule_that_denies_new_ones() {
             .is_ok()
     );
 }
+
+#[tokio::test]
+async fn a_node_that_loses_ports_loses_the_connections_on_them_and_keeps_the_others() {
+    if !real_packets_are_possible() {
+        return;
+    }
+    let allocated = |ports: u32| {
+        scenario(&format!(
+            "[estate.cluster]\nallocated_outbound_ports = {ports}\n[[estate.workloads]]\n\
+             name = 'holder'\nnode = 'aks-nodepool1-28341567-vmss000000'\nconnections = 64\n"
+        ))
+    };
+    let plane = start_enforcing(&allocated(64)).await;
+    plane.start_workloads().await.expect("they start");
+    plane.start_agent(&node(0)).await.expect("it starts");
+    assert!(
+        !plane.wait_for_agent(&node(0), Duration::from_secs(1)).await,
+        "the workload holds every port"
+    );
+    plane
+        .enforce(&resources(&allocated(128).estate))
+        .await
+        .expect("it compiles");
+    assert!(
+        plane
+            .wait_for_agent(&node(0), Duration::from_secs(10))
+            .await
+    );
+    plane
+        .enforce(&resources(&allocated(64).estate))
+        .await
+        .expect("it compiles");
+    let cut = plane.dial_through_tunnel(kubelet(0).ip(), 10250).await;
+    assert!(cut.is_err(), "the agent's port is not the node's any more");
+    assert_eq!(plane.outbound_usage()[0].open, 64);
+}
+
+#[tokio::test]
+async fn a_nat_gateway_cuts_what_used_the_load_balancer_and_carries_what_is_new() {
+    if !real_packets_are_possible() {
+        return;
+    }
+    let plane = start_enforcing(&scenario("")).await;
+    plane.start_agent(&node(0)).await.expect("it starts");
+    assert!(plane.wait_for_agent(&node(0), Duration::from_secs(5)).await);
+    let gateway = scenario("[estate.cluster]\noutbound_type = 'managedNATGateway'\n");
+    plane
+        .enforce(&resources(&gateway.estate))
+        .await
+        .expect("it compiles");
+    let dial = || plane.dial_through_tunnel(kubelet(0).ip(), 10250);
+    assert!(dial().await.is_err(), "its way out is not there any more");
+    plane.restart_agent(&node(0)).await.expect("it restarts");
+    let through_gateway = async {
+        // The server knows the agent of before until the new one is there.
+        while dial().await.is_err() {}
+    };
+    let limit = Duration::from_secs(10);
+    let carried = tokio::time::timeout(limit, through_gateway).await;
+    assert!(carried.is_ok(), "the gateway carries no connection");
+}

@@ -102,7 +102,11 @@ struct Query {
     interval_text: String,
     aggregations: Vec<String>,
     filters: Vec<(String, String)>,
+    top: usize,
 }
+
+/// So many series Azure shows of a metric that is split, unless asked for more.
+const DEFAULT_TOP: usize = 10;
 
 impl Query {
     fn parse(request: &Received) -> Result<Self, ArmError> {
@@ -137,7 +141,16 @@ impl Query {
         if names.is_empty() {
             return Err(bad("At least one metric name is required.".to_owned()));
         }
+        let top = match request.query("top") {
+            None => DEFAULT_TOP,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|top| *top > 0)
+                .ok_or_else(|| bad(format!("Detected invalid TopN value: {text}")))?,
+        };
         Ok(Self {
+            top,
             names,
             from,
             to,
@@ -181,6 +194,7 @@ impl Query {
         }
         groups
             .into_iter()
+            .take(self.top)
             .map(|(dimensions, points)| {
                 let metadata: Vec<Value> = dimensions
                     .into_iter()

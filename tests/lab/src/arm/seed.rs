@@ -26,7 +26,6 @@ pub(super) fn store_of(estate: &Estate) -> Store {
     for firewall in &estate.firewalls {
         seed.firewall(firewall);
     }
-    seed.load_balancer();
     for pool in &estate.pools {
         seed.scale_set(pool);
     }
@@ -246,31 +245,6 @@ impl Seed<'_> {
         );
     }
 
-    fn load_balancer(&mut self) {
-        let estate = self.estate;
-        if estate.cluster.outbound_type != "loadBalancer" {
-            return;
-        }
-        let group = estate.cluster.node_resource_group();
-        let id = estate.network_provider_id(&group, "loadBalancers", "kubernetes");
-        let pool = json!({ "id": format!("{id}/backendAddressPools/aksOutboundBackendPool") });
-        let body = json!({ "sku": { "name": "Standard" }, "properties": {
-            "backendAddressPools": [
-                { "name": "aksOutboundBackendPool", "properties": {} },
-                { "name": "kubernetes", "properties": {} },
-            ],
-            "outboundRules": [{ "name": "aksOutboundRule", "properties": {
-                "allocatedOutboundPorts": estate.cluster.allocated_outbound_ports,
-                "backendAddressPool": pool,
-                "frontendIPConfigurations": [],
-                "protocol": "All",
-                "enableTcpReset": true,
-                "idleTimeoutInMinutes": 30,
-            }}],
-        }});
-        self.put("Microsoft.Network/loadBalancers", &id, body);
-    }
-
     fn scale_set(&mut self, pool: &Pool) {
         let estate = self.estate;
         let group = estate
@@ -363,6 +337,26 @@ impl Seed<'_> {
             .collect()
     }
 
+    /// Public addresses that the cluster's owner made and gave to it.
+    fn own_addresses(&mut self) -> Vec<Value> {
+        let estate = self.estate;
+        (0..estate.cluster.own_outbound_ips)
+            .map(|number| {
+                let id = estate.network_provider_id(
+                    &estate.cluster.resource_group,
+                    "publicIPAddresses",
+                    &format!("pip-egress-{number}"),
+                );
+                let body = json!({
+                    "sku": { "name": "Standard", "tier": "Regional" },
+                    "properties": { "publicIPAllocationMethod": "Static" },
+                });
+                self.put("Microsoft.Network/publicIPAddresses", &id, body);
+                json!({ "id": id })
+            })
+            .collect()
+    }
+
     fn cluster(&mut self) {
         let estate = self.estate;
         let cluster = &estate.cluster;
@@ -389,10 +383,17 @@ impl Seed<'_> {
         let mut network = json!({ "outboundType": cluster.outbound_type });
         if cluster.outbound_type == "loadBalancer" {
             network["loadBalancerProfile"] = json!({
-                "managedOutboundIPs": { "count": cluster.managed_outbound_ips },
                 "allocatedOutboundPorts": cluster.allocated_outbound_ports,
                 "idleTimeoutInMinutes": 30,
             });
+            let profile = &mut network["loadBalancerProfile"];
+            if cluster.own_outbound_ips > 0 {
+                let given = self.own_addresses();
+                profile["outboundIPs"] = json!({ "publicIPs": given });
+            } else {
+                let count = cluster.managed_outbound_ips;
+                profile["managedOutboundIPs"] = json!({ "count": count });
+            }
         }
         let mut properties = json!({
             "kubernetesVersion": cluster.kubernetes_version,

@@ -65,6 +65,8 @@ pub struct Cluster {
     pub allocated_outbound_ports: u32,
     /// Managed outbound addresses of the load balancer.
     pub managed_outbound_ips: u32,
+    /// Outbound addresses of the owner's own in their place; 0 for none.
+    pub own_outbound_ips: u32,
     /// Where the API server and the tunnel server listen, in the fabric.
     pub control_plane_address: Ipv4Addr,
 }
@@ -84,6 +86,7 @@ impl Default for Cluster {
             outbound_type: "loadBalancer".into(),
             allocated_outbound_ports: 0,
             managed_outbound_ips: 1,
+            own_outbound_ips: 0,
             control_plane_address: Ipv4Addr::new(203, 0, 113, 10),
         }
     }

@@ -29,6 +29,9 @@ pub const AZURE_PLATFORM_ADDRESS: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 /// The digits AKS puts into the names of scale sets and of its own NSG.
 pub const NAME_DIGITS: &str = "28341567";
 
+/// Where the addresses of workloads begin in the pods' range of a node.
+const FIRST_WORKLOAD_ADDRESS: u8 = 250;
+
 /// Everything that exists before the fault is looked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -106,6 +109,16 @@ impl Estate {
             }
         }
         nodes
+    }
+
+    /// The address of a workload's pod on its node; those of other pods end below.
+    pub fn workload_address(&self, workload: usize) -> Option<Ipv4Addr> {
+        let node = &self.workloads.get(workload)?.node;
+        let nodes = self.nodes();
+        let node = nodes.iter().find(|other| &other.name == node)?;
+        let [.., last] = node.address.octets();
+        let pod = FIRST_WORKLOAD_ADDRESS.checked_add(u8::try_from(workload).ok()?)?;
+        Some(Ipv4Addr::new(10, 244, last, pod))
     }
 
     /// The subnet of this name.

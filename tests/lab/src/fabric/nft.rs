@@ -63,6 +63,7 @@ pub fn nft_script(
             );
         }
     }
+    reclaimed(&mut script, policy);
     script.push_str("    ct state established,related accept\n");
     let mut jump = |side: &str, address: IpAddr, chain: String| {
         if let Some(interface) = interface_of(address) {
@@ -119,9 +120,34 @@ fn answers(script: &mut String, index: usize, routes: &Routes) {
     script.push_str("  }\n");
 }
 
+/// Whether nodes go out under other addresses than their own.
+fn translates(policy: &FabricPolicy) -> bool {
+    policy.outbound_ports.is_some() || policy.ports.iter().any(|port| port.nat_gateway.is_some())
+}
+
+/// Connections over a port that the node no longer has time out, without a word to either end.
+fn reclaimed(script: &mut String, policy: &FabricPolicy) {
+    for port in policy.ports.iter().filter(|_| translates(policy)) {
+        let family = family_word(&IpNet::from(port.address));
+        let of_node = format!("ct status snat ct original {family} saddr {}", port.address);
+        let _ = match policy.outbound_ports_of(port.address) {
+            Some(NodePorts { addresses, ports }) => writeln!(
+                script,
+                "    {of_node} ct reply {family} daddr != {}-{} drop\n    \
+                 {of_node} meta l4proto {{ tcp, udp }} ct reply proto-dst != {}-{} drop",
+                addresses.start(),
+                addresses.end(),
+                ports.start(),
+                ports.end()
+            ),
+            None => writeln!(script, "    {of_node} drop"),
+        };
+    }
+}
+
 /// A node that has used up its ports gets none of another's: the packet is dropped.
 fn translation(script: &mut String, policy: &FabricPolicy, outside: &str) {
-    if policy.outbound_ports.is_none() {
+    if !translates(policy) {
         return;
     }
     script.push_str("  chain outbound {\n    type nat hook postrouting priority srcnat;\n");
@@ -129,9 +155,11 @@ fn translation(script: &mut String, policy: &FabricPolicy, outside: &str) {
         let family = family_word(&IpNet::from(port.address));
         let from = format!("oifname \"{outside}\" {family} saddr {}", port.address);
         let _ = match policy.outbound_ports_of(port.address) {
-            Some(NodePorts { address, ports }) => writeln!(
+            Some(NodePorts { addresses, ports }) => writeln!(
                 script,
-                "    {from} meta l4proto {{ tcp, udp }} snat {family} to {address}:{}-{}",
+                "    {from} meta l4proto {{ tcp, udp }} snat {family} to {}-{}:{}-{}",
+                addresses.start(),
+                addresses.end(),
                 ports.start(),
                 ports.end()
             ),

@@ -1,5 +1,6 @@
-//! Source network address translation at the load balancer: which ports a node may use outbound.
+//! Source network address translation on the way out: which address and ports a node may use.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
@@ -8,12 +9,15 @@ use serde_json::Value;
 use super::read::{list, text};
 use crate::data_plane::ArmResources;
 
-/// Ports of one public address that can be given to nodes.
+/// Ports of one public address that a load balancer can give to nodes.
 const PORTS_OF_ADDRESS: u32 = 64_000;
-const FIRST_PORT: u32 = 1024;
+const FIRST_PORT: u16 = 1024;
 
 /// The first public address of every lab's load balancer; further ones follow.
 const FIRST_PUBLIC_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+/// The first public address of the NAT gateways; further ones follow.
+const FIRST_GATEWAY_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 129);
 
 /// What the outbound rule of the load balancer gives to nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +31,31 @@ pub struct OutboundPorts {
 /// What one node may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePorts {
-    /// The public address its packets get.
-    pub address: Ipv4Addr,
+    /// The public addresses its packets get.
+    pub addresses: RangeInclusive<Ipv4Addr>,
     /// The source ports they get.
     pub ports: RangeInclusive<u16>,
+}
+
+/// The NAT gateways by the lower-case id, each with its addresses and all their ports, which it
+/// shares between all who use it.
+pub(super) fn gateways(resources: &ArmResources) -> BTreeMap<String, NodePorts> {
+    let mut next = u32::from(FIRST_GATEWAY_ADDRESS);
+    resources
+        .of_type("Microsoft.Network/natGateways")
+        .map(|gateway| {
+            let addresses = list(gateway, &["properties", "publicIpAddresses"]).len();
+            let first = next;
+            let last = first + u32::try_from(addresses).unwrap_or(16).clamp(1, 16) - 1;
+            next = last + 1;
+            let id = text(gateway, &["id"]).unwrap_or_default();
+            let ports = NodePorts {
+                addresses: Ipv4Addr::from(first)..=Ipv4Addr::from(last),
+                ports: FIRST_PORT..=u16::MAX,
+            };
+            (id.to_ascii_lowercase(), ports)
+        })
+        .collect()
 }
 
 impl OutboundPorts {
@@ -64,10 +89,11 @@ impl OutboundPorts {
         if address >= self.addresses {
             return None;
         }
-        let first = FIRST_PORT + (number % nodes_an_address) * self.per_node;
+        let first = u32::from(FIRST_PORT) + (number % nodes_an_address) * self.per_node;
         let last = first + self.per_node - 1;
+        let address = Ipv4Addr::from(u32::from(FIRST_PUBLIC_ADDRESS) + address);
         Some(NodePorts {
-            address: Ipv4Addr::from(u32::from(FIRST_PUBLIC_ADDRESS) + address),
+            addresses: address..=address,
             ports: u16::try_from(first).ok()?..=u16::try_from(last).ok()?,
         })
     }
@@ -100,7 +126,10 @@ mod tests {
         for (index, one) in shares.iter().enumerate() {
             for other in &shares[index + 1..] {
                 let apart = one.ports.end() < other.ports.start();
-                assert!(one.address != other.address || apart, "{one:?} {other:?}");
+                assert!(
+                    one.addresses != other.addresses || apart,
+                    "{one:?} {other:?}"
+                );
             }
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::address_match::{Addressing, net, network_interfaces};
 use super::firewall_rules::read_firewall;
-use super::outbound_ports::{NodePorts, OutboundPorts};
+use super::outbound_ports::{NodePorts, OutboundPorts, gateways};
 use super::read::{children, list, text, texts};
 use super::routes::Routes;
 use super::security_rules::{Rule, SecurityGroup};
@@ -25,6 +25,8 @@ pub struct Port {
     pub subnet_group: Option<usize>,
     /// The route table of its subnet, by index.
     pub route_table: Option<usize>,
+    /// What the NAT gateway of its subnet gives, which goes before any load balancer.
+    pub nat_gateway: Option<NodePorts>,
 }
 
 /// Everything the fabric enforces.
@@ -77,6 +79,7 @@ impl FabricPolicy {
             let routes = Routes::read(resources, table, &network_prefixes, &firewall_indices)?;
             policy.route_tables.push(routes);
         }
+        let gateways = gateways(resources);
         let subnets = subnets(resources);
         for nic in network_interfaces(resources) {
             let interface_group = reference(nic, "networkSecurityGroup", &group_indices)?;
@@ -98,6 +101,7 @@ impl FabricPolicy {
                     interface_group,
                     subnet_group: reference(subnet, "networkSecurityGroup", &group_indices)?,
                     route_table: reference(subnet, "routeTable", &table_indices)?,
+                    nat_gateway: reference(subnet, "natGateway", &gateways)?,
                 });
             }
         }
@@ -108,6 +112,9 @@ impl FabricPolicy {
     /// The outbound ports of the machine with an address; nothing where it has none of its own.
     pub fn outbound_ports_of(&self, address: IpAddr) -> Option<NodePorts> {
         let number = self.ports.iter().position(|port| port.address == address)?;
+        if let Some(gateway) = self.ports.get(number).and_then(|p| p.nat_gateway.clone()) {
+            return Some(gateway);
+        }
         self.outbound_ports?.of_node(u32::try_from(number).ok()?)
     }
 }
@@ -118,16 +125,16 @@ fn lowercase_id(resource: &Value) -> String {
         .to_ascii_lowercase()
 }
 
-fn reference(
+fn reference<T: Clone>(
     resource: &Value,
     field: &str,
-    indices: &BTreeMap<String, usize>,
-) -> Result<Option<usize>, String> {
+    known: &BTreeMap<String, T>,
+) -> Result<Option<T>, String> {
     let Some(id) = text(resource, &["properties", field, "id"]) else {
         return Ok(None);
     };
-    let index = indices.get(&id.to_ascii_lowercase());
-    index.copied().map(Some).ok_or_else(|| {
+    let found = known.get(&id.to_ascii_lowercase());
+    found.cloned().map(Some).ok_or_else(|| {
         format!(
             "{} refers to {id}, which is not there",
             lowercase_id(resource)

@@ -104,6 +104,25 @@ pub(super) fn fill(objects: &Objects, estate: &Estate) {
             pods::from_template(&template, &pod.namespace, &pod.name, None, Some(node), true);
         create("pods", "", object);
     }
+    for (index, workload) in estate.workloads.iter().enumerate() {
+        let Some(node) = nodes
+            .iter()
+            .find(|node| node["metadata"]["name"] == workload.node.as_str())
+        else {
+            continue;
+        };
+        let name = &workload.name;
+        let template = json!({
+            "metadata": { "labels": { "app": name } },
+            "spec": { "containers": [{ "name": name, "image": format!("lab/{name}") }] },
+        });
+        let mut pod = pods::from_template(&template, "default", name, None, Some(node), true);
+        if let Some(address) = estate.workload_address(index) {
+            pod["status"]["podIP"] = json!(address);
+            pod["status"]["podIPs"] = json!([{ "ip": address }]);
+        }
+        create("pods", "", pod);
+    }
 }
 
 /// Labels of the tunnel agents. `component=tunnel` is on konnectivity agents

@@ -152,12 +152,15 @@ impl NamespacedDataPlane {
     /// A workload on an unknown node.
     pub async fn start_workloads(&self) -> Result<(), DataPlaneError> {
         let mut started = Vec::new();
-        for workload in &self.estate.workloads {
-            let machine = &self.node(&workload.node)?.machine;
+        for (index, workload) in self.estate.workloads.iter().enumerate() {
+            let Some(address) = self.estate.workload_address(index) else {
+                continue;
+            };
+            let pod = pod_of(&self.node(&workload.node)?.machine, index, address).await?;
             started.push(RunningWorkload::start(
                 workload.node.clone(),
                 workload.connections,
-                machine,
+                pod,
                 self.tunnel_server(),
                 self.options.dial_limit,
             ));
@@ -310,6 +313,29 @@ impl From<MachineError> for DataPlaneError {
     fn from(error: MachineError) -> Self {
         failed("working on a machine of the lab", error)
     }
+}
+
+/// A pod with an address of its own on a node, which hides it behind the node's, as AKS does.
+async fn pod_of(
+    node: &Machine,
+    number: usize,
+    address: Ipv4Addr,
+) -> Result<Arc<Machine>, DataPlaneError> {
+    let starting = tokio::task::spawn_blocking(|| Machine::start("pod", || Ok(())));
+    let pod = starting.await.map_err(|e| failed("starting a pod", e))??;
+    let cable = AddressedCable {
+        interface: format!("pod{number}"),
+        address,
+        prefix_length: 32,
+        gateway: None,
+    };
+    connect_to_fabric(node, &pod, &cable).await?;
+    let script = format!(
+        "set -e\necho 1 > /proc/sys/net/ipv4/ip_forward\n\
+         iptables --wait --table nat --append IP-MASQ-AGENT --source {address} --jump MASQUERADE\n"
+    );
+    succeed(node, &script).await?;
+    Ok(Arc::new(pod))
 }
 
 async fn tunnel_socket(

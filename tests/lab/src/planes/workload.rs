@@ -53,7 +53,7 @@ impl RunningWorkload {
     pub(super) fn start(
         node: NodeName,
         connections: u32,
-        machine: &Arc<Machine>,
+        machine: Arc<Machine>,
         target: SocketAddr,
         limit: Duration,
     ) -> Self {
@@ -64,7 +64,7 @@ impl RunningWorkload {
         let tries = Arc::new(Semaphore::new(TRIES_AT_ONCE));
         let mut running = JoinSet::new();
         for _ in 0..connections {
-            let machine = Arc::clone(machine);
+            let machine = Arc::clone(&machine);
             let counters = Arc::clone(&counters);
             let tries = Arc::clone(&tries);
             running.spawn(async move {

@@ -152,6 +152,12 @@ impl Check<'_> {
             if !nodes.contains(workload.node.as_str()) {
                 let path = [Key("estate"), Key("workloads"), Index(i), Key("node")];
                 self.no_such_node(&path, workload.node.as_str(), &nodes);
+            } else if estate.workload_address(i).is_none() {
+                let path = [Key("estate"), Key("workloads"), Index(i)];
+                self.problem(
+                    &path,
+                    "there are no addresses for so many workloads".to_owned(),
+                );
             }
         }
         for (i, pod) in estate.pods.iter().enumerate() {

@@ -91,9 +91,25 @@ pub struct Expectations {
     pub tunnel_down: bool,
     /// The judgement on every cause.
     pub findings: BTreeMap<Cause, Judgement>,
+    /// The judgement of single plugins, where one must differ from that on its cause.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, Judgement>,
     /// What mends it, one entry for each way; several may be needed together.
     #[serde(default)]
     pub fixes: Vec<ExpectedFix>,
+    /// What plugins without a fix must say.
+    #[serde(default)]
+    pub advice: Vec<ExpectedAdvice>,
+}
+
+/// Advice that must be given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedAdvice {
+    /// The plugin that gives it.
+    pub plugin: String,
+    /// Part of what its finding says.
+    pub says: String,
 }
 
 /// A fix that must be offered.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use catalog::{builtin_scenario, builtin_scenario_names};
 pub use check::{ScenarioError, ScenarioProblem};
-pub use expectations::{Cause, Expectations, ExpectedFix, Judgement};
+pub use expectations::{Cause, Expectations, ExpectedAdvice, ExpectedFix, Judgement};
 pub use switches::Switches;
 
 use crate::estate::Estate;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::super::error::ArmError;
 use super::super::id::name_of;
-use super::{fill_in, keep_missing, load_balancer_profile};
+use super::{fill_in, keep_missing, load_balancer_profile, nat_gateway_profile};
 
 /// Where the provisioning states of a cluster's pools are.
 pub const AGENT_POOL_STATES: &str = "/properties/agentPoolProfiles";
@@ -44,10 +44,19 @@ pub(super) fn normalise(
         )
         .with_target("networkProfile.outboundType"));
     }
-    if outbound != "loadBalancer"
-        && let Some(network) = body["properties"]["networkProfile"].as_object_mut()
-    {
-        network.remove("loadBalancerProfile");
+    let outbound = outbound.clone();
+    if let Some(network) = body["properties"]["networkProfile"].as_object_mut() {
+        if outbound != "loadBalancer" {
+            network.remove("loadBalancerProfile");
+        }
+        if outbound != "managedNATGateway" {
+            network.remove("natGatewayProfile");
+        } else {
+            let profile = network
+                .entry("natGatewayProfile")
+                .or_insert_with(|| json!({}));
+            nat_gateway_profile::complete(profile)?;
+        }
     }
     set_effective_addresses(id, &mut body);
     Ok(body)
@@ -105,23 +114,39 @@ fn fill_in_pools(body: &mut Value, existing: &Value) {
     }
 }
 
-/// The addresses AKS makes for the outbound rule, as many as are asked for.
+/// The addresses that outbound connections get: as many as are asked for, or
+/// those that somebody gave.
 fn set_effective_addresses(id: &str, body: &mut Value) {
     let node_group = body["properties"]["nodeResourceGroup"].clone();
+    let group = node_group.as_str().unwrap_or_default();
     let subscription = id.split('/').nth(2).unwrap_or_default();
-    let profile = &mut body["properties"]["networkProfile"]["loadBalancerProfile"];
-    if !profile.is_object() {
-        return;
+    let made = |name: &str, count: &Value| -> Value {
+        (0..count.as_u64().unwrap_or(1))
+            .map(|number| {
+                json!({ "id": format!(
+                    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/publicIPAddresses/{name}-{number}"
+                )})
+            })
+            .collect()
+    };
+    let network = &mut body["properties"]["networkProfile"];
+    if network["loadBalancerProfile"].is_object() {
+        let profile = &mut network["loadBalancerProfile"];
+        let given = profile["outboundIPs"]["publicIPs"].clone();
+        profile["effectiveOutboundIPs"] = if given.is_array() {
+            if let Some(profile) = profile.as_object_mut() {
+                profile.remove("managedOutboundIPs");
+            }
+            given
+        } else {
+            made("aks-outbound", &profile["managedOutboundIPs"]["count"])
+        };
     }
-    let count = profile["managedOutboundIPs"]["count"].as_u64().unwrap_or(1);
-    profile["effectiveOutboundIPs"] = (0..count)
-        .map(|number| {
-            let group = node_group.as_str().unwrap_or_default();
-            json!({ "id": format!(
-                "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/publicIPAddresses/aks-outbound-{number}"
-            )})
-        })
-        .collect();
+    if network["natGatewayProfile"].is_object() {
+        let profile = &mut network["natGatewayProfile"];
+        let count = profile["managedOutboundIPProfile"]["count"].clone();
+        profile["effectiveOutboundIPs"] = made("aks-nat-gateway", &count);
+    }
 }
 
 fn defaults(id: &str, body: &Value) -> Value {

@@ -6,6 +6,7 @@ mod cluster;
 mod compute;
 mod defaults;
 mod load_balancer_profile;
+mod nat_gateway_profile;
 mod network;
 mod security_group;
 mod security_rule;
