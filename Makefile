@@ -1,7 +1,7 @@
 # Naosu: every task of the project. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test lint fmt bench demo lab lab-list fuzz clean
+.PHONY: help setup build release test matrix lint fmt bench demo lab lab-list fuzz clean
 
 # Tools that setup installs live in .tools, not in the system.
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools/venv/bin:$(CURDIR)/.tools/node_modules/.bin:$(PATH):/usr/sbin:/sbin
@@ -32,6 +32,9 @@ test: ## Run all tests; those on real packets need root or a user namespace
 	cargo build --workspace --bins --locked
 	cargo test --workspace --doc --locked --quiet
 	cargo nextest run --workspace --locked --no-fail-fast
+
+matrix: ## Write the README's matrix of plugins anew, from what the tests walk
+	NAOSU_WRITE_MATRIX=1 cargo nextest run --workspace --locked -E 'test(the_readme_shows_the_matrix)'
 
 lint: ## Check format, clippy, docs, protocol, licences and spelling
 	@scripts/setup.sh lint
