@@ -5,8 +5,11 @@ mod common;
 use std::time::Duration;
 
 use common::*;
+use naosu_lab::arm::resources_of as arm_resources;
 use naosu_lab::data_plane::{DataPlane, TunnelError};
+use naosu_lab::planes::NamespacedDataPlane;
 use naosu_lab::planes::ProbeResult::{Connected, Refused, TimedOut};
+use naosu_lab::scenario::Scenario;
 
 const DENY_KUBELET: &str = "
 [[estate.network.subnets]]
@@ -242,6 +245,14 @@ async fn a_flow_that_was_established_survives_a_rule_that_denies_new_ones() {
     );
 }
 
+/// Starts a data plane that enforces its estate as AKS makes it, with its load balancer.
+async fn start_as_in_arm(scenario: &Scenario) -> NamespacedDataPlane {
+    let plane = start(scenario).await;
+    let enforced = plane.enforce(&arm_resources(&scenario.estate)).await;
+    enforced.expect("the estate's resources compile");
+    plane
+}
+
 #[tokio::test]
 async fn a_node_that_loses_ports_loses_the_connections_on_them_and_keeps_the_others() {
     if !real_packets_are_possible() {
@@ -253,7 +264,7 @@ async fn a_node_that_loses_ports_loses_the_connections_on_them_and_keeps_the_oth
              name = 'holder'\nnode = 'aks-nodepool1-28341567-vmss000000'\nconnections = 64\n"
         ))
     };
-    let plane = start_enforcing(&allocated(64)).await;
+    let plane = start_as_in_arm(&allocated(64)).await;
     plane.start_workloads().await.expect("they start");
     plane.start_agent(&node(0)).await.expect("it starts");
     assert!(
@@ -261,7 +272,7 @@ async fn a_node_that_loses_ports_loses_the_connections_on_them_and_keeps_the_oth
         "the workload holds every port"
     );
     plane
-        .enforce(&resources(&allocated(128).estate))
+        .enforce(&arm_resources(&allocated(128).estate))
         .await
         .expect("it compiles");
     assert!(
@@ -270,7 +281,7 @@ async fn a_node_that_loses_ports_loses_the_connections_on_them_and_keeps_the_oth
             .await
     );
     plane
-        .enforce(&resources(&allocated(64).estate))
+        .enforce(&arm_resources(&allocated(64).estate))
         .await
         .expect("it compiles");
     let cut = plane.dial_through_tunnel(kubelet(0).ip(), 10250).await;
@@ -283,12 +294,12 @@ async fn a_nat_gateway_cuts_what_used_the_load_balancer_and_carries_what_is_new(
     if !real_packets_are_possible() {
         return;
     }
-    let plane = start_enforcing(&scenario("")).await;
+    let plane = start_as_in_arm(&scenario("")).await;
     plane.start_agent(&node(0)).await.expect("it starts");
     assert!(plane.wait_for_agent(&node(0), Duration::from_secs(5)).await);
     let gateway = scenario("[estate.cluster]\noutbound_type = 'managedNATGateway'\n");
     plane
-        .enforce(&resources(&gateway.estate))
+        .enforce(&arm_resources(&gateway.estate))
         .await
         .expect("it compiles");
     let dial = || plane.dial_through_tunnel(kubelet(0).ip(), 10250);
