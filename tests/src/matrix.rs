@@ -4,16 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use naosu_lab::scenario::{Cause, Expectations};
+use naosu_lab::scenario::Expectations;
 use serde_json::Value;
 
-use crate::mending::{Mending, judgements, plugins_of};
+use crate::mending::{Mending, judgements, name_of, plugins_of};
 
 /// A part of the way of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It judged its cause, and rightly.
-    Diagnose,
+    /// It found its cause, confirmed or suspected.
+    Find,
+    /// It ruled its cause out.
+    RuleOut,
+    /// It said that it cannot know.
+    NotKnow,
     /// A plan with steps was made of its finding.
     Plan,
     /// Each step was shown as it would be sent.
@@ -29,8 +33,10 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [(Self, &str); 7] = [
-        (Self::Diagnose, "diagnose"),
+    const ALL: [(Self, &str); 9] = [
+        (Self::Find, "found"),
+        (Self::RuleOut, "ruled out"),
+        (Self::NotKnow, "not known"),
         (Self::Plan, "plan"),
         (Self::DryRun, "dry run"),
         (Self::Apply, "apply"),
@@ -38,6 +44,16 @@ impl Phase {
         (Self::RollBack, "roll back"),
         (Self::Refuse, "refuse"),
     ];
+
+    /// The phase that ends with a judgement; nothing for what is none.
+    fn of_judgement(judgement: &str) -> Option<Self> {
+        Some(match judgement {
+            "confirmed" | "suspected" => Self::Find,
+            "ruled_out" => Self::RuleOut,
+            "unknown" => Self::NotKnow,
+            _ => return None,
+        })
+    }
 }
 
 /// The phases that plugins went through on one scenario.
@@ -52,8 +68,10 @@ impl Walked {
 
     /// Every plugin with a finding in a diagnosis.
     pub fn add_diagnosis(&mut self, diagnosis: &Value) {
-        for plugin in judgements(diagnosis).keys() {
-            self.add(plugin, Phase::Diagnose);
+        for (plugin, judgement) in judgements(diagnosis) {
+            if let Some(phase) = Phase::of_judgement(&judgement) {
+                self.add(&plugin, phase);
+            }
         }
     }
 
@@ -101,9 +119,12 @@ impl Walked {
 /// What a walk through a scenario has to show of the plugins that there are.
 pub fn promised(expect: &Expectations, loaded: &BTreeSet<String>) -> Walked {
     let mut walked = Walked::default();
-    for cause in Cause::ALL {
-        for plugin in plugins_of(cause).iter().filter(|p| loaded.contains(**p)) {
-            walked.add(plugin, Phase::Diagnose);
+    for (cause, judgement) in &expect.findings {
+        for plugin in plugins_of(*cause).iter().filter(|p| loaded.contains(**p)) {
+            let judgement = expect.plugins.get(*plugin).unwrap_or(judgement);
+            if let Some(phase) = Phase::of_judgement(name_of(*judgement)) {
+                walked.add(plugin, phase);
+            }
         }
     }
     for fix in expect.fixes.iter().filter(|f| loaded.contains(&f.plugin)) {
@@ -192,12 +213,12 @@ mod tests {
     #[test]
     fn the_matrix_counts_what_was_walked_and_takes_its_place_alone() {
         let mut walked = Walked::default();
-        walked.add("a", Phase::Diagnose);
+        walked.add("a", Phase::Find);
         walked.add("a", Phase::Apply);
-        walked.add("b", Phase::Diagnose);
+        walked.add("b", Phase::RuleOut);
         let matrix = render(&BTreeMap::from([("one", walked.clone()), ("two", walked)]));
         assert!(
-            matrix.contains("| `a` | 2 | – | – | 2 | – | – | – |\n"),
+            matrix.contains("| `a` | 2 | – | – | – | – | 2 | – | – | – |\n"),
             "{matrix}"
         );
         assert!(matrix.contains("| `a` | one, two | – |\n"), "{matrix}");

@@ -114,7 +114,8 @@ pub fn wrong_judgements(lab: &Lab, diagnosis: &Value, loaded: &BTreeSet<String>)
     wrong
 }
 
-fn name_of(judgement: Judgement) -> &'static str {
+/// A judgement as the product writes it.
+pub fn name_of(judgement: Judgement) -> &'static str {
     match judgement {
         Judgement::Confirmed => "confirmed",
         Judgement::Suspected => "suspected",
