@@ -168,7 +168,7 @@ fn held<'a>(
     let mut holders: Vec<Holder> = by_source
         .into_iter()
         .map(|(source, mut connections)| {
-            connections.sort_by(|a, b| b.count.cmp(&a.count));
+            connections.sort_by_key(|one| std::cmp::Reverse(one.count));
             let who = match source {
                 Source::Process(name) if name == "-" => {
                     "a process on the node that is not known".to_owned()
