@@ -67,56 +67,39 @@ fn projection(state: &State) -> Result<Value, Error> {
     Ok(parse(state)?.rules.iter().map(normal).collect())
 }
 
-const HEAD: [&str; 7] = [
-    "direction",
-    "priority",
-    "access",
-    "protocol",
-    "source",
-    "destination",
-    "name",
-];
-
-/// Custom and default rules as rows.
-fn rows(nsg: &Nsg) -> Vec<[String; 7]> {
+/// Custom and default rules, a line each, in the order they are evaluated.
+fn listing(nsg: &Nsg) -> String {
     let mut rules: Vec<&NsgRule> = nsg.rules.iter().chain(&nsg.default_rules).collect();
     rules.sort_by_key(|rule| (rule.direction, rule.priority));
-    let side = |prefixes: &[String], groups: &[String], ports: &[String]| {
-        let mut addresses = prefixes.join(",");
-        for group in groups {
-            if !addresses.is_empty() {
-                addresses.push(',');
-            }
-            addresses.push_str(group.rsplit('/').next().unwrap_or(group));
-        }
-        // Any port is what most rules say of one side; it would fill the row.
-        match ports {
-            [any] if any == "*" => addresses,
-            ports => format!("{addresses} port {}", ports.join(",")),
-        }
+    let lines: Vec<String> = rules.into_iter().map(line).collect();
+    text::lines(lines.iter().map(String::as_str))
+}
+
+/// What decides comes first, in columns; what it is about follows, of any length.
+fn line(rule: &NsgRule) -> String {
+    let side = |prefixes: &[String], groups: &[String]| {
+        let groups = groups
+            .iter()
+            .map(|group| group.rsplit('/').next().unwrap_or(group));
+        let all: Vec<&str> = prefixes.iter().map(String::as_str).chain(groups).collect();
+        all.join(", ")
     };
-    rules
-        .iter()
-        .map(|rule| {
-            [
-                rule.direction.arm().to_owned(),
-                rule.priority.to_string(),
-                rule.access.arm().to_owned(),
-                rule.protocol.clone(),
-                side(
-                    &rule.source_prefixes,
-                    &rule.source_groups,
-                    &rule.source_ports,
-                ),
-                side(
-                    &rule.destination_prefixes,
-                    &rule.destination_groups,
-                    &rule.destination_ports,
-                ),
-                rule.name.clone(),
-            ]
-        })
-        .collect()
+    let from = side(&rule.source_prefixes, &rule.source_groups);
+    let to = side(&rule.destination_prefixes, &rule.destination_groups);
+    // Hardly a rule asks for a source port; the one that does is worth seeing.
+    let from_ports = match rule.source_ports.join(", ").as_str() {
+        "*" | "" => String::new(),
+        ports => format!(" port {ports}"),
+    };
+    format!(
+        "{:<8} {:>5} {:<5} {:<4} {}: from {from}{from_ports} to {to} port {}",
+        rule.direction.arm(),
+        rule.priority,
+        rule.access.arm(),
+        rule.protocol,
+        rule.name,
+        rule.destination_ports.join(", "),
+    )
 }
 
 /// The resource as it would be read with these custom rules.
@@ -137,12 +120,11 @@ fn simulation(
     request: String,
     body: Option<Value>,
 ) -> Result<Simulation, Error> {
-    let (before_text, after_text) = text::tables(HEAD, &rows(before), &rows(after));
     Ok(Simulation {
         request,
         body,
-        before: before_text,
-        after: after_text,
+        before: listing(before),
+        after: listing(after),
         state: resource_with(state, after)?,
     })
 }

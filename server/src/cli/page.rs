@@ -110,12 +110,26 @@ impl Page {
                     ChangeTag::Equal => (' ', Tone::Faint),
                 };
                 changed |= change.tag() != ChangeTag::Equal;
-                let line = change.value().trim_end_matches('\n');
-                self.line(indent, tone, format!("{sign} {line}").trim_end());
+                self.changed_line(indent, sign, tone, change.value().trim_end_matches('\n'));
             }
         }
         if !changed {
             self.line(indent, Tone::Faint, "nothing changes");
+        }
+    }
+
+    /// One line of a diff, wrapped right of its sign and of where it begins.
+    fn changed_line(&mut self, indent: usize, sign: char, tone: Tone, line: &str) {
+        let content = line.trim_start_matches(' ');
+        let mark = format!("{sign} {}", " ".repeat(line.len() - content.len()));
+        let escaped = escape(content);
+        let room = WIDTH.saturating_sub(indent + mark.len()).max(20);
+        let options = textwrap::Options::new(room)
+            .subsequent_indent("    ")
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        for wrapped in textwrap::wrap(&escaped, options) {
+            self.push_marked(indent, &mark, tone, &wrapped);
         }
     }
 
@@ -200,6 +214,19 @@ mod tests {
                 .skip(1)
                 .all(|line| line.starts_with(&" ".repeat(16)))
         );
+    }
+
+    #[test]
+    fn long_lines_of_a_diff_wrap_at_80_columns_and_keep_their_sign() {
+        let mut page = Page::new(false);
+        let rule = format!("  rule: from {}to any", "10.224.0.4, ".repeat(20));
+        page.diff(4, "", &rule);
+        let text = page.into_text();
+        assert!(text.lines().count() > 2, "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= WIDTH, "{text}");
+            assert!(line.starts_with("    +   "), "{text}");
+        }
     }
 
     #[test]
