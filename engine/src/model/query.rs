@@ -223,12 +223,34 @@ pub struct FirewallRuleset {
 }
 
 /// Body of a probe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeResult {
-    /// Whether the peer answered.
+    /// Whether the peer was reached, at every try.
     pub reached: bool,
-    /// The error as the tool or the API server said it; empty when reached.
+    /// The error as the tool or the API server said it. Empty when reached,
+    /// unless what was reached is at fault itself.
     pub error: String,
     /// How long it took, in milliseconds.
     pub elapsed_ms: u64,
+    /// How often it was tried: with several tunnel agents each try may take
+    /// another one.
+    #[serde(default)]
+    pub tries: u32,
+    /// How many of the tries reached the peer.
+    #[serde(default)]
+    pub answered: u32,
+}
+
+impl ProbeResult {
+    /// Of a single try.
+    pub fn of_one_try(error: Option<String>, elapsed_ms: u64) -> Self {
+        let reached = error.is_none();
+        Self {
+            reached,
+            error: error.unwrap_or_default(),
+            elapsed_ms,
+            tries: 1,
+            answered: u32::from(reached),
+        }
+    }
 }

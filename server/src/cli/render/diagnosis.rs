@@ -1,8 +1,10 @@
 //! A diagnosis: what is at work, what is not, and why.
 
-use naosu_engine::model::{Diagnosis, Finding, Judgement, Unreadable};
+use naosu_engine::model::{
+    Bearing, Diagnosis, Finding, Hint, Judgement, TunnelAnswers, Unreadable,
+};
 
-use super::{flow, judgement, principal, resource, time, time_of_day};
+use super::{flow, judgement, principal, resource, time, time_of_day, tunnel_tone};
 use crate::cli::page::{Page, Tone};
 
 /// Findings in order, each with the evidence that decides it.
@@ -36,6 +38,13 @@ pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis) {
     page.field(2, "Reads", Tone::Plain, &reads);
     for unreadable in diagnosis.unreadable() {
         self::unreadable(page, &unreadable);
+    }
+    if let Some(answers) = &diagnosis.tunnel {
+        page.field(2, "Tunnel", tunnel_tone(answers), &answers.in_words());
+    }
+    if let Some(hint) = &diagnosis.hint {
+        page.gap();
+        self::hint(page, hint);
     }
     for finding in &diagnosis.findings {
         page.gap();
@@ -71,6 +80,26 @@ fn unreadable(page: &mut Page, unreadable: &Unreadable) {
         reads.push_str(&format!(" and {} more", rest.len()));
     }
     page.field(2, "", Tone::Faint, &reads);
+}
+
+/// What the symptom says, and what the probes say to that.
+fn hint(page: &mut Page, hint: &Hint) {
+    let (bearing, tone) = match hint.bearing {
+        Bearing::Tunnel => ("speaks for a fault of the tunnel", Tone::Plain),
+        Bearing::Elsewhere => ("speaks AGAINST a fault of the tunnel", Tone::Caution),
+        Bearing::Open => ("speaks neither for nor against the tunnel", Tone::Plain),
+    };
+    page.line(0, tone, &format!("THE SYMPTOM {bearing}"));
+    page.words(2, Tone::Plain, &hint.meaning);
+    page.words(2, Tone::Plain, &hint.probe);
+    page.item(2, "next: ", Tone::Plain, &hint.next);
+    if !hint.nodes.is_empty() {
+        page.field(2, "Names", Tone::Plain, &hint.nodes.join(", "));
+    }
+    if !hint.unknown_nodes.is_empty() {
+        let unknown = format!("{}: no node of this cluster", hint.unknown_nodes.join(", "));
+        page.item(2, "CAUTION: ", Tone::Caution, &unknown);
+    }
 }
 
 fn finding(page: &mut Page, finding: &Finding) {
@@ -134,5 +163,18 @@ fn next(page: &mut Page, diagnosis: &Diagnosis) {
             Tone::Plain,
             "No cause is confirmed that can be mended here.",
         );
+        let elsewhere = |hint: &Hint| hint.bearing != Bearing::Tunnel;
+        if diagnosis
+            .tunnel
+            .as_ref()
+            .is_some_and(TunnelAnswers::carries)
+            && diagnosis.hint.as_ref().is_some_and(elsewhere)
+        {
+            page.line(
+                0,
+                Tone::Plain,
+                "The tunnel carries, so it is not at fault: see above what to do next.",
+            );
+        }
     }
 }
