@@ -34,10 +34,6 @@ const GAPS: &[(&str, &str)] = &[
         "raising the ports does not verify here and is taken back; why is not understood yet",
     ),
     (
-        "agent-on-blocked-node",
-        "a node that only its own agent dials is not judged",
-    ),
-    (
         "egress-nsg-aks-link",
         "nsg-allow-port judges 10250 only, not the tunnel's own way out",
     ),
@@ -50,24 +46,12 @@ const GAPS: &[(&str, &str)] = &[
         "nsg-allow-port judges 10250 only, not the tunnel's own way out",
     ),
     (
-        "iptables-user-chain",
-        "a rule that names an interface leaves the verdict unknown",
-    ),
-    (
         "no-agent-running",
         "the restart does not bring an agent back here; why is not understood yet",
     ),
     (
         "snat-exhausted-elsewhere",
         "failed connections confirm exhaustion even where agents work",
-    ),
-    (
-        "ufw-allow-after-deny",
-        "ufw will not insert a rule that stands further below already",
-    ),
-    (
-        "ufw-forward-drop",
-        "ufw was judged unknown where suspected is right",
     ),
 ];
 

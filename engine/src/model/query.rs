@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// Body of [`NodeObservation::FirewallRuleset`].
+pub use naosu_flow::iptables::FirewallRuleset;
+/// Body of [`NodeObservation::UfwRules`].
+pub use naosu_flow::ufw::UfwRules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -191,35 +195,9 @@ pub struct UfwStatus {
     pub verbose: String,
     /// `ufw status numbered` under `LC_ALL=C`; empty when not installed.
     pub numbered: String,
-}
-
-/// Body of [`NodeObservation::UfwRules`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct UfwRules {
-    /// Whether the program is there at all.
-    pub installed: bool,
-    /// `ufw show added`.
-    pub added: String,
-    /// `/etc/ufw/user.rules`.
-    pub user_rules: String,
-    /// `/etc/ufw/user6.rules`.
-    pub user6_rules: String,
-    /// `/etc/default/ufw`.
-    pub defaults: String,
-}
-
-/// Body of [`NodeObservation::FirewallRuleset`]: whole `*-save` outputs. A
-/// program that is not there gives `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct FirewallRuleset {
-    /// `iptables-nft-save`.
-    pub ipv4_nft: Option<String>,
-    /// `iptables-legacy-save`.
-    pub ipv4_legacy: Option<String>,
-    /// `ip6tables-nft-save`.
-    pub ipv6_nft: Option<String>,
-    /// `ip6tables-legacy-save`.
-    pub ipv6_legacy: Option<String>,
+    /// `/etc/default/ufw`; empty when it cannot be read.
+    #[serde(default)]
+    pub settings: String,
 }
 
 /// Body of a probe.

@@ -170,6 +170,7 @@ impl Observer for World {
                     version: Some(group.etag.to_string()),
                 });
             }
+            Query::AzureList { path } if path.ends_with("SecurityAdminRules") => json!([]),
             Query::KubernetesList { .. } => json!([{ "metadata": { "name": "node-0" } }]),
             Query::TunnelProbe { .. } => {
                 let open = inner

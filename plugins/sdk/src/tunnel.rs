@@ -1,6 +1,6 @@
 //! How the control plane of a cluster reaches its nodes.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
     Cluster, Observed, PluginError, Query, Reads,
@@ -223,6 +223,21 @@ impl Tunnel {
             .iter()
             .filter_map(|agent| Some((agent.address?, agent.pod.spec.node_name.as_str())))
             .collect()
+    }
+
+    /// Where packets to the kubelet of one node come from. An agent on that very
+    /// node is not translated on the way.
+    pub fn sources_towards(&self, node: &str, nodes: &[Node]) -> BTreeSet<IpAddr> {
+        let elsewhere = self.sources(nodes).into_iter();
+        let elsewhere = elsewhere
+            .filter(|(_, from)| *from != node)
+            .map(|(address, _)| address);
+        let here = self
+            .agents
+            .iter()
+            .filter(|agent| agent.pod.spec.node_name == node)
+            .filter_map(|agent| agent.pod.status.pod_ip.parse().ok());
+        elsewhere.chain(here).collect()
     }
 
     /// Why the way of the agents' packets cannot be judged, if it cannot.

@@ -10,13 +10,16 @@
 
 mod condition;
 mod decision;
+mod dumps;
 mod edit;
 mod error;
 mod flow_state;
 mod graph;
 mod hook;
 mod hull;
+mod interface;
 mod knowledge;
+mod local;
 mod managed;
 mod mark;
 mod masked;
@@ -26,6 +29,7 @@ mod node;
 mod parse;
 mod print;
 mod protocol;
+mod routes;
 mod rule_parse;
 mod ruleset;
 mod target;
@@ -43,13 +47,17 @@ pub use condition::{
     TransportModule,
 };
 pub use decision::{DecidedBy, Decision, RulePlace};
+pub use dumps::{DumpError, FirewallRuleset};
 pub use edit::{Edit, EditError};
 pub(crate) use error::excerpt;
 pub use error::{ParseError, ParseErrorKind};
 pub use hook::Hook;
-pub use knowledge::{InterfaceKnowledge, Knowledge};
-pub use managed::{ManagedBy, managed_chain, managed_rule};
+pub use interface::{InterfaceKnowledge, PeerInterfaces};
+pub use knowledge::Knowledge;
+pub use local::LocalAddresses;
+pub use managed::{ManagedBy, managed_chain, managed_rule, managed_specification};
 pub use node::{LoadedRuleset, NodeDecisions, NodeFirewall, POLICY_NAME};
 pub use parse::LINE_LIMIT_BYTES;
+pub use routes::NodeRoutes;
 pub use ruleset::{Backend, Chain, ChainPolicy, Counters, Family, Rule, Ruleset, Table, TableName};
 pub use target::Target;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use naosu_engine::Error;
 use naosu_flow::{
     delta::UnknownAtom,
-    iptables::{Backend, Family, InterfaceKnowledge, Knowledge, NodeFirewall},
+    iptables::{Backend, Family, InterfaceKnowledge, Knowledge, LocalAddresses, NodeFirewall},
     nsg::TagContext,
     path::follow_path,
     policy::Verdict,
@@ -111,7 +111,10 @@ fn knowledge(args: &ExplainArgs, packet: &Packet) -> Result<Knowledge, Error> {
     Ok(Knowledge {
         in_interface: interface.clone(),
         out_interface: interface,
-        local_addresses: (!addresses.is_empty()).then_some(addresses),
+        local_addresses: match addresses.as_slice() {
+            [] => LocalAddresses::default(),
+            all => LocalAddresses::all(all),
+        },
         ..Knowledge::default()
     })
 }
