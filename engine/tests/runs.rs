@@ -39,11 +39,24 @@ async fn an_approved_plan_is_applied_verified_and_taken_back() {
     let run = applied(&engine, &plan.id).await;
     assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
     assert_eq!(world.writes(), [(0, Forward), (1, Forward)]);
+    // What the tunnel said before the first step is written before its intent.
+    let kinds: Vec<&str> = run
+        .entries
+        .iter()
+        .map(|entry| naosu_engine::journal::event_name(&entry.event))
+        .collect();
+    assert_eq!(kinds[..3], ["started", "probed", "intent"]);
+    let before = run.tunnel_before().unwrap();
+    assert_eq!((before.asked, before.reached), (2, 0), "{before:?}");
+    assert_eq!(before.others[0].detail, "i/o timeout");
+    assert!(run.tunnel_after().unwrap().carries());
+    assert_eq!(run.tunnel_taken_back(), None);
     let back = engine.rollback(&alice(), &run.id).await.unwrap();
     assert_eq!(back.state, RunState::RollingBack);
     let run = ended(&engine, &run.id).await;
     assert_eq!(run.state, RunState::RolledBack);
     assert_eq!(world.writes()[2..], [(1, Back), (0, Back)]);
+    assert_eq!(run.tunnel_taken_back(), run.tunnel_before());
     assert!(GROUPS.iter().all(|g| world.rules(g).is_empty()));
 }
 
@@ -59,6 +72,15 @@ async fn a_tunnel_that_does_not_answer_afterwards_has_everything_taken_back() {
     let run = applied(&engine, &plan.id).await;
     assert_eq!(run.state, RunState::RolledBack);
     assert!(GROUPS.iter().all(|g| world.rules(g).is_empty()));
+    let told = [
+        run.tunnel_before(),
+        run.tunnel_after(),
+        run.tunnel_taken_back(),
+    ];
+    assert!(
+        told.iter()
+            .all(|t| t.is_some_and(|t| t.asked == 2 && !t.carries()))
+    );
 }
 
 #[tokio::test]

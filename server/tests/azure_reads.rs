@@ -235,6 +235,29 @@ async fn all_pages_are_read_as_one_array() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_action_that_only_reads_is_posted_and_its_pages_follow_by_token() {
+    let peer = Peer::with(|request| {
+        if request.method != "POST" {
+            answer(405, "{}")
+        } else if request.body.contains("second") {
+            answer(200, r#"{"value":[3]}"#)
+        } else {
+            answer(200, r#"{"value":[1,2],"skipToken":"second"}"#)
+        }
+    })
+    .await;
+    let files = Files::new();
+    let rules = Query::AzureList {
+        path: format!(
+            "{GROUP}/providers/Microsoft.Network/virtualNetworks/v/\
+             listNetworkManagerEffectiveSecurityAdminRules"
+        ),
+    };
+    let reading = drivers(&peer, &files).observe(&cluster(), &rules).await;
+    assert_eq!(reading.unwrap().body, "[1,2,3]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_token_does_not_follow_a_link_to_another_host() {
     let elsewhere = Peer::with(|_| answer(200, r#"{"value":[]}"#)).await;
     let link = format!(r#"{{"value":[1],"nextLink":"{}/steal"}}"#, elsewhere.url);

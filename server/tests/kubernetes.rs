@@ -219,6 +219,15 @@ async fn the_probe_returns_the_api_servers_own_words() {
             false,
             "No agent available",
         ),
+        (
+            failure(
+                503,
+                "ServiceUnavailable",
+                "remote error: tls: internal error",
+            ),
+            true,
+            "remote error: tls: internal error",
+        ),
     ] {
         let peer = Peer::with(move |_| action.clone()).await;
         let reading = drivers(&peer, &files)
@@ -228,8 +237,28 @@ async fn the_probe_returns_the_api_servers_own_words() {
         let result: ProbeResult = serde_json::from_str(&reading.body).unwrap();
         assert_eq!((result.reached, result.error.as_str()), (reached, words));
         assert_eq!(peer.received()[0].path, "/api/v1/nodes/aks-1/proxy/healthz");
-        assert_eq!(peer.received().len(), 1, "a probe is one try");
+        let tries = u32::try_from(peer.received().len()).unwrap();
+        let answered = if reached { tries } else { 0 };
+        assert_eq!((result.tries, result.answered), (tries, answered));
     }
+    // One of two agents is deaf.
+    let mut number = 0;
+    let peer = Peer::with(move |_| {
+        number += 1;
+        if number % 2 == 0 {
+            answer(200, "ok")
+        } else {
+            answer(503, dial)
+        }
+    })
+    .await;
+    let reading = drivers(&peer, &files)
+        .observe(&cluster(), &query)
+        .await
+        .unwrap();
+    let result: ProbeResult = serde_json::from_str(&reading.body).unwrap();
+    assert_eq!((result.reached, result.error.as_str()), (false, dial));
+    assert_eq!((result.tries, result.answered), (4, 2));
     let peer = Peer::with(|_| Action::Hang).await;
     let mut config = config(&peer, &files);
     config.kubernetes.probe_timeout_ms = 200;
@@ -265,15 +294,6 @@ async fn an_eviction_is_of_the_pod_that_was_read_and_sent_once() {
     assert_eq!(sent["deleteOptions"]["preconditions"]["uid"], "u-1");
 
     for (action, unknown, code) in [
-        (
-            failure(
-                429,
-                "TooManyRequests",
-                "Cannot evict pod as it would violate the pod's disruption budget.",
-            ),
-            false,
-            Code::KubernetesDisruptionBudget,
-        ),
         (
             failure(
                 409,
@@ -313,6 +333,110 @@ async fn an_eviction_is_of_the_pod_that_was_read_and_sent_once() {
         .await
         .unwrap();
     assert!(performed.already_in_place);
+}
+
+fn agent(uid: &str, ready: &str) -> Value {
+    json!({"metadata": {"name": uid, "namespace": "kube-system", "uid": uid, "resourceVersion": "5",
+            "labels": {"pod-template-hash": "5b8f9"},
+            "ownerReferences": [{"kind": "ReplicaSet", "uid": "set", "controller": true}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}})
+}
+
+/// Drivers that wait this long around an eviction.
+fn patient(peer: &Peer, files: &Files, milliseconds: u64) -> Drivers {
+    let mut config = config(peer, files);
+    config.kubernetes.eviction_timeout_ms = milliseconds;
+    Drivers::connect(config).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disruption_budget_is_waited_for_and_then_refuses_with_its_code() {
+    let forbidden = || {
+        failure(
+            429,
+            "TooManyRequests",
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+        )
+    };
+    let bare = r#"{"metadata":{"name":"agent","uid":"u-1","resourceVersion":"5"}}"#;
+    let before = observation(pod(), bare, Some("5"));
+    let files = Files::new();
+    let mut asked = 0;
+    let peer = Peer::with(move |_| {
+        asked += 1;
+        if asked < 3 {
+            forbidden()
+        } else {
+            body(201, &json!({"kind": "Status", "status": "Success"}))
+        }
+    })
+    .await;
+    let performed = patient(&peer, &files, 60_000)
+        .perform(&cluster(), &evict(), &before, &key())
+        .await
+        .unwrap();
+    assert!(!performed.already_in_place);
+    assert_eq!(peer.count("POST"), 3);
+
+    let peer = Peer::with(move |_| forbidden()).await;
+    let refused = patient(&peer, &files, 50)
+        .perform(&cluster(), &evict(), &before, &key())
+        .await
+        .unwrap_err();
+    let PerformError::NotApplied(error) = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(error.code, Code::KubernetesDisruptionBudget);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ready_pod_waits_for_its_siblings_and_the_next_step_for_its_successor() {
+    let list = |pods: Value| {
+        body(
+            200,
+            &json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}),
+        )
+    };
+    let files = Files::new();
+    let before = observation(pod(), &agent("a", "True").to_string(), Some("5"));
+    let peer = Peer::script(vec![
+        // Another one is still starting, then it serves.
+        list(json!([agent("a", "True"), agent("b", "False")])),
+        list(json!([agent("a", "True"), agent("b", "True")])),
+        body(201, &json!({"kind": "Status", "status": "Success"})),
+        // The successor is there, then it is ready.
+        list(json!([agent("b", "True"), agent("c", "False")])),
+        list(json!([agent("b", "True"), agent("c", "True")])),
+    ])
+    .await;
+    let performed = patient(&peer, &files, 60_000)
+        .perform(&cluster(), &evict(), &before, &key())
+        .await
+        .unwrap();
+    assert!(
+        performed.detail.contains("a successor is ready"),
+        "{}",
+        performed.detail
+    );
+    assert_eq!(peer.received().len(), 5);
+    assert!(
+        peer.received()[0]
+            .path
+            .contains("labelSelector=pod-template-hash%3D5b8f9")
+    );
+
+    // Never ready: nothing is evicted, and the pod that is in the way is named.
+    let peer = Peer::with(move |_| list(json!([agent("a", "True"), agent("b", "False")]))).await;
+    let refused = patient(&peer, &files, 50)
+        .perform(&cluster(), &evict(), &before, &key())
+        .await
+        .unwrap_err();
+    let PerformError::NotApplied(error) = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(error.code, Code::KubernetesDisruptionBudget);
+    assert!(error.message.contains("b of the same workload"), "{error}");
+    assert_eq!(peer.count("POST"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

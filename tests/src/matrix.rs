@@ -132,14 +132,11 @@ pub fn promised(expect: &Expectations, loaded: &BTreeSet<String>) -> Walked {
             walked.add(&fix.plugin, Phase::Refuse);
             continue;
         }
-        for phase in [
-            Phase::Plan,
-            Phase::DryRun,
-            Phase::Apply,
-            Phase::Verify,
-            Phase::RollBack,
-        ] {
+        for phase in [Phase::Plan, Phase::DryRun, Phase::Apply, Phase::Verify] {
             walked.add(&fix.plugin, phase);
+        }
+        if fix.reversible {
+            walked.add(&fix.plugin, Phase::RollBack);
         }
     }
     for advice in expect.advice.iter().filter(|a| loaded.contains(&a.plugin)) {

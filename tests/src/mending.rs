@@ -82,6 +82,14 @@ pub fn wrong_judgements(lab: &Lab, diagnosis: &Value, loaded: &BTreeSet<String>)
     let found = judgements(diagnosis);
     let mut wrong = Vec::new();
     let expect = &lab.scenario().expect;
+    if let Some(expected) = &expect.hint {
+        let hint = &diagnosis["hint"];
+        if hint["kind"] != expected.as_str() {
+            wrong.push(format!(
+                "the symptom is read as {hint}, expected {expected}"
+            ));
+        }
+    }
     let known = |plugin: &str| Cause::ALL.iter().any(|c| plugins_of(*c).contains(&plugin));
     for plugin in expect.plugins.keys().filter(|plugin| !known(plugin)) {
         wrong.push(format!("{plugin}: no plugin of this name judges a cause"));
@@ -144,9 +152,13 @@ pub struct Mending {
     pub applied: Value,
     /// Nodes out of reach after it.
     pub unreachable_after: BTreeSet<NodeName>,
-    /// The run after it was taken back; nothing when applying did that already.
+    /// The run after it was taken back; nothing when applying did that already, or
+    /// when it cannot be, as the product says too.
     pub taken_back: Option<Value>,
-    /// Nodes out of reach at the end.
+    /// Nodes out of reach right then: a connection of an agent outlives the rule
+    /// that let it in.
+    pub unreachable_taken_back: BTreeSet<NodeName>,
+    /// Nodes out of reach at the end, when every agent has connected anew.
     pub unreachable_at_end: BTreeSet<NodeName>,
 }
 
@@ -172,7 +184,12 @@ pub async fn mend_and_take_back(
         .await?
         .json()?;
     let unreachable_after = unreachable_nodes(lab).await;
-    let taken_back = if applied["state"] == "SUCCEEDED" {
+    let taken_back = if applied["state"] == "SUCCEEDED" && !fix.reversible {
+        let id = text(&applied["id"]);
+        let (code, _) = naosu.failure(&["run", "rollback", &id]).await?;
+        assert_eq!(code, "run_not_reversible", "{applied:#}");
+        None
+    } else if applied["state"] == "SUCCEEDED" {
         Some(
             naosu
                 .json(&["run", "rollback", &text(&applied["id"])])
@@ -181,15 +198,20 @@ pub async fn mend_and_take_back(
     } else {
         None
     };
-    if lab.scenario().expect.tunnel_down {
+    let unreachable_taken_back = unreachable_nodes(lab).await;
+    let unreachable_at_end = if lab.scenario().expect.tunnel_down {
         connect_anew(lab).await?;
-    }
+        unreachable_nodes(lab).await
+    } else {
+        unreachable_taken_back.clone()
+    };
     Ok(Mending {
         plan,
         applied,
         unreachable_after,
         taken_back,
-        unreachable_at_end: unreachable_nodes(lab).await,
+        unreachable_taken_back,
+        unreachable_at_end,
     })
 }
 
@@ -215,6 +237,38 @@ pub async fn connect_anew(lab: &Lab) -> Result<(), ProductError> {
     }
     tokio::time::sleep(CONNECT_WITHIN).await;
     Ok(())
+}
+
+/// Moments at which a run asks the tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the first step.
+    Before,
+    /// At its verification.
+    After,
+    /// After everything was taken back.
+    TakenBack,
+}
+
+/// Nodes that a run's own probe did not reach, or not always, at a moment;
+/// nothing where the run did not ask then.
+pub fn unreached(run: &Value, moment: Moment) -> Option<BTreeSet<NodeName>> {
+    let is_it = |event: &&Value| match moment {
+        Moment::Before => event["kind"] == "probed" && event["way"] == "forward",
+        Moment::After => event["kind"] == "verified",
+        Moment::TakenBack => event["kind"] == "probed" && event["way"] == "back",
+    };
+    let entries = run["entries"].as_array()?;
+    let event = entries.iter().map(|entry| &entry["event"]).find(is_it)?;
+    let others = event["tunnel"]["others"].as_array()?;
+    let unreached = others
+        .iter()
+        .filter(|other| other["answer"] != "kubelet_fault");
+    Some(
+        unreached
+            .map(|other| NodeName(text(&other["node"])))
+            .collect(),
+    )
 }
 
 /// Approves as many persons as the plan needs.

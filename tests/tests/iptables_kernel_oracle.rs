@@ -6,7 +6,9 @@
 
 use std::time::Instant;
 
-use naosu_flow::iptables::{Backend, Family, LoadedRuleset, NodeFirewall, Ruleset, Target};
+use naosu_flow::iptables::{
+    Backend, Family, Knowledge, LoadedRuleset, NodeFirewall, Ruleset, Target,
+};
 use naosu_tests::netfilter::{
     Case, Generator, Judge, NetfilterHost, SETS, Tally, established, missing,
 };
@@ -52,11 +54,12 @@ fn ask_kernel(backends: &[Backend], first_seed: u64, share: u64) {
         }
     };
     let mut host = host();
+    let knowledge = Judge::knowledge(&host).expect("its routes");
     let started = Instant::now();
     let mut tally = Tally::default();
     for seed in seeds.clone() {
         let case = Generator::case(seed, backends, PACKETS);
-        check(&mut host, case, &mut tally);
+        check(&mut host, case, &knowledge, &mut tally);
     }
     let rulesets = seeds.end - seeds.start;
     println!(
@@ -86,7 +89,7 @@ fn host() -> NetfilterHost {
     host
 }
 
-fn check(host: &mut NetfilterHost, mut case: Case, tally: &mut Tally) {
+fn check(host: &mut NetfilterHost, mut case: Case, knowledge: &Knowledge, tally: &mut Tally) {
     let judge = Judge::new(case.family);
     for packet in &mut case.packets {
         packet.id = host.next_id();
@@ -108,7 +111,7 @@ fn check(host: &mut NetfilterHost, mut case: Case, tally: &mut Tally) {
         .expect("the kernel's verdicts");
     let firewall = NodeFirewall {
         rulesets,
-        knowledge: Judge::knowledge(),
+        knowledge: knowledge.clone(),
     };
     judge
         .compare(&firewall, &case.packets, &passing, tally)
@@ -139,7 +142,7 @@ fn check(host: &mut NetfilterHost, mut case: Case, tally: &mut Tally) {
         }
         let mut firewall = NodeFirewall {
             rulesets: saved,
-            knowledge: Judge::knowledge(),
+            knowledge: knowledge.clone(),
         };
         for loaded in &mut firewall.rulesets {
             // The legacy rules it warns of are those read beside it, or older

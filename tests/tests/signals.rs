@@ -171,22 +171,28 @@ impl Process {
     }
 }
 
-/// What happened in a run, one word an entry.
+/// What happened in a run, one word an entry; asking the tunnel changes nothing.
 fn words(run: &RunRecord) -> Vec<&'static str> {
-    let word = |event: &Event| match event {
-        Event::Started { .. } => "started",
-        Event::Intent { .. } => "intent",
-        Event::Applied { .. } => "applied",
-        Event::Refused { .. } => "refused",
-        Event::VerifyStarted => "verifying",
-        Event::Verified { .. } => "verified",
-        Event::RollbackStarted { .. } => "rolling back",
-        Event::Succeeded => "succeeded",
-        Event::RolledBack => "rolled back",
-        Event::Cancelled { .. } => "cancelled",
-        Event::Stuck { .. } => "stuck",
+    let word = |event: &Event| {
+        Some(match event {
+            Event::Probed { .. } => return None,
+            Event::Started { .. } => "started",
+            Event::Intent { .. } => "intent",
+            Event::Applied { .. } => "applied",
+            Event::Refused { .. } => "refused",
+            Event::VerifyStarted => "verifying",
+            Event::Verified { .. } => "verified",
+            Event::RollbackStarted { .. } => "rolling back",
+            Event::Succeeded => "succeeded",
+            Event::RolledBack => "rolled back",
+            Event::Cancelled { .. } => "cancelled",
+            Event::Stuck { .. } => "stuck",
+        })
     };
-    run.entries.iter().map(|entry| word(&entry.event)).collect()
+    run.entries
+        .iter()
+        .filter_map(|entry| word(&entry.event))
+        .collect()
 }
 
 /// The effect is journaled, and nothing was concluded after it. That all steps
@@ -420,22 +426,51 @@ async fn killed_before_the_write_it_does_not_touch_what_someone_else_wrote_meanw
     assert_eq!(bench.rule_names(), names);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_while_it_verifies_the_next_start_verifies() {
-    let bench = Bench::start().await;
-    let plan = bench.approved(&[]).await;
-    let (kube, gate) = (bench.lab.kube(), Gate::default());
-    kube.requests().clear();
-    kube.faults()
-        .inject(Fault::times(100, "*/proxy/*", FaultAction::Hold(gate)));
-    let mut apply = bench.spawn(&["apply", &plan]);
+/// Kills `apply` while the tunnel holds every question; gives the run as it was
+/// left, and lets the tunnel answer again.
+async fn killed_at_a_probe(bench: &Bench, mut apply: Process) -> RunRecord {
+    let kube = bench.lab.kube();
     let probed = |request: &RecordedRequest| request.path.contains("/proxy/");
     assert!(kube.requests().wait_for(LIMIT, probed).await);
     apply.signal(Signal::SIGKILL);
     assert_eq!(apply.exit_code().await, None);
-    let run = bench.on_disk("naosu.db").await;
-    assert_eq!(words(&run), ["started", "intent", "applied", "verifying"]);
     kube.faults().clear();
+    bench.on_disk("naosu.db").await
+}
+
+fn hold_probes(bench: &Bench) {
+    let kube = bench.lab.kube();
+    kube.requests().clear();
+    let hold = FaultAction::Hold(Gate::default());
+    kube.faults().inject(Fault::times(100, "*/proxy/*", hold));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_it_asks_the_tunnel_first_the_next_start_asks_again() {
+    let bench = Bench::start().await;
+    let plan = bench.approved(&[]).await;
+    hold_probes(&bench);
+    let apply = bench.spawn(&["apply", &plan]);
+    let run = killed_at_a_probe(&bench, apply).await;
+    assert_eq!(words(&run), ["started"]);
+    let end = bench.end_of(&run.id.0, &[]).await;
+    assert_eq!(end["state"], "SUCCEEDED", "{end:#}");
+    assert_eq!(bench.writes_taken(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_it_verifies_the_next_start_verifies() {
+    let bench = Bench::start().await;
+    let plan = bench.approved(&[]).await;
+    let written = Gate::default();
+    bench.at_the_next_write(FaultAction::Hold(written.clone()));
+    let apply = bench.spawn(&["apply", &plan]);
+    bench.write_came(false).await;
+    // From here on the tunnel is asked in order to verify.
+    hold_probes(&bench);
+    written.open();
+    let run = killed_at_a_probe(&bench, apply).await;
+    assert_eq!(words(&run), ["started", "intent", "applied", "verifying"]);
     let end = bench.end_of(&run.id.0, &[]).await;
     assert_eq!(end["state"], "SUCCEEDED", "{end:#}");
     assert_eq!(bench.writes_taken(), 1);

@@ -6,12 +6,16 @@
 
 use std::collections::BTreeSet;
 
+use naosu_flow::delta::FlowDelta;
 use naosu_flow::iptables::{
-    Backend, Family, Hook, InterfaceKnowledge, LoadedRuleset, NodeFirewall, Ruleset,
+    Backend, Family, Hook, InterfaceKnowledge, Knowledge, LoadedRuleset, NodeFirewall, Rule,
+    Ruleset,
 };
 use naosu_flow::policy::Policy;
-use naosu_flow::set::{PacketSet, Space};
-use naosu_flow::ufw::{UfwPolicy, UfwRule, UfwStatus, parse_added, parse_user_rules};
+use naosu_flow::set::{FlowBox, PacketSet, Protocol, Space};
+use naosu_flow::ufw::{
+    UfwChange, UfwPolicy, UfwRule, UfwRules, UfwStatus, parse_added, parse_user_rules, ufw_change,
+};
 use naosu_lab::machine::NodeFiles;
 use naosu_tests::netfilter::{
     Generator, IN_INTERFACE, Judge, LAST_SOURCES, NetfilterHost, Tally, established, missing,
@@ -61,12 +65,46 @@ fn what_ufw_loads_and_says_is_what_the_kernel_does() {
     }
 }
 
+/// The rules of a user of ufw's, by family and chain.
+fn user_rules(firewall: &NodeFirewall) -> Vec<(Family, String, Vec<Rule>)> {
+    let mut all = Vec::new();
+    for loaded in &firewall.rulesets {
+        let chains = loaded.ruleset.tables.iter().flat_map(|table| &table.chains);
+        for chain in chains.filter(|chain| {
+            ["ufw-user-", "ufw6-user-"]
+                .iter()
+                .any(|start| chain.name.starts_with(start))
+                && !chain.name.contains("logging")
+        }) {
+            let family = loaded.ruleset.family;
+            all.push((family, chain.name.clone(), chain.rules.clone()));
+        }
+    }
+    all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    all
+}
+
+type UserRules = [(Family, String, Vec<Rule>)];
+
+fn same_rules(a: &UserRules, b: &UserRules) -> bool {
+    let same = |a: &[Rule], b: &[Rule]| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_specification(b))
+    };
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| a.0 == b.0 && a.1 == b.1 && same(&a.2, &b.2))
+}
+
 struct Sequence {
     host: NetfilterHost,
     backend: Backend,
     rng: StdRng,
     seed: u64,
     done: Vec<String>,
+    knowledge: Knowledge,
+    /// How many changes were foreseen, and right.
+    foreseen: u32,
 }
 
 impl Sequence {
@@ -90,7 +128,10 @@ impl Sequence {
             host.establish(&established(family))
                 .expect("established connections");
         }
+        let knowledge = Judge::knowledge(&host).expect("its routes");
         Self {
+            knowledge,
+            foreseen: 0,
             host,
             backend,
             rng: StdRng::seed_from_u64(seed),
@@ -106,7 +147,7 @@ impl Sequence {
         for source in LAST_SOURCES {
             self.ufw(&format!("allow from {source}"));
         }
-        self.ufw("--force enable");
+        self.switch("--force enable");
         for _ in 0..ROUNDS {
             for _ in 0..COMMANDS_A_ROUND {
                 let command = self.command();
@@ -115,7 +156,8 @@ impl Sequence {
             self.host.accept_any_source().expect("sysctls");
             self.check(&mut by_kernel, &mut by_ufw);
         }
-        self.ufw("disable");
+        assert!(self.foreseen > 0, "no change was foreseen");
+        self.switch("disable");
         let status = self.host.tool("ufw", &["status"]).expect("a status");
         assert_eq!(UfwStatus::parse(&status), Ok(UfwStatus::Inactive));
         // Its chains stay behind and decide nothing.
@@ -139,10 +181,125 @@ impl Sequence {
 
     fn ufw(&mut self, command: &str) {
         let arguments: Vec<&str> = command.split(' ').collect();
+        let foreseen = self.foresee(command);
         // A place that does not exist is refused, and nothing happens.
         match self.host.tool("ufw", &arguments) {
             Ok(_) => self.done.push(command.to_owned()),
-            Err(refused) => self.done.push(format!("{command}: {refused}")),
+            Err(refused) => {
+                self.done.push(format!("{command}: {refused}"));
+                return;
+            }
+        }
+        if let Some(foreseen) = foreseen {
+            let told = user_rules(&foreseen);
+            let there = user_rules(&self.firewall());
+            if !same_rules(&told, &there) {
+                self.fail(&format!("foreseen {told:#?}, but there is {there:#?}"));
+            }
+            self.foreseen += 1;
+        }
+    }
+
+    fn listed(&self) -> Option<Vec<UfwRule>> {
+        let text = self
+            .host
+            .tool("ufw", &["status", "numbered"])
+            .expect("a status");
+        match UfwStatus::parse(&text).expect("a status") {
+            UfwStatus::Active(report) => Some(report.rules),
+            _ => None,
+        }
+    }
+
+    /// The kernel's rules after a command that adds or deletes one rule; nothing
+    /// for any other, and where ufw changes a rule in place.
+    fn foresee(&self, command: &str) -> Option<NodeFirewall> {
+        let listed = self.listed()?;
+        let (word, rest) = command.split_once(' ')?;
+        let (position, text) = match word {
+            "insert" => {
+                let (number, rule) = rest.split_once(' ')?;
+                (number.parse().ok()?, rule)
+            }
+            "delete" => (0, rest),
+            "default" => return None,
+            _ => (0, command),
+        };
+        let rule = UfwRule::parse(text).expect("a command of this test");
+        let families = match rule.family {
+            Some(family) => vec![family],
+            None => vec![Family::Ipv4, Family::Ipv6],
+        };
+        let there = |rule: &UfwRule| {
+            families.iter().any(|family| {
+                let family = Some(*family);
+                let rule = UfwRule {
+                    family,
+                    ..rule.clone()
+                };
+                listed.iter().any(|there| there.is_same_but_action(&rule))
+            })
+        };
+        let rule = &rule;
+        let change = match word {
+            "delete" => UfwChange::Delete { rule },
+            _ if there(rule) => return None,
+            _ => UfwChange::Insert { position, rule },
+        };
+        let foreseen = ufw_change(&self.firewall(), &listed, change);
+        Some(foreseen.unwrap_or_else(|error| self.fail(&format!("{command}: {error}"))))
+    }
+
+    /// Enables or disables ufw, and compares what follows for every packet.
+    fn switch(&mut self, command: &str) {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let defaults = read("/etc/default/ufw");
+        let files = UfwRules {
+            installed: true,
+            added: String::new(),
+            user_rules: read("/etc/ufw/user.rules"),
+            user6_rules: read("/etc/ufw/user6.rules"),
+            before_rules: read("/etc/ufw/before.rules"),
+            before6_rules: read("/etc/ufw/before6.rules"),
+            after_rules: read("/etc/ufw/after.rules"),
+            after6_rules: read("/etc/ufw/after6.rules"),
+            defaults: defaults.clone(),
+            hooks: String::new(),
+        };
+        let change = match command {
+            "disable" => UfwChange::Disable {
+                defaults: &defaults,
+            },
+            _ => UfwChange::Enable { files: &files },
+        };
+        let foreseen = ufw_change(&self.firewall(), &[], change);
+        let foreseen = foreseen.unwrap_or_else(|error| self.fail(&format!("{command}: {error}")));
+        self.ufw(command);
+        let there = self.firewall();
+        let mut space = Space::new();
+        let mut decided = |firewall: &NodeFirewall| {
+            let both = firewall.decide(&mut space, PacketSet::ALL);
+            let forward = firewall.analyse(&mut space, Hook::Forward, PacketSet::ALL);
+            (
+                both.expect("decisions"),
+                forward.expect("decisions").decisions,
+            )
+        };
+        let (told, there) = (decided(&foreseen), decided(&there));
+        for (told, there) in [(&told.0, &there.0), (&told.1, &there.1)] {
+            let delta = FlowDelta::between(&mut space, told, there).expect("a delta");
+            // Types of ICMP are named in the files and numbers in the kernel, and
+            // are not modelled: two names for what is unknown.
+            let icmp = [Protocol::ICMP, Protocol::ICMPV6]
+                .map(|protocol| space.flow(&FlowBox::any().with_protocol(protocol)));
+            let [v4, v6] = icmp.map(|set| set.expect("a set"));
+            let icmp = space.union(v4, v6).expect("a set");
+            let others = space.complement(icmp).expect("a set");
+            let delta = delta.among(&mut space, others).expect("a delta");
+            if !delta.is_empty() {
+                let words = delta.report(&space).expect("a report").words;
+                self.fail(&format!("{command} was foreseen otherwise: {words:#?}"));
+            }
         }
     }
 
@@ -319,7 +476,7 @@ impl Sequence {
         });
         NodeFirewall {
             rulesets: rulesets.into(),
-            knowledge: Judge::knowledge(),
+            knowledge: self.knowledge.clone(),
         }
     }
 }

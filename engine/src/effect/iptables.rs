@@ -1,6 +1,6 @@
 //! One rule in a chain of a node's iptables.
 
-use naosu_flow::iptables::managed_chain;
+use naosu_flow::iptables::{Family, managed_specification};
 use serde_json::{Value, json};
 
 use super::{Semantics, Simulation, Standing, State, text};
@@ -22,7 +22,7 @@ pub(super) struct RuleDelete<'a> {
 }
 
 /// The dump that holds a rule of this family and backend.
-pub(super) fn dump(
+fn dump(
     ruleset: &mut FirewallRuleset,
     family: IpFamily,
     backend: IptablesBackend,
@@ -36,7 +36,7 @@ pub(super) fn dump(
 }
 
 /// One chain in a dump of `iptables-save`.
-pub(super) struct Chain {
+struct Chain {
     /// Line number of the table's COMMIT.
     commit: usize,
     /// Policy, "-" for a chain of the user.
@@ -47,7 +47,7 @@ pub(super) struct Chain {
 
 impl Chain {
     /// Finds it; `None` when the table or the chain is not there.
-    pub(super) fn find(dump: &str, table: &str, chain: &str) -> Option<Self> {
+    fn find(dump: &str, table: &str, chain: &str) -> Option<Self> {
         let mut here = false;
         let mut policy = None;
         let mut rules = Vec::new();
@@ -75,13 +75,8 @@ impl Chain {
         None
     }
 
-    /// How many rules it has.
-    pub(super) fn len(&self) -> usize {
-        self.rules.len()
-    }
-
     /// Line of the rule at an index from 0, or the one behind the last.
-    pub(super) fn line_of(&self, index: usize) -> usize {
+    fn line_of(&self, index: usize) -> usize {
         let after_last = self.rules.last().map_or(self.commit, |(n, _)| n + 1);
         self.rules.get(index).map_or(after_last, |(n, _)| *n)
     }
@@ -178,12 +173,11 @@ fn target(rule: &IptablesRuleEffect) -> Query {
 /// Chains of others are rebuilt by them, and a rule missing there breaks what
 /// they serve.
 fn refuse_managed(rule: &IptablesRuleEffect) -> Result<(), Error> {
-    let jumps_to = rule
-        .specification
-        .split_whitespace()
-        .last()
-        .unwrap_or_default();
-    let managed = managed_chain(&rule.chain).or_else(|| managed_chain(jumps_to));
+    let family = match rule.family {
+        IpFamily::Ipv4 => Family::Ipv4,
+        IpFamily::Ipv6 => Family::Ipv6,
+    };
+    let managed = managed_specification(family, &rule.chain, &rule.specification);
     match managed {
         None => Ok(()),
         Some(owner) => Err(Error::new(

@@ -14,6 +14,7 @@ mod nsg;
 mod nsg_context;
 mod patch;
 mod pod;
+mod service_tags;
 pub mod state;
 mod text;
 mod ufw;

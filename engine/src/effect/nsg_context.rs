@@ -1,38 +1,95 @@
-//! What the service tags of a security group stand for, from what the host
-//! reads itself.
+//! What stands around a security group: its networks, what service tags mean
+//! there, and the security admin rules that come before it; all read by the host
+//! itself.
 
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use naosu_flow::nsg::{Nsg, TagContext};
+use naosu_flow::nsg::{AdminPolicy, AdminRule, Nsg, TagContext};
 use serde_json::Value;
 
-use super::{State, state::arm};
-use crate::{error::Error, plugin::Reads};
+use super::{State, service_tags, state::arm};
+use crate::{error::Error, model::Query, plugin::Reads};
 
 /// Interfaces are all in the subnets of few networks; so many are asked.
 const INTERFACES_ASKED: usize = 4;
 
-/// Tags that follow from the virtual network, or need nothing.
-const BUILT_IN: [&str; 4] = ["*", "virtualnetwork", "internet", "azureloadbalancer"];
+/// The action of a network that lists the security admin rules in force there.
+const ADMIN_RULES: &str = "listNetworkManagerEffectiveSecurityAdminRules";
 
-/// The tags that matter to either group. What cannot be read stays unknown.
-pub(super) async fn tags(
+/// What the group's rules are judged in.
+pub(super) struct Surroundings {
+    /// What tags stand for.
+    pub tags: TagContext,
+    /// The rules of Azure Virtual Network Manager.
+    pub admin: AdminPolicy,
+}
+
+/// What matters to either group. What cannot be read stays unknown.
+pub(super) async fn surroundings(
     state: &State,
     groups: &(Nsg, Nsg),
     reads: &dyn Reads,
-) -> Result<TagContext, Error> {
+) -> Result<Surroundings, Error> {
     let group: Value = state.json()?;
+    let networks = networks(&group, reads).await;
     let mut context = TagContext::new();
-    if let Some(prefixes) = network_prefixes(&group, reads).await {
+    if let Some(networks) = &networks
+        && let Some(prefixes) = network_prefixes(networks, reads).await
+    {
         context = context.with_virtual_network(&prefixes);
     }
-    if let Some(list) = service_tags(&group, groups, reads).await {
-        context = context
-            .with_service_tags(&list)
-            .map_err(|e| state.malformed(&e))?;
+    let (before, after) = groups;
+    let rules = before.rules.iter().chain(&after.rules);
+    let prefixes = rules.flat_map(|r| r.source_prefixes.iter().chain(&r.destination_prefixes));
+    let mut prefixes: BTreeSet<String> = prefixes.cloned().collect();
+    let admin = admin_rules(networks.as_ref(), reads).await;
+    if let Ok(rules) = &admin {
+        let used = rules
+            .iter()
+            .flat_map(|r| r.sources.iter().chain(&r.destinations));
+        prefixes.extend(used.cloned());
     }
-    Ok(context)
+    let tags = service_tags::read_into(context, &prefixes, &group, reads).await;
+    let admin = match admin {
+        Ok(rules) => AdminPolicy::new(&rules, &tags).map_err(|e| state.malformed(&e))?,
+        Err((network, reason)) => AdminPolicy::default().with_unread(&network, &reason),
+    };
+    Ok(Surroundings { tags, admin })
+}
+
+/// The security admin rules in force on the networks; else which network's are
+/// not known, and why.
+async fn admin_rules(
+    networks: Option<&BTreeSet<String>>,
+    reads: &dyn Reads,
+) -> Result<Vec<AdminRule>, (String, String)> {
+    let Some(networks) = networks else {
+        let reason = "the networks of the group could not be read";
+        return Err(("of the group".to_owned(), reason.to_owned()));
+    };
+    let mut in_force: Option<Vec<AdminRule>> = None;
+    for network in networks {
+        let name = network.rsplit('/').next().unwrap_or_default();
+        let failed = |reason: String| (name.to_owned(), reason);
+        let list = Query::AzureList {
+            path: format!("{network}/{ADMIN_RULES}"),
+        };
+        let answer = reads.read(&list).await.answer;
+        let body = answer.map_err(|error| failed(error.message))?;
+        let rules: Vec<Value> =
+            serde_json::from_str(&body).map_err(|error| failed(error.to_string()))?;
+        let rules: Result<Vec<AdminRule>, _> = rules.iter().map(AdminRule::from_arm).collect();
+        let rules = rules.map_err(|error| failed(error.to_string()))?;
+        match &in_force {
+            Some(others) if *others != rules => {
+                let reason = "the networks of the group have different ones";
+                return Err(failed(reason.to_owned()));
+            }
+            _ => in_force = Some(rules),
+        }
+    }
+    Ok(in_force.unwrap_or_default())
 }
 
 async fn get(resource: &str, reads: &dyn Reads) -> Option<Value> {
@@ -52,9 +109,8 @@ fn network_of(subnet: &str) -> Option<String> {
     subnet.get(..at).map(str::to_owned)
 }
 
-/// Every prefix of the networks that the group filters, and of their peers;
-/// `None` when some cannot be known.
-async fn network_prefixes(group: &Value, reads: &dyn Reads) -> Option<Vec<IpNet>> {
+/// The networks that the group filters; `None` when they cannot be known.
+async fn networks(group: &Value, reads: &dyn Reads) -> Option<BTreeSet<String>> {
     let mut networks: BTreeSet<String> = ids(group, "/properties/subnets")
         .filter_map(network_of)
         .collect();
@@ -73,12 +129,15 @@ async fn network_prefixes(group: &Value, reads: &dyn Reads) -> Option<Vec<IpNet>
             }
         }
     }
-    if networks.is_empty() {
-        return None;
-    }
+    (!networks.is_empty()).then_some(networks)
+}
+
+/// Every prefix of the networks, and of their peers; `None` when some cannot be
+/// known.
+async fn network_prefixes(networks: &BTreeSet<String>, reads: &dyn Reads) -> Option<Vec<IpNet>> {
     let mut prefixes = Vec::new();
     for network in networks {
-        let network = get(&network, reads).await?;
+        let network = get(network, reads).await?;
         if reaches_on_premises(&network) {
             return None;
         }
@@ -119,35 +178,4 @@ fn extend(prefixes: &mut Vec<IpNet>, space: &Value) -> Option<()> {
         prefixes.push(prefix.as_str()?.parse().ok()?);
     }
     Some(())
-}
-
-/// The published tags of the region, when a rule uses one of them.
-async fn service_tags(
-    group: &Value,
-    (before, after): &(Nsg, Nsg),
-    reads: &dyn Reads,
-) -> Option<Value> {
-    let is_published = |prefix: &String| {
-        let prefix = prefix.to_ascii_lowercase();
-        prefix.starts_with(|c: char| c.is_ascii_alphabetic())
-            && !prefix.contains([':', '/'])
-            && !BUILT_IN.contains(&prefix.as_str())
-    };
-    let rules = before.rules.iter().chain(&after.rules);
-    let uses = rules
-        .flat_map(|r| r.source_prefixes.iter().chain(&r.destination_prefixes))
-        .any(is_published);
-    if !uses {
-        return None;
-    }
-    let location = group.get("location").and_then(Value::as_str)?;
-    let subscription = group.get("id").and_then(Value::as_str)?.split('/').nth(2)?;
-    let list = get(
-        &format!(
-            "/subscriptions/{subscription}/providers/Microsoft.Network/locations/{location}/serviceTags"
-        ),
-        reads,
-    )
-    .await?;
-    list.get("values").is_some().then_some(list)
 }

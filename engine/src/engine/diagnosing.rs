@@ -13,11 +13,12 @@ use crate::{
     effect::facts::ClusterFacts,
     error::{Code, Error},
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream},
-    model::{Diagnosis, DiagnosisId, Finding, PluginFailure, Principal},
+    model::{Diagnosis, DiagnosisId, Finding, Hint, PluginFailure, Principal, Symptom},
     planning::not_loaded,
     plugin::{Plugin, Reads},
     run::Tools,
     snapshot::{Snapshot, observations_digest},
+    symptom, tunnel,
 };
 
 /// How many plugins judge at once.
@@ -88,9 +89,14 @@ impl Looking {
         );
         // A cluster that is not there, or not to be read, is no diagnosis.
         ClusterFacts::of(&snapshot.read(&ClusterFacts::query(cluster)).await)?;
+        let (mut hint, told) = self.hint(&snapshot).await;
+        let request = DiagnoseRequest {
+            symptom: told,
+            ..self.request.clone()
+        };
         let judging = |plugin: &Arc<dyn Plugin>| {
             let (plugin, snapshot) = (Arc::clone(plugin), Arc::clone(&snapshot));
-            in_its_own_task(plugin, self.request.clone(), snapshot, self.sender.clone())
+            in_its_own_task(plugin, request.clone(), snapshot, self.sender.clone())
         };
         let judged: Vec<_> = self.plugins.iter().map(judging).collect();
         let judged: Vec<Result<Finding, PluginFailure>> = stream::iter(judged)
@@ -104,19 +110,29 @@ impl Looking {
                 Err(failure) => failures.push(failure),
             }
         }
-        findings.sort_by(|a: &Finding, b| {
-            (a.judgement, a.infeasible.is_some(), &a.plugin).cmp(&(
-                b.judgement,
-                b.infeasible.is_some(),
-                &b.plugin,
-            ))
+        // What the text speaks for comes first among equals, and never more.
+        let rank = |cause: &str| hint.as_ref().map_or(0, |hint| hint.rank(cause));
+        findings.sort_by_key(|f: &Finding| {
+            let place = (f.judgement, f.infeasible.is_some(), rank(&f.cause));
+            (place, f.plugin.clone())
         });
+        for finding in &mut findings {
+            if let Some(hint) = &hint {
+                hint.sort_evidence(finding);
+            }
+        }
         failures.sort_by(|a: &PluginFailure, b| a.plugin.cmp(&b.plugin));
         let observations = snapshot.observations();
+        let tunnel = tunnel::among(&observations);
+        if let Some(hint) = &mut hint {
+            hint.weigh(tunnel.as_ref());
+        }
         let diagnosis = Diagnosis {
             id: DiagnosisId(format!("dia-{}", uuid::Uuid::now_v7())),
             cluster: cluster.clone(),
             symptom: self.request.symptom.clone(),
+            hint,
+            tunnel,
             requester: self.requester.clone(),
             started_at,
             finished_at: tools.clock.now().max(started_at),
@@ -127,6 +143,22 @@ impl Looking {
         };
         tools.store.add_diagnosis(&diagnosis).await?;
         Ok(diagnosis)
+    }
+
+    /// What the symptom says, and how plugins are told of it.
+    async fn hint(&self, snapshot: &Snapshot) -> (Option<Hint>, Symptom) {
+        let given = &self.request.symptom;
+        let Some(mut hint) = symptom::read(given) else {
+            return (None, given.clone());
+        };
+        // Every plugin lists the nodes as well, so this costs no read of its own.
+        let nodes = tunnel::nodes_in(&snapshot.read(&tunnel::all_nodes()).await);
+        let Ok(nodes) = nodes else {
+            return (Some(hint), given.clone());
+        };
+        hint.locate(given, &nodes);
+        let told = hint.symptom_for_plugins(given);
+        (Some(hint), told)
     }
 }
 

@@ -123,6 +123,7 @@ fn summary(entries: &[Entry]) -> String {
 pub fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Started { .. } => "started",
+        Event::Probed { .. } => "probed",
         Event::Intent { .. } => "intent",
         Event::Applied { .. } => "applied",
         Event::Refused { .. } => "refused",

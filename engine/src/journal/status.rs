@@ -54,6 +54,8 @@ pub struct Status {
     steps: Vec<StepStatus>,
     in_flight: Option<InFlight>,
     verified: Option<bool>,
+    /// Whether the tunnel was asked on each way: forward, back.
+    probed: [bool; 2],
 }
 
 fn index(way: Way) -> usize {
@@ -93,6 +95,7 @@ impl Status {
             steps: vec![pending; step_count as usize],
             in_flight: None,
             verified: None,
+            probed: [false, false],
         }
     }
 
@@ -114,6 +117,24 @@ impl Status {
     /// The verdict, once there is one.
     pub fn verified(&self) -> Option<bool> {
         self.verified
+    }
+
+    /// Whether it is the moment to ask the tunnel, once on each way: before any
+    /// step was tried, and when nothing is in place any more.
+    pub fn may_probe(&self, way: Way) -> bool {
+        let [forward, back] = self.probed;
+        let untouched = |s: &StepStatus| s.state == StepState::Pending && s.attempts == [0, 0];
+        self.in_flight.is_none()
+            && match way {
+                Way::Forward => {
+                    !forward
+                        && self.state == Some(RunState::Applying)
+                        && self.steps.iter().all(untouched)
+                }
+                Way::Back => {
+                    !back && self.state == Some(RunState::RollingBack) && !self.any_applied()
+                }
+            }
     }
 
     /// Whether nothing more happens by itself.
@@ -152,6 +173,12 @@ impl Status {
             Event::Started { .. } => {
                 require(self.state.is_none(), "the run has begun already")?;
                 next.state = Some(RunState::Applying);
+            }
+            Event::Probed { way, .. } => {
+                require(self.may_probe(*way), "the tunnel is not asked now")?;
+                if let Some(probed) = next.probed.get_mut(index(*way)) {
+                    *probed = true;
+                }
             }
             Event::Intent { step, way, attempt } => {
                 self.intend(&mut next, *step, *way, *attempt)?

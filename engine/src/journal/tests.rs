@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Digest, PlanId, Principal, RunId, journal::Way};
+use crate::model::{Digest, PlanId, Principal, RunId, TunnelAnswers, journal::Way};
 
 fn error() -> Error {
     Error::new(Code::Drift, "changed", "diagnose again")
@@ -18,14 +18,24 @@ fn alphabet(steps: u32, attempts: u32) -> Vec<Event> {
             digest: Digest::of_bytes(b"plan"),
             principal: Principal::person("alice"),
         },
+        Event::Probed {
+            way: Way::Forward,
+            tunnel: TunnelAnswers::default(),
+        },
+        Event::Probed {
+            way: Way::Back,
+            tunnel: TunnelAnswers::default(),
+        },
         Event::VerifyStarted,
         Event::Verified {
             mended: true,
             summary: String::new(),
+            tunnel: None,
         },
         Event::Verified {
             mended: false,
             summary: String::new(),
+            tunnel: None,
         },
         Event::RollbackStarted {
             reason: String::new(),
@@ -107,6 +117,8 @@ fn over_all_reachable_statuses_exactly_the_tabled_transitions_of_the_run_are_leg
     }
     let table: BTreeSet<String> = [
         "- started Applying",
+        "Applying probed Applying",
+        "RollingBack probed RollingBack",
         "Applying intent Applying",
         "Applying applied Applying",
         "Applying refused Applying",

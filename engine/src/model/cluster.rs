@@ -119,7 +119,8 @@ pub struct Symptom {
     /// The error text as pasted; may be empty.
     #[serde(default)]
     pub text: String,
-    /// Names or addresses of the nodes concerned; empty means all.
+    /// Names or addresses of the nodes concerned: what is said of them comes
+    /// first. Causes on other nodes are found as well.
     #[serde(default)]
     pub nodes: Vec<String>,
 }

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterId, Digest, Finding, Observation, ObserveErrorKind, Principal, Symptom};
+use super::{
+    ClusterId, Digest, Finding, Hint, Observation, ObserveErrorKind, Principal, Symptom,
+    TunnelAnswers,
+};
 use crate::error::{Code, Error};
 
 /// Id of a diagnosis: `dia-<uuid v7>`.
@@ -19,15 +22,22 @@ pub struct Diagnosis {
     pub id: DiagnosisId,
     /// The cluster looked at.
     pub cluster: ClusterId,
-    /// What the user saw.
+    /// What the user saw, as given.
     pub symptom: Symptom,
+    /// What that says; `None` when nothing was given.
+    #[serde(default)]
+    pub hint: Option<Hint>,
+    /// What the tunnel answered when plugins had it asked; `None` when none did.
+    #[serde(default)]
+    pub tunnel: Option<TunnelAnswers>,
     /// Who asked.
     pub requester: Principal,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Timestamp,
-    /// Confirmed first, ruled out last.
+    /// Confirmed first, ruled out last; among equals first those that the
+    /// symptom speaks for.
     pub findings: Vec<Finding>,
     /// Plugins that gave no finding, and why.
     pub failures: Vec<PluginFailure>,

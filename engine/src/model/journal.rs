@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Principal, plan::PlanId, run::RunId};
+use super::{Digest, Principal, TunnelAnswers, plan::PlanId, run::RunId};
 use crate::error::Error;
 
 /// One durable line.
@@ -41,6 +41,14 @@ pub enum Event {
         digest: Digest,
         /// Who applied it.
         principal: Principal,
+    },
+    /// What the tunnel answered before the first step, or after everything was
+    /// taken back. That it does not answer stops nothing.
+    Probed {
+        /// Before the steps, or after the way back.
+        way: Way,
+        /// What it answered.
+        tunnel: TunnelAnswers,
     },
     /// Durable before the effect: from here on its outcome is unknown until
     /// an outcome entry.
@@ -81,6 +89,9 @@ pub enum Event {
         mended: bool,
         /// For a person.
         summary: String,
+        /// What the tunnel answered; `None` in journals of before it was kept.
+        #[serde(default)]
+        tunnel: Option<TunnelAnswers>,
     },
     /// Steps in place are taken back, last first.
     RollbackStarted {

@@ -8,6 +8,7 @@ pub mod diagnosis;
 pub mod digest;
 pub mod effect;
 pub mod finding;
+pub mod hint;
 pub mod journal;
 pub mod observation;
 pub mod plan;
@@ -15,6 +16,7 @@ pub mod plugin;
 pub mod principal;
 pub mod query;
 pub mod run;
+pub mod tunnel;
 
 pub use approval::{Approval, Decision};
 pub use cluster::{ClusterId, Symptom};
@@ -22,6 +24,7 @@ pub use diagnosis::{Diagnosis, DiagnosisId, PluginFailure, Unreadable};
 pub use digest::Digest;
 pub use effect::{Effect, EffectKind};
 pub use finding::{Evidence, Finding, Flow, Judgement};
+pub use hint::{Bearing, Hint, HintKind};
 pub use journal::{Entry, Event};
 pub use observation::{Observation, ObserveError, ObserveErrorKind};
 pub use plan::{
@@ -31,3 +34,4 @@ pub use plugin::{Capability, Parameter, ParameterType, PluginInfo};
 pub use principal::Principal;
 pub use query::Query;
 pub use run::{Run, RunId, RunState, StepState};
+pub use tunnel::{NodeAnswer, TunnelAnswer, TunnelAnswers};

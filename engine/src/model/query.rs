@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// Body of [`NodeObservation::FirewallRuleset`].
+pub use naosu_flow::iptables::FirewallRuleset;
+/// Body of [`NodeObservation::UfwRules`].
+pub use naosu_flow::ufw::UfwRules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -191,44 +195,40 @@ pub struct UfwStatus {
     pub verbose: String,
     /// `ufw status numbered` under `LC_ALL=C`; empty when not installed.
     pub numbered: String,
-}
-
-/// Body of [`NodeObservation::UfwRules`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct UfwRules {
-    /// Whether the program is there at all.
-    pub installed: bool,
-    /// `ufw show added`.
-    pub added: String,
-    /// `/etc/ufw/user.rules`.
-    pub user_rules: String,
-    /// `/etc/ufw/user6.rules`.
-    pub user6_rules: String,
-    /// `/etc/default/ufw`.
-    pub defaults: String,
-}
-
-/// Body of [`NodeObservation::FirewallRuleset`]: whole `*-save` outputs. A
-/// program that is not there gives `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct FirewallRuleset {
-    /// `iptables-nft-save`.
-    pub ipv4_nft: Option<String>,
-    /// `iptables-legacy-save`.
-    pub ipv4_legacy: Option<String>,
-    /// `ip6tables-nft-save`.
-    pub ipv6_nft: Option<String>,
-    /// `ip6tables-legacy-save`.
-    pub ipv6_legacy: Option<String>,
+    /// `/etc/default/ufw`; empty when it cannot be read.
+    #[serde(default)]
+    pub settings: String,
 }
 
 /// Body of a probe.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeResult {
-    /// Whether the peer answered.
+    /// Whether the peer was reached, at every try.
     pub reached: bool,
-    /// The error as the tool or the API server said it; empty when reached.
+    /// The error as the tool or the API server said it. Empty when reached,
+    /// unless what was reached is at fault itself.
     pub error: String,
     /// How long it took, in milliseconds.
     pub elapsed_ms: u64,
+    /// How often it was tried: with several tunnel agents each try may take
+    /// another one.
+    #[serde(default)]
+    pub tries: u32,
+    /// How many of the tries reached the peer.
+    #[serde(default)]
+    pub answered: u32,
+}
+
+impl ProbeResult {
+    /// Of a single try.
+    pub fn of_one_try(error: Option<String>, elapsed_ms: u64) -> Self {
+        let reached = error.is_none();
+        Self {
+            reached,
+            error: error.unwrap_or_default(),
+            elapsed_ms,
+            tries: 1,
+            answered: u32::from(reached),
+        }
+    }
 }

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterId, Digest, Entry, Principal, plan::PlanId};
+use super::{
+    ClusterId, Digest, Entry, Event, Principal, TunnelAnswers, journal::Way, plan::PlanId,
+};
 
 /// Id of a run: `run-<uuid v7>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -73,4 +75,31 @@ pub struct Run {
     pub updated_at: Timestamp,
     /// The journal.
     pub entries: Vec<Entry>,
+}
+
+impl Run {
+    /// What the tunnel answered before the first step.
+    pub fn tunnel_before(&self) -> Option<&TunnelAnswers> {
+        self.probed(Way::Forward)
+    }
+
+    /// What it answered when the run was verified.
+    pub fn tunnel_after(&self) -> Option<&TunnelAnswers> {
+        self.entries.iter().find_map(|entry| match &entry.event {
+            Event::Verified { tunnel, .. } => tunnel.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// What it answered after everything was taken back.
+    pub fn tunnel_taken_back(&self) -> Option<&TunnelAnswers> {
+        self.probed(Way::Back)
+    }
+
+    fn probed(&self, wanted: Way) -> Option<&TunnelAnswers> {
+        self.entries.iter().find_map(|entry| match &entry.event {
+            Event::Probed { way, tunnel } if *way == wanted => Some(tunnel),
+            _ => None,
+        })
+    }
 }

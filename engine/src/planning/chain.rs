@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
+
 use crate::{
     effect::{self, State},
     error::Error,
@@ -23,6 +25,9 @@ pub struct Before {
 #[derive(Debug, Default)]
 pub struct Chain {
     simulated: BTreeMap<Query, Observation>,
+    /// States of other things than the steps' targets, good for judging packets
+    /// alone: their text is not the systems' own.
+    beside: BTreeMap<Query, Observation>,
 }
 
 impl Chain {
@@ -43,7 +48,35 @@ impl Chain {
 
     /// What the step left behind.
     pub fn goes_on_with(&mut self, after: Observation) {
+        self.beside.remove(&after.query);
         self.simulated.insert(after.query.clone(), after);
+    }
+
+    /// What the step changed beside its target.
+    pub fn goes_on_beside(&mut self, after: Observation) {
+        self.beside.insert(after.query.clone(), after);
+    }
+
+    /// Reads that see what the steps so far leave behind.
+    pub fn over<'a>(&'a self, reads: &'a dyn Reads) -> Foreseen<'a> {
+        Foreseen { chain: self, reads }
+    }
+}
+
+/// Reads of the state after the steps so far.
+pub struct Foreseen<'a> {
+    chain: &'a Chain,
+    reads: &'a dyn Reads,
+}
+
+#[async_trait]
+impl Reads for Foreseen<'_> {
+    async fn read(&self, query: &Query) -> Observation {
+        let Chain { simulated, beside } = self.chain;
+        match beside.get(query).or_else(|| simulated.get(query)) {
+            Some(foreseen) => foreseen.clone(),
+            None => self.reads.read(query).await,
+        }
     }
 }
 

@@ -173,12 +173,13 @@ impl Deriving<'_> {
         let inverse = meaning.inverse(&state)?;
         let simulation = meaning.simulate(&state)?;
         let needed = &self.from.finding.required_flows;
-        let delta = delta::of(
+        let foreseen = chain.over(self.reads.as_ref());
+        let delta::Consequence { delta, beside } = delta::of(
             &effect,
             &before.observation,
             &simulation.state,
             needed,
-            self.reads,
+            &foreseen,
         )
         .await;
         let caution = caution::assess(&effect, self.facts, &inverse, &delta)?;
@@ -193,6 +194,9 @@ impl Deriving<'_> {
         let dry_run = dry_runs.of_step(&effect, &before, simulation).await?;
         drop(meaning);
         chain.goes_on_with(after);
+        if let Some(beside) = beside {
+            chain.goes_on_beside(beside);
+        }
         let step = Step {
             title,
             effect,

@@ -195,6 +195,12 @@ impl Driving {
                     Ok(None) => return Ok(()),
                     Err(error) => log.append(Event::Stuck { error }).await,
                 },
+                Move::Probe(way) => {
+                    match verify::probe(tools, &plan.content, way, &self.shutdown).await {
+                        Some(event) => log.append(event).await,
+                        None => return Ok(()),
+                    }
+                }
                 Move::StartVerify => log.append(Event::VerifyStarted).await,
                 Move::Succeed => log.append(Event::Succeeded).await,
                 Move::RolledBack => log.append(Event::RolledBack).await,

@@ -17,6 +17,8 @@ pub(super) enum Move {
     End,
     /// Find out what became of an intent.
     ReadBack(InFlight),
+    /// Ask the tunnel, before the first step or after the way back.
+    Probe(Way),
     /// Perform a step, or take it back.
     Step(InFlight),
     /// Journal that all steps are in place.
@@ -59,6 +61,9 @@ pub(super) fn next_move(status: &Status) -> Move {
 }
 
 fn applying(status: &Status) -> Move {
+    if status.may_probe(Way::Forward) {
+        return Move::Probe(Way::Forward);
+    }
     let Some(step) = status.next_step(Way::Forward) else {
         return Move::StartVerify;
     };
@@ -128,6 +133,7 @@ fn rolling_back(status: &Status) -> Move {
             "all that can be taken back is; some steps cannot be",
             "look at the cluster: what those steps did stays",
         )),
+        None if status.may_probe(Way::Back) => Move::Probe(Way::Back),
         None => Move::RolledBack,
     }
 }

@@ -3,27 +3,22 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
-use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Tools, remaining::remaining};
 use crate::{
-    model::{Event, Finding, Judgement, Query, plan::PlanContent, query::ProbeResult},
+    model::{Event, Finding, Judgement, TunnelAnswers, journal::Way, plan::PlanContent},
     plugin::{Plugin, ProposedStep, Reads},
     snapshot::Snapshot,
+    tunnel,
 };
-
-/// So many nodes are asked through the tunnel; more show nothing more.
-const NODES_PROBED: usize = 64;
-/// How many of them at once.
-const CONCURRENT_PROBES: usize = 16;
 
 /// What one look gave.
 struct Look {
     mended: bool,
     summary: String,
+    tunnel: Option<TunnelAnswers>,
 }
 
 /// Verifies, waiting for the change to take effect; `None` when told to shut
@@ -42,9 +37,19 @@ pub(super) async fn verify(
             () = shutdown.cancelled() => return None,
         };
         if look.mended || Instant::now() >= deadline {
+            // Where the plugin's verdict was enough, the tunnel's word is still shown.
+            let reads = fresh_reads(tools, content);
+            let tunnel = match look.tunnel {
+                Some(tunnel) => tunnel,
+                None => tokio::select! {
+                    tunnel = tunnel::ask(&reads) => tunnel,
+                    () = shutdown.cancelled() => return None,
+                },
+            };
             return Some(Event::Verified {
                 mended: look.mended,
                 summary: look.summary,
+                tunnel: Some(tunnel),
             });
         }
         tokio::select! {
@@ -60,11 +65,7 @@ async fn look(
     content: &PlanContent,
     other_causes: &[Finding],
 ) -> Look {
-    let reads: Arc<dyn Reads> = Arc::new(Snapshot::live(
-        content.cluster.clone(),
-        Arc::clone(&tools.observer),
-        Arc::clone(&tools.clock),
-    ));
+    let reads = fresh_reads(tools, content);
     let steps: Vec<ProposedStep> = content
         .steps
         .iter()
@@ -87,6 +88,7 @@ async fn look(
             return Look {
                 mended: false,
                 summary: format!("the plugin could not verify: {}", error.message),
+                tunnel: None,
             };
         }
     };
@@ -94,78 +96,54 @@ async fn look(
         return Look {
             mended: false,
             summary: verdict.summary,
+            tunnel: None,
         };
     }
     let said = verdict.summary.trim_end_matches('.');
-    match tunnel(&reads).await {
-        Ok(answers) => Look {
-            mended: true,
-            summary: format!("{said}. {answers}"),
-        },
-        Err(fault) => {
-            let causes = remaining(tools, content, other_causes, &reads).await;
-            if causes.is_empty() {
-                return Look {
-                    mended: false,
-                    summary: format!("{said}. But {fault}."),
-                };
-            }
+    let answers = tunnel::ask(&reads).await;
+    let (mended, summary) = if answers.carries() {
+        (true, format!("{said}. {}", answers.in_words()))
+    } else {
+        let causes = remaining(tools, content, other_causes, &reads).await;
+        if causes.is_empty() {
+            (false, format!("{said}. But: {}", answers.in_words()))
+        } else {
             // One of several causes is mended: the next is for the next plan.
             let causes: Vec<&str> = causes.iter().map(|f| f.cause.as_str()).collect();
-            Look {
-                mended: true,
-                summary: format!(
-                    "{said}. The tunnel does not answer yet ({fault}): {} remains.",
-                    causes.join(", ")
-                ),
-            }
+            let remains = causes.join(", ");
+            (
+                true,
+                format!("{said}. {} {remains} remains.", answers.in_words()),
+            )
         }
+    };
+    Look {
+        mended,
+        summary,
+        tunnel: Some(answers),
     }
 }
 
-/// Asks the kubelet of each node through the API server.
-async fn tunnel(reads: &Arc<dyn Reads>) -> Result<String, String> {
-    let nodes = Query::KubernetesList {
-        api_version: "v1".to_owned(),
-        object_kind: "Node".to_owned(),
-        namespace: String::new(),
-        label_selector: String::new(),
-    };
-    let body = reads.read(&nodes).await.answer;
-    let body = body.map_err(|e| format!("the nodes cannot be listed: {e}"))?;
-    let nodes: Vec<Value> =
-        serde_json::from_str(&body).map_err(|e| format!("the list of nodes is malformed: {e}"))?;
-    let mut names: Vec<String> = nodes
-        .iter()
-        .filter_map(|node| node.pointer("/metadata/name")?.as_str())
-        .map(str::to_owned)
-        .collect();
-    names.sort_unstable();
-    let total = names.len();
-    names.truncate(NODES_PROBED);
-    let probed = names.len();
-    let probes = names.into_iter().map(|node| async move {
-        let query = Query::TunnelProbe { node: node.clone() };
-        let body = reads.read(&query).await.answer.map_err(|e| e.message)?;
-        let result: ProbeResult = serde_json::from_str(&body).map_err(|e| e.to_string())?;
-        if result.reached {
-            Ok(())
-        } else {
-            Err(format!(
-                "node {node} is not reached through the tunnel: {}",
-                result.error
-            ))
-        }
-    });
-    let results: Vec<Result<(), String>> = stream::iter(probes)
-        .buffered(CONCURRENT_PROBES)
-        .collect()
-        .await;
-    match results.into_iter().find_map(Result::err) {
-        Some(fault) => Err(fault),
-        None => Ok(format!(
-            "The tunnel answers on {probed} of {total} nodes asked."
-        )),
+fn fresh_reads(tools: &Tools, content: &PlanContent) -> Arc<dyn Reads> {
+    Arc::new(Snapshot::live(
+        content.cluster.clone(),
+        Arc::clone(&tools.observer),
+        Arc::clone(&tools.clock),
+    ))
+}
+
+/// Asks the tunnel before the first step or after the way back; `None` when
+/// told to shut down.
+pub(super) async fn probe(
+    tools: &Tools,
+    content: &PlanContent,
+    way: Way,
+    shutdown: &CancellationToken,
+) -> Option<Event> {
+    let reads = fresh_reads(tools, content);
+    tokio::select! {
+        tunnel = tunnel::ask(&reads) => Some(Event::Probed { way, tunnel }),
+        () = shutdown.cancelled() => None,
     }
 }
 

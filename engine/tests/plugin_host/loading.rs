@@ -47,6 +47,12 @@ async fn every_bundled_plugin_loads_has_its_id_and_has_tests_of_its_own() {
         assert!(tests.is_file(), "{} has no tests", component.id);
     }
     assert_eq!(naosu_bundle::COMPONENTS.len(), naosu_bundle::GUESTS.len());
+    for cause in naosu_engine::symptom::known_causes() {
+        assert!(
+            causes.iter().any(|(known, _)| known == cause),
+            "a symptom speaks for {cause}, which no plugin judges"
+        );
+    }
 }
 
 #[tokio::test]

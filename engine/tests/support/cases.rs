@@ -383,6 +383,7 @@ fn ufw(rules: &str) -> Value {
         installed: true,
         verbose: "Status: active\nDefault: deny (incoming)\n".into(),
         numbered: format!("Status: active\n\n{rules}"),
+        settings: String::new(),
     })
 }
 
@@ -391,6 +392,7 @@ fn ufw_off() -> Value {
         installed: true,
         verbose: "Status: inactive\n".into(),
         numbered: "Status: inactive\n".into(),
+        settings: String::new(),
     })
 }
 

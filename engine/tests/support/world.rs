@@ -140,6 +140,11 @@ fn arm(id: &str, group: &Group) -> Value {
     })
 }
 
+fn node(index: u8) -> Value {
+    json!({ "metadata": { "name": format!("node-{index}") }, "status": { "addresses": [
+        { "type": "InternalIP", "address": format!("10.224.0.{}", index + 4) }] } })
+}
+
 fn not_there(what: &str) -> ObserveError {
     ObserveError {
         kind: ObserveErrorKind::NotFound,
@@ -170,14 +175,16 @@ impl Observer for World {
                     version: Some(group.etag.to_string()),
                 });
             }
-            Query::KubernetesList { .. } => json!([{ "metadata": { "name": "node-0" } }]),
+            Query::AzureList { path } if path.ends_with("SecurityAdminRules") => json!([]),
+            Query::KubernetesList { .. } => json!([node(0), node(1)]),
             Query::TunnelProbe { .. } => {
                 let open = inner
                     .groups
                     .values()
                     .all(|g| g.rules.contains_key("allow-10250"));
                 let reached = inner.reach.unwrap_or(open);
-                json!({ "reached": reached, "error": "i/o timeout", "elapsed_ms": 1 })
+                let error = if reached { "" } else { "i/o timeout" };
+                json!({ "reached": reached, "error": error, "elapsed_ms": 1 })
             }
             other => return Err(not_there(&other.to_string())),
         };

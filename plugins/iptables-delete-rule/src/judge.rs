@@ -4,6 +4,7 @@ use naosu_plugin::{
     Cluster, Evidence, Finding, FindingBuilder, Flow, Judgement, KUBELET_PORT, PluginError, Reads,
     TunnelNodes, Verdict, finding,
     flow::iptables::DecidedBy,
+    listed,
     node_firewall::{JudgedNode, NodeBlock, is_managed, is_ufws},
     prefixes,
 };
@@ -106,7 +107,7 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
     }
     blocked.dedup();
     let (judgement, summary) = if !blocked.is_empty() {
-        let nodes = blocked.join(", ");
+        let nodes = listed(&blocked, ", ");
         (
             Judgement::Confirmed,
             format!("iptables blocks TCP {KUBELET_PORT} on {nodes}"),
@@ -114,7 +115,7 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
     } else if !unknown.is_empty() {
         (
             Judgement::Unknown,
-            format!("iptables may block it: {}", unknown.join("; ")),
+            format!("iptables may block it: {}", listed(&unknown, "; ")),
         )
     } else {
         let passing = nodes.iter().filter_map(|node| node.firewall.as_ref().ok());
@@ -134,7 +135,7 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
     let infeasible = (!kept.is_empty()).then(|| {
         format!(
             "These belong to the cluster or are a chain's policy, and are not deleted: {}",
-            kept.join("; ")
+            listed(&kept, "; ")
         )
     });
     Ok(Judged {

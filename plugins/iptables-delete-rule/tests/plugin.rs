@@ -21,16 +21,19 @@ fn dump(rules: &str) -> String {
     )
 }
 
+/// Node 1 has this dump; the others have no rule that matters.
+fn recorded_dump(ipv4: &str) -> Recorded {
+    let mut recorded = Estate::default().record();
+    let node = |ipv4: &str| json!({ "ipv4_nft": ipv4, "ipv6_nft": dump("") });
+    recorded.put(ruleset(0), node(&dump("")));
+    recorded.put(ruleset(1), node(ipv4));
+    recorded.put(ruleset(2), node(&dump("")));
+    recorded
+}
+
 /// Node 1 has these rules; the others have none that matter.
 fn recorded(rules: &str) -> Recorded {
-    let mut recorded = Estate::default().record();
-    let empty = json!({ "ipv4_nft": dump(""), "ipv6_nft": dump("") });
-    recorded.put(
-        ruleset(1),
-        json!({ "ipv4_nft": dump(rules), "ipv6_nft": dump("") }),
-    );
-    recorded.put(ruleset(2), empty);
-    recorded
+    recorded_dump(&dump(rules))
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
@@ -96,11 +99,9 @@ fn several_blocking_rules_go_from_the_last_to_the_first() {
 
 #[test]
 fn a_rule_in_a_chain_that_input_jumps_to_is_found() {
-    let mut recorded = Estate::default().record();
     let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
         :HARDENING - [0:0]\n-A INPUT -j HARDENING\n-A HARDENING -p tcp -m tcp --dport 10250 -j DROP\nCOMMIT\n";
-    recorded.put(ruleset(1), json!({ "ipv4_nft": rules }));
-    recorded.put(ruleset(2), json!({ "ipv4_nft": dump("") }));
+    let recorded = recorded_dump(rules);
     assert_eq!(deletions(&recorded).unwrap()[0].0, "HARDENING");
 }
 
@@ -120,11 +121,9 @@ fn drops_that_do_not_concern_the_tunnel_are_ruled_out() {
 
 #[test]
 fn a_rule_of_the_cluster_is_never_deleted() {
-    let mut recorded = Estate::default().record();
     let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
         :KUBE-FIREWALL - [0:0]\n-A INPUT -j KUBE-FIREWALL\n-A KUBE-FIREWALL -p tcp -m tcp --dport 10250 -j DROP\nCOMMIT\n";
-    recorded.put(ruleset(1), json!({ "ipv4_nft": rules }));
-    recorded.put(ruleset(2), json!({ "ipv4_nft": dump("") }));
+    let recorded = recorded_dump(rules);
     let finding = diagnose(&recorded);
     assert_eq!(finding.judgement, Judgement::Confirmed);
     assert!(finding.infeasible.unwrap().contains("KUBE-FIREWALL"));
@@ -136,10 +135,8 @@ fn a_rule_of_the_cluster_is_never_deleted() {
 
 #[test]
 fn a_policy_of_drop_is_confirmed_and_is_no_rule_to_delete() {
-    let mut recorded = Estate::default().record();
     let rules = dump("").replace(":INPUT ACCEPT", ":INPUT DROP");
-    recorded.put(ruleset(1), json!({ "ipv4_nft": rules }));
-    recorded.put(ruleset(2), json!({ "ipv4_nft": dump("") }));
+    let recorded = recorded_dump(&rules);
     let finding = diagnose(&recorded);
     assert_eq!(finding.judgement, Judgement::Confirmed);
     assert!(finding.infeasible.is_some());
@@ -147,12 +144,10 @@ fn a_policy_of_drop_is_confirmed_and_is_no_rule_to_delete() {
 
 #[test]
 fn what_ufw_blocks_is_left_to_the_plugins_for_ufw() {
-    let mut recorded = Estate::default().record();
     let rules = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
         :ufw-user-input - [0:0]\n-A INPUT -j ufw-user-input\n\
         -A ufw-user-input -p tcp -m tcp --dport 10250 -j DROP\nCOMMIT\n";
-    recorded.put(ruleset(1), json!({ "ipv4_nft": rules }));
-    recorded.put(ruleset(2), json!({ "ipv4_nft": dump("") }));
+    let recorded = recorded_dump(rules);
     assert_eq!(diagnose(&recorded).judgement, Judgement::RuledOut);
 }
 
@@ -170,4 +165,52 @@ fn a_dump_that_was_cut_short_or_does_not_parse_makes_it_unknown() {
     let mut garbled = recorded("");
     garbled.put(ruleset(2), json!({ "ipv4_nft": "*filter\n-A INPUT -p tc" }));
     assert_eq!(diagnose(&garbled).judgement, Judgement::Unknown);
+}
+
+#[test]
+fn a_node_that_only_its_own_agent_dials_is_judged_with_packets_that_stay_on_it() {
+    let mut blocked = recorded("");
+    let rules = dump("-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n");
+    blocked.put(ruleset(0), json!({ "ipv4_nft": rules }));
+    let finding = diagnose(&blocked);
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    let flow = &finding.required_flows[0];
+    assert_eq!(flow.source_prefixes, ["10.244.0.7"]);
+    assert_eq!(flow.destination_prefixes, ["10.224.0.4"]);
+    // What the agents of other nodes never meet.
+    let mut fine = recorded("");
+    let rules = dump("-A INPUT -s 10.224.0.4/32 -p tcp -m tcp --dport 10250 -j DROP\n");
+    fine.put(ruleset(0), json!({ "ipv4_nft": rules }));
+    assert_eq!(diagnose(&fine).judgement, Judgement::RuledOut);
+}
+
+const ROUTES: &str = "default via 10.224.0.1 dev eth0
+10.224.0.0/16 dev eth0 proto kernel scope link src 10.224.0.5
+local 10.224.0.5 dev eth0 table local proto kernel scope host src 10.224.0.5
+local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1
+";
+
+#[test]
+fn a_rule_that_names_the_interface_is_judged_by_the_nodes_routes_or_unknown_without_them() {
+    let rules = dump("-A INPUT -i eth0 -p tcp -m tcp --dport 10250 -j DROP\n");
+    let finding = diagnose(&recorded_dump(&rules));
+    assert_eq!(finding.judgement, Judgement::Unknown);
+    assert!(
+        finding.summary.contains("in-interface is eth0"),
+        "{}",
+        finding.summary
+    );
+    for (interface, judgement) in [
+        ("eth0", Judgement::Confirmed),
+        ("cbr0", Judgement::RuledOut),
+        ("lo", Judgement::RuledOut),
+    ] {
+        let mut recorded = recorded("");
+        let rules = rules.replace("eth0", interface);
+        recorded.put(
+            ruleset(1),
+            json!({ "ipv4_nft": rules, "ipv4_routes": ROUTES }),
+        );
+        assert_eq!(diagnose(&recorded).judgement, judgement, "{interface}");
+    }
 }

@@ -31,14 +31,22 @@ impl Ladder {
         let steps = rest.remove(STEPS).unwrap_or(Value::Null);
         let mut steps: Vec<(u32, u32)> =
             serde_json::from_value(steps).map_err(|e| format!("{STEPS}: {e}"))?;
+        if let Some((nodes, agents)) = steps.iter().find(|(n, a)| *n == 0 || *a == 0) {
+            return Err(format!(
+                "{STEPS}: the autoscaler takes no step [{nodes},{agents}]; both are at least 1"
+            ));
+        }
         steps.sort_unstable();
         Ok(Self { steps, rest })
     }
 
-    /// Agents for so many nodes; below the first step none are asked for.
+    /// Agents for so many nodes. As the autoscaler does it
+    /// (kubernetes-sigs/cluster-proportional-autoscaler, `laddercontroller`), the
+    /// first step also counts below itself, and no step at all means one agent.
     pub fn agents(&self, nodes: u32) -> u32 {
-        let steps = self.steps.iter().take_while(|(from, _)| *from <= nodes);
-        steps.last().map_or(0, |(_, agents)| *agents)
+        let reached = self.steps.iter().take_while(|(from, _)| *from <= nodes);
+        let step = reached.last().or(self.steps.first());
+        step.map_or(1, |(_, agents)| *agents)
     }
 
     /// How many agents there should be. Where memory ran out, half as many again.
@@ -96,6 +104,13 @@ mod tests {
     }
 
     #[test]
+    fn below_the_first_step_it_counts_and_without_any_there_is_one_agent() {
+        let ladder = |text| Ladder::parse(text).unwrap();
+        assert_eq!(ladder(r#"{"nodesToReplicas":[[10,4]]}"#).agents(3), 4);
+        assert_eq!(ladder(r#"{"nodesToReplicas":[]}"#).agents(3), 1);
+    }
+
+    #[test]
     fn raising_lowers_no_step_and_keeps_what_else_is_there() {
         let text = r#"{"coresToReplicas":[[1,1]],"nodesToReplicas":[[1,1],[100,2],[500,9]]}"#;
         let raised = Ladder::parse(text).unwrap().raised(120, 4);
@@ -114,6 +129,8 @@ mod tests {
             "[]",
             r#"{"nodesToReplicas":[[1]]}"#,
             r#"{"nodesToReplicas":[["a",1]]}"#,
+            r#"{"nodesToReplicas":[[1,0]]}"#,
+            r#"{"nodesToReplicas":[[0,2],[1,2]]}"#,
         ] {
             assert!(Ladder::parse(bad).is_err(), "{bad}");
         }

@@ -2,11 +2,11 @@
 
 use naosu_konnectivity_scale::KonnectivityScale;
 use naosu_plugin::{
-    Effect, Finding, Judgement, ObjectRef, Plugin, PluginError, Query, Symptom,
-    kubernetes::system_pods,
+    Effect, Finding, Judgement, ObjectRef, ObserveError, Plugin, PluginError, Query, Symptom,
+    kubernetes::{all_nodes, system_pods},
     testing::{Estate, Recorded},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 const LADDER: &str = r#"{"nodesToReplicas":[[1,2],[100,3],[250,4],[500,5],[1000,6],[5000,10]]}"#;
 
@@ -26,15 +26,29 @@ fn recorded(nodes: u32, ladder: &str) -> Recorded {
     recorded
 }
 
-fn killed(mut recorded: Recorded) -> Recorded {
-    let pods = json!([{ "metadata": { "name": "agent", "namespace": "kube-system",
+fn agent(name: &str, restarts: u32) -> Value {
+    let killed = json!({ "terminated": { "reason": "OOMKilled", "exitCode": 137 } });
+    json!({ "metadata": { "name": name, "namespace": "kube-system",
             "labels": { "app": "konnectivity-agent" } },
         "spec": { "nodeName": Estate::node_name(0) },
         "status": { "phase": "Running", "hostIP": Estate::node_address(0),
-            "containerStatuses": [{ "restartCount": 4,
-                "lastState": { "terminated": { "reason": "OOMKilled", "exitCode": 137 } } }] } }]);
-    recorded.put(system_pods("app=konnectivity-agent"), pods);
+            "conditions": [{ "type": "Ready", "status": "True" }],
+            "containerStatuses": [{ "restartCount": restarts,
+                "lastState": if restarts > 0 { killed } else { json!({}) } }] } })
+}
+
+fn with_agents(mut recorded: Recorded, agents: &[Value]) -> Recorded {
+    recorded.put(system_pods("app=konnectivity-agent"), json!(agents));
     recorded
+}
+
+fn killed(recorded: Recorded) -> Recorded {
+    with_agents(recorded, &[agent("agent", 4)])
+}
+
+fn mended(finding: &Finding, after: &Recorded) -> bool {
+    let verdict = KonnectivityScale::verify(after, &Estate::cluster(), finding, &[]).unwrap();
+    verdict.mended
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
@@ -87,4 +101,64 @@ fn an_agent_killed_for_memory_is_confirmed_and_gets_help() {
 #[test]
 fn a_ladder_that_does_not_parse_makes_it_unknown() {
     assert_eq!(diagnose(&recorded(3, "{")).judgement, Judgement::Unknown);
+}
+
+#[test]
+fn it_is_mended_when_the_wanted_agents_are_ready_though_the_old_kill_is_still_told() {
+    let finding = diagnose(&killed(recorded(3, LADDER)));
+    let raised = r#"{"nodesToReplicas":[[1,3]]}"#;
+    let agents = [agent("agent", 4), agent("b", 0), agent("c", 0)];
+    assert!(mended(&finding, &with_agents(recorded(3, raised), &agents)));
+    // Not before all are there, not by the ladder of before, not when one is killed again.
+    assert!(!mended(
+        &finding,
+        &with_agents(recorded(3, raised), &agents[..2])
+    ));
+    assert!(!mended(
+        &finding,
+        &with_agents(recorded(3, LADDER), &agents)
+    ));
+    let again = [agent("agent", 5), agent("b", 0), agent("c", 0)];
+    assert!(!mended(&finding, &with_agents(recorded(3, raised), &again)));
+}
+
+#[test]
+fn a_ladder_that_begins_above_the_nodes_gives_its_first_step_and_is_raised_from_one_node_on() {
+    let low = recorded(3, r#"{"nodesToReplicas":[[10,1]]}"#);
+    assert_eq!(diagnose(&low).judgement, Judgement::Confirmed);
+    assert_eq!(
+        ladder(&low).unwrap(),
+        r#"{"nodesToReplicas":[[1,2],[10,2]]}"#
+    );
+    let enough = recorded(3, r#"{"nodesToReplicas":[[10,2]]}"#);
+    assert_eq!(diagnose(&enough).judgement, Judgement::RuledOut);
+}
+
+#[test]
+fn nodes_that_take_nothing_new_do_not_count_as_they_do_not_for_the_autoscaler() {
+    let mut half = recorded(100, LADDER.replace("[100,3]", "[100,2]").as_str());
+    assert_eq!(diagnose(&half).judgement, Judgement::Confirmed);
+    let body = naosu_plugin::Reads::read(&half, &all_nodes()).unwrap().body;
+    let mut nodes: Value = serde_json::from_str(&body).unwrap();
+    nodes[0]["spec"]["unschedulable"] = json!(true);
+    half.put(all_nodes(), nodes);
+    assert_eq!(diagnose(&half).judgement, Judgement::RuledOut);
+}
+
+#[test]
+fn without_a_ladder_killed_agents_are_confirmed_and_said_to_be_beyond_this_fix() {
+    let mut without = killed(Estate::default().record());
+    without.fail(
+        Query::KubernetesGet(ObjectRef {
+            api_version: "v1".into(),
+            kind: "ConfigMap".into(),
+            namespace: "kube-system".into(),
+            name: "konnectivity-agent-autoscaler".into(),
+        }),
+        ObserveError::NotFound("no such map".into()),
+    );
+    let finding = diagnose(&without);
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    assert!(finding.infeasible.is_some());
+    assert!(matches!(ladder(&without), Err(PluginError::Infeasible(_))));
 }

@@ -5,30 +5,19 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use naosu_flow::{
     iptables::{
-        Backend, DecidedBy, Family, Hook, Knowledge, LoadedRuleset, NodeFirewall, Ruleset,
-        managed_chain,
+        DecidedBy, FirewallRuleset, Hook, ManagedBy, NodeFirewall, TableName, managed_chain,
+        managed_specification,
     },
     set::{
         AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, PacketSet, PortSet,
         Space,
     },
 };
-use serde::Deserialize;
 
 use crate::{
     KUBELET_PORT, NodeObservation, NodeQuery, Observed, PluginError, Query, Reads, Tunnel,
     error::in_words, kubernetes::Node, prefixes, read_json_many,
 };
-
-/// Dumps of a node's rules, as the host gives them.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Dumps {
-    ipv4_nft: Option<String>,
-    ipv4_legacy: Option<String>,
-    ipv6_nft: Option<String>,
-    ipv6_legacy: Option<String>,
-}
 
 /// Something that stops the tunnel's packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +47,7 @@ pub struct JudgedNode {
 /// Whether ufw owns the chain a block stands in, or its policy: ufw sets
 /// `INPUT` to drop and puts its own chains below it.
 pub fn is_ufws(by: &DecidedBy, firewall: &NodeFirewall) -> bool {
-    let is_ufw_chain = |chain: &str| chain.starts_with("ufw-") || chain.starts_with("ufw6-");
+    let is_ufw_chain = |chain: &str| managed_chain(chain) == Some(ManagedBy::Ufw);
     match by {
         DecidedBy::Rule(place) => is_ufw_chain(&place.chain),
         DecidedBy::ChainPolicy { table, chain, .. } => firewall.rulesets.iter().any(|loaded| {
@@ -72,15 +61,16 @@ pub fn is_ufws(by: &DecidedBy, firewall: &NodeFirewall) -> bool {
     }
 }
 
-/// Whether the chain a block stands in belongs to a component of the cluster.
+/// Whether a block is a rule that belongs to a component of the cluster, by its
+/// chain or its comment.
 pub fn is_managed(by: &DecidedBy) -> bool {
-    matches!(by, DecidedBy::Rule(place) if managed_chain(&place.chain).is_some())
+    matches!(by, DecidedBy::Rule(place)
+        if managed_specification(place.family, &place.chain, &place.specification).is_some())
 }
 
 impl JudgedNode {
     /// Reads the rules of every node that agents dial and judges them. Nodes
-    /// are read in parallel. A node that only its own agent dials is left out,
-    /// since such packets never arrive from outside.
+    /// are read in parallel.
     ///
     /// # Errors
     /// When the analysis is too complex to be exact.
@@ -92,12 +82,7 @@ impl JudgedNode {
         let mut judged = Vec::new();
         for node in nodes {
             let name = &node.metadata.name;
-            let sources: BTreeSet<IpAddr> = tunnel
-                .sources(nodes)
-                .into_iter()
-                .filter(|(_, from)| from != name)
-                .map(|(address, _)| address)
-                .collect();
+            let sources = tunnel.sources_towards(name, nodes);
             let Some(address) = node.internal_addresses().next() else {
                 continue;
             };
@@ -121,11 +106,16 @@ impl JudgedNode {
                 })
             })
             .collect();
-        let answers = read_json_many::<Dumps>(reads, &queries);
+        let answers = read_json_many::<FirewallRuleset>(reads, &queries);
         for (node, answer) in judged.iter_mut().zip(answers) {
-            node.firewall = answer
-                .map_err(|error| in_words(&error))
-                .and_then(|dumps| parsed(&dumps, node.address));
+            node.firewall = answer.map_err(|error| in_words(&error)).and_then(|dumps| {
+                let firewall = dumps.value.firewall(&[node.address]);
+                Ok(Observed {
+                    value: firewall.map_err(|e| format!("{}: {e}", dumps.resource))?,
+                    resource: dumps.resource,
+                    observed_at: dumps.observed_at,
+                })
+            });
             node.judge()?;
         }
         Ok(judged)
@@ -187,6 +177,50 @@ impl JudgedNode {
         Ok((blocks, unknown))
     }
 
+    /// Whether ufw certainly drops some of what the node passes on for its pods.
+    ///
+    /// # Errors
+    /// When the analysis is too complex to be exact.
+    pub fn ufw_drops_forwarded(&self) -> Result<bool, PluginError> {
+        let Ok(firewall) = &self.firewall else {
+            return Ok(false);
+        };
+        let firewall = &firewall.value;
+        let is_asked = firewall.rulesets.iter().any(|loaded| {
+            let filter = loaded.ruleset.table(TableName::Filter);
+            let chain = filter.and_then(|table| table.chain("FORWARD"));
+            chain.is_some_and(|chain| {
+                let mut targets = chain.rules.iter().filter_map(|rule| rule.target.chain());
+                targets.any(|target| managed_chain(target) == Some(ManagedBy::Ufw))
+            })
+        });
+        if !is_asked {
+            return Ok(false);
+        }
+        let dropped = |space: &mut Space| -> Result<bool, AnalysisTooComplex> {
+            let addresses = || AddressSet::any_v4();
+            let web = FlowBox::new_tcp(addresses(), addresses(), PortSet::single(443_u16));
+            let flow = web
+                .with_direction(Direction::Inbound)
+                .with_state(ConnectionState::New);
+            let passed_on = space.flow(&flow)?;
+            let decided = firewall.analyse(space, Hook::Forward, passed_on)?;
+            let parts = decided.decisions.partition(space)?;
+            for block in decided.decisions.blocks(space)? {
+                let part = space.intersection(block.part, parts.denied)?;
+                let by_ufw = decided
+                    .made_by(block.index)
+                    .is_some_and(|decision| is_ufws(&decision.by, firewall));
+                if by_ufw && !part.is_empty() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        dropped(&mut Space::new())
+            .map_err(|e| PluginError::AnalysisTooComplex(format!("node {}: {e}", self.node)))
+    }
+
     /// New connections of the agents to the kubelet of this node.
     pub fn packets(&self, space: &mut Space) -> Result<PacketSet, AnalysisTooComplex> {
         let sources = prefixes::exactly(self.sources.iter().copied());
@@ -207,34 +241,4 @@ impl JudgedNode {
     pub fn sources(&self) -> &BTreeSet<IpAddr> {
         &self.sources
     }
-}
-
-/// The rules of a node, asked only about packets to this address of it: so it is
-/// enough to know that this one is the node's own.
-fn parsed(dumps: &Observed<Dumps>, own: IpAddr) -> Result<Observed<NodeFirewall>, String> {
-    let each = [
-        (Family::Ipv4, Backend::Nft, &dumps.value.ipv4_nft),
-        (Family::Ipv4, Backend::Legacy, &dumps.value.ipv4_legacy),
-        (Family::Ipv6, Backend::Nft, &dumps.value.ipv6_nft),
-        (Family::Ipv6, Backend::Legacy, &dumps.value.ipv6_legacy),
-    ];
-    let mut rulesets = Vec::new();
-    for (family, backend, text) in each {
-        if let Some(text) = text {
-            let ruleset =
-                Ruleset::parse(family, text).map_err(|e| format!("{}: {e}", dumps.resource))?;
-            rulesets.push(LoadedRuleset { backend, ruleset });
-        }
-    }
-    Ok(Observed {
-        value: NodeFirewall {
-            rulesets,
-            knowledge: Knowledge {
-                local_addresses: Some(vec![own.into()]),
-                ..Knowledge::default()
-            },
-        },
-        resource: dumps.resource.clone(),
-        observed_at: dumps.observed_at,
-    })
 }

@@ -1,11 +1,11 @@
 //! How the control plane of a cluster reaches its nodes.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
     Cluster, Observed, PluginError, Query, Reads,
     arm::ManagedCluster,
-    kubernetes::{Node, Pod, all_nodes, system_pods},
+    kubernetes::{Deployment, Node, Pod, all_nodes, system_deployments, system_pods},
     read_json, read_json_many,
 };
 
@@ -16,7 +16,9 @@ pub const KUBELET_PORT: u16 = 10250;
 const CANDIDATES: usize = 10;
 
 /// The kind of tunnel. Decided from the agents' own labels and names, since
-/// `component=tunnel` is also on konnectivity agents.
+/// `component=tunnel` is also on konnectivity agents (AKS changelog of
+/// 2021-12-02). Where no agent is there, the cluster's profile and then the
+/// deployments that should have made some decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelType {
     /// `konnectivity-agent`, which dials out on TCP 443.
@@ -27,7 +29,7 @@ pub enum TunnelType {
     AksLink,
     /// No tunnel: the API server has addresses in the virtual network.
     VnetIntegration,
-    /// No agent is there and nothing says why.
+    /// Neither agents nor a deployment of some are there.
     NotFound,
 }
 
@@ -70,8 +72,22 @@ pub struct Tunnel {
     pub tunnel_type: TunnelType,
     /// Its agents that are alive.
     pub agents: Vec<Agent>,
+    /// Their deployment; read only where no agent is alive.
+    pub deployment: Option<Deployment>,
     /// When the pods were read.
     pub observed_at: u64,
+}
+
+impl TunnelType {
+    /// Name of the agents' deployment in `kube-system`.
+    pub fn deployment(self) -> Option<&'static str> {
+        match self {
+            Self::Konnectivity => Some("konnectivity-agent"),
+            Self::Tunnelfront => Some("tunnelfront"),
+            Self::AksLink => Some("aks-link"),
+            Self::VnetIntegration | Self::NotFound => None,
+        }
+    }
 }
 
 /// The selectors, in the order in which they decide.
@@ -113,6 +129,13 @@ impl Tunnel {
         {
             tunnel_type = TunnelType::VnetIntegration;
         }
+        let mut deployment = None;
+        if tunnel_type == TunnelType::NotFound
+            && let Some((found, of)) = deployment_of_agents(reads)
+        {
+            tunnel_type = found;
+            deployment = Some(of);
+        }
         let agents = pods
             .into_iter()
             .map(|pod| Agent {
@@ -123,6 +146,7 @@ impl Tunnel {
         Ok(Self {
             tunnel_type,
             agents,
+            deployment,
             observed_at,
         })
     }
@@ -147,6 +171,18 @@ impl Tunnel {
         names.dedup();
         names
     }
+}
+
+/// The deployment that should have made agents. What cannot be read is as good
+/// as not there: it only says more of a fault that is clear without it.
+fn deployment_of_agents(reads: &dyn Reads) -> Option<(TunnelType, Deployment)> {
+    let listed = read_json::<Vec<Deployment>>(reads, &system_deployments()).ok()?;
+    SELECTORS.iter().find_map(|(_, tunnel_type)| {
+        let name = tunnel_type.deployment()?;
+        let mut all = listed.value.iter();
+        let found = all.find(|deployment| deployment.metadata.name == name)?;
+        Some((*tunnel_type, found.clone()))
+    })
 }
 
 fn is_agent_of(pod: &Pod, tunnel_type: TunnelType) -> bool {
@@ -208,9 +244,9 @@ impl TunnelNodes {
 
 impl Tunnel {
     /// Where packets to kubelets come from, each with its node: the agents, or,
-    /// where no agent is alive, nodes that one may come up on.
+    /// where none is alive or has a place yet, nodes that one may come up on.
     pub fn sources<'a>(&'a self, nodes: &'a [Node]) -> Vec<(IpAddr, &'a str)> {
-        if self.agents.is_empty() {
+        if self.addresses().is_empty() {
             let candidates = nodes.iter().take(CANDIDATES);
             return candidates
                 .filter_map(|node| {
@@ -225,6 +261,21 @@ impl Tunnel {
             .collect()
     }
 
+    /// Where packets to the kubelet of one node come from. An agent on that very
+    /// node is not translated on the way.
+    pub fn sources_towards(&self, node: &str, nodes: &[Node]) -> BTreeSet<IpAddr> {
+        let elsewhere = self.sources(nodes).into_iter();
+        let elsewhere = elsewhere
+            .filter(|(_, from)| *from != node)
+            .map(|(address, _)| address);
+        let here = self
+            .agents
+            .iter()
+            .filter(|agent| agent.pod.spec.node_name == node)
+            .filter_map(|agent| agent.pod.status.pod_ip.parse().ok());
+        elsewhere.chain(here).collect()
+    }
+
     /// Why the way of the agents' packets cannot be judged, if it cannot.
     pub fn why_not_judged(&self) -> Option<&'static str> {
         match self.tunnel_type {
@@ -232,9 +283,171 @@ impl Tunnel {
                 "The API server is in the virtual network and needs no tunnel agents; \
                  its own way to the nodes is not judged",
             ),
-            TunnelType::NotFound => None,
-            _ if self.addresses().is_empty() => Some("No tunnel agent has an address yet"),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Estate, Recorded};
+
+    fn pod(name: &str, labels: Value, phase: &str) -> Value {
+        json!({ "metadata": { "name": name, "namespace": "kube-system", "labels": labels },
+            "spec": { "nodeName": Estate::node_name(0) },
+            "status": { "phase": phase, "hostIP": Estate::node_address(0) } })
+    }
+
+    /// The estate with these pods, selected as the API server selects.
+    fn with_pods(pods: &[Value]) -> Recorded {
+        let mut recorded = Estate::default().record();
+        for (selector, _) in SELECTORS {
+            let (key, value) = selector.split_once('=').unwrap();
+            let found: Vec<&Value> = pods
+                .iter()
+                .filter(|pod| pod["metadata"]["labels"][key] == value)
+                .collect();
+            recorded.put(system_pods(selector), json!(found));
+        }
+        recorded
+    }
+
+    fn observe(recorded: &Recorded) -> Tunnel {
+        TunnelNodes::observe(recorded, &Estate::cluster())
+            .unwrap()
+            .tunnel
+    }
+
+    #[test]
+    fn the_type_is_told_by_what_each_agent_is_and_component_tunnel_alone_tells_nothing() {
+        let konnectivity = json!({ "app": "konnectivity-agent", "component": "tunnel" });
+        let front = json!({ "component": "tunnel" });
+        for (pods, expected) in [
+            (
+                vec![pod("konnectivity-agent-1", konnectivity.clone(), "Running")],
+                TunnelType::Konnectivity,
+            ),
+            (
+                vec![pod("tunnelfront-1", front.clone(), "Running")],
+                TunnelType::Tunnelfront,
+            ),
+            (
+                vec![pod("aks-link-1", json!({ "app": "aks-link" }), "Running")],
+                TunnelType::AksLink,
+            ),
+            (
+                vec![pod("somebody-elses-1", front.clone(), "Running")],
+                TunnelType::NotFound,
+            ),
+            (
+                vec![pod(
+                    "tunnelfront-1",
+                    json!({ "app": "other", "component": "tunnel" }),
+                    "Running",
+                )],
+                TunnelType::NotFound,
+            ),
+            // A rest of the old tunnel beside the new one.
+            (
+                vec![
+                    pod("tunnelfront-1", front.clone(), "Running"),
+                    pod("konnectivity-agent-1", konnectivity.clone(), "Running"),
+                ],
+                TunnelType::Konnectivity,
+            ),
+            // An evicted pod that is still listed is no agent.
+            (
+                vec![
+                    pod("konnectivity-agent-1", konnectivity, "Failed"),
+                    pod("tunnelfront-1", front, "Running"),
+                ],
+                TunnelType::Tunnelfront,
+            ),
+            (vec![], TunnelType::NotFound),
+        ] {
+            assert_eq!(observe(&with_pods(&pods)).tunnel_type, expected, "{pods:?}");
+        }
+    }
+
+    #[test]
+    fn without_agents_their_deployment_tells_the_type_and_nodes_stand_in_as_sources() {
+        let mut recorded = with_pods(&[]);
+        recorded.put(
+            system_deployments(),
+            json!([{ "metadata": { "name": "coredns" } },
+                { "metadata": { "name": "aks-link" }, "spec": { "replicas": 0 } }]),
+        );
+        let observed = TunnelNodes::observe(&recorded, &Estate::cluster()).unwrap();
+        assert_eq!(observed.tunnel.tunnel_type, TunnelType::AksLink);
+        assert_eq!(observed.tunnel.deployment.as_ref().unwrap().replicas(), 0);
+        assert_eq!(observed.tunnel.sources(&observed.nodes).len(), 3);
+    }
+
+    #[test]
+    fn agents_without_a_place_leave_the_nodes_to_stand_in_too() {
+        let mut waiting = pod(
+            "konnectivity-agent-1",
+            json!({ "app": "konnectivity-agent" }),
+            "Pending",
+        );
+        waiting["spec"] = json!({});
+        waiting["status"] = json!({ "phase": "Pending" });
+        let observed = TunnelNodes::observe(&with_pods(&[waiting]), &Estate::cluster()).unwrap();
+        assert_eq!(observed.tunnel.agents.len(), 1);
+        assert_eq!(observed.tunnel.sources(&observed.nodes).len(), 3);
+        assert_eq!(observed.tunnel.why_not_judged(), None);
+    }
+
+    #[test]
+    fn vnet_integration_is_told_by_the_profile_where_no_agents_are() {
+        let integrated = Estate {
+            cluster: json!({ "properties": { "apiServerAccessProfile": { "enableVnetIntegration": true } } }),
+            ..Estate::default()
+        };
+        let mut recorded = integrated.record();
+        assert_eq!(observe(&recorded).tunnel_type, TunnelType::Konnectivity);
+        for (selector, _) in SELECTORS {
+            recorded.put(system_pods(selector), json!([]));
+        }
+        let tunnel = observe(&recorded);
+        assert_eq!(tunnel.tunnel_type, TunnelType::VnetIntegration);
+        assert!(tunnel.why_not_judged().is_some());
+        assert_eq!(tunnel.tunnel_type.egress(), None);
+    }
+
+    #[test]
+    fn tolerations_cover_taints_as_kubernetes_says() {
+        use crate::kubernetes::{Taint, Toleration};
+        let taint = Taint {
+            key: "k".into(),
+            value: "v".into(),
+            effect: "NoExecute".into(),
+        };
+        let toleration = |key: &str, operator: &str, value: &str, effect: &str| Toleration {
+            key: key.into(),
+            operator: operator.into(),
+            value: value.into(),
+            effect: effect.into(),
+        };
+        for good in [
+            toleration("", "Exists", "", ""),
+            toleration("k", "Exists", "", "NoExecute"),
+            toleration("k", "Equal", "v", ""),
+            toleration("k", "", "v", "NoExecute"),
+        ] {
+            assert!(good.covers(&taint), "{good:?}");
+        }
+        for bad in [
+            toleration("other", "Exists", "", ""),
+            toleration("k", "Exists", "", "NoSchedule"),
+            toleration("k", "Equal", "w", ""),
+            toleration("", "", "", ""),
+        ] {
+            assert!(!bad.covers(&taint), "{bad:?}");
+        }
+        assert_eq!(taint.to_string(), "k=v:NoExecute");
     }
 }

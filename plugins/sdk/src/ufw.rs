@@ -1,10 +1,11 @@
 //! Whether ufw is what blocks the tunnel on a node.
 
+use naosu_flow::iptables::Knowledge;
 use serde::Deserialize;
 
 use crate::{
     Cluster, Evidence, Flow, Judgement, KUBELET_PORT, NodeObservation, NodeQuery, Observed,
-    PluginError, Query, Reads, TunnelNodes,
+    PluginError, Query, Reads, TunnelNodes, listed,
     node_firewall::{JudgedNode, NodeBlock, is_ufws},
     prefixes, read_json_many,
 };
@@ -21,11 +22,13 @@ pub struct UfwReport {
     pub numbered: String,
 }
 
-/// A node on which ufw blocks.
+/// A node on which ufw stops packets.
 #[derive(Clone, Debug)]
 pub struct UfwNode {
     /// The node and what its firewall does.
     pub node: JudgedNode,
+    /// Whether ufw drops what the node passes on, so that pods suffer too.
+    pub drops_forwarded: bool,
     /// What ufw says, as far as it could be read.
     pub report: Result<Observed<UfwReport>, PluginError>,
 }
@@ -36,21 +39,10 @@ impl UfwNode {
         ufws_blocks(&self.node)
     }
 
-    /// Whether ufw drops what the node passes on, so that pods suffer too.
-    pub fn drops_forwarded(&self) -> bool {
-        let report = self.report.as_ref().ok();
-        report.is_some_and(|report| {
-            let mut lines = report.value.verbose.lines();
-            lines
-                .find_map(|line| line.strip_prefix("Default:"))
-                .is_some_and(|defaults| {
-                    let mut defaults = defaults.split(',');
-                    defaults.any(|word| {
-                        word.contains("(routed)")
-                            && (word.contains("deny") || word.contains("reject"))
-                    })
-                })
-        })
+    /// What is known of the node besides its rules.
+    pub fn knowledge(&self) -> Knowledge {
+        let firewall = self.node.firewall.as_ref();
+        firewall.map_or_else(|_| Knowledge::default(), |f| f.value.knowledge.clone())
     }
 
     /// The packets that must pass here.
@@ -83,6 +75,8 @@ pub struct UfwJudgement {
     pub evidence: Vec<Evidence>,
     /// The nodes on which ufw blocks.
     pub blocking: Vec<UfwNode>,
+    /// Other nodes on which ufw drops what they pass on for their pods.
+    pub dropping: Vec<UfwNode>,
     /// Cluster, tunnel and nodes.
     pub observed: TunnelNodes,
 }
@@ -95,43 +89,35 @@ impl UfwJudgement {
     /// When the nodes cannot be read or the analysis is too complex.
     pub fn observe(reads: &dyn Reads, cluster: &Cluster) -> Result<Self, PluginError> {
         let observed = TunnelNodes::observe(reads, cluster)?;
-        let judged = |judgement, summary, evidence, blocking, observed| Self {
-            judgement,
-            summary,
-            evidence,
-            blocking,
+        let mut judged = Self {
+            judgement: Judgement::Unknown,
+            summary: String::new(),
+            evidence: Vec::new(),
+            blocking: Vec::new(),
+            dropping: Vec::new(),
             observed,
         };
-        if let Some(reason) = observed.tunnel.why_not_judged() {
-            let summary = reason.to_owned();
-            return Ok(judged(
-                Judgement::Unknown,
-                summary,
-                Vec::new(),
-                Vec::new(),
-                observed,
-            ));
+        if let Some(reason) = judged.observed.tunnel.why_not_judged() {
+            reason.clone_into(&mut judged.summary);
+            return Ok(judged);
         }
-        let nodes = JudgedNode::observe_all(reads, &observed.tunnel, &observed.nodes)?;
+        let nodes =
+            JudgedNode::observe_all(reads, &judged.observed.tunnel, &judged.observed.nodes)?;
         let (blocked, others): (Vec<JudgedNode>, Vec<JudgedNode>) = nodes
             .into_iter()
             .partition(|node| ufws_blocks(node).next().is_some());
-        if !blocked.is_empty() {
-            let blocking = with_reports(reads, blocked);
-            let names: Vec<&str> = blocking
-                .iter()
-                .map(|node| node.node.node.as_str())
-                .collect();
-            let summary = format!("ufw blocks TCP {KUBELET_PORT} on {}", names.join(", "));
-            let evidence = blocking.iter().flat_map(evidence).collect();
-            return Ok(judged(
-                Judgement::Confirmed,
-                summary,
-                evidence,
-                blocking,
-                observed,
-            ));
+        let mut dropping = Vec::new();
+        for node in &others {
+            if node.ufw_drops_forwarded()? {
+                dropping.push(node.clone());
+            }
         }
+        judged.blocking = with_reports(reads, blocked)?;
+        judged.dropping = with_reports(reads, dropping)?;
+        let named = |nodes: &[UfwNode]| {
+            let names: Vec<&str> = nodes.iter().map(|node| node.node.node.as_str()).collect();
+            listed(names, ", ")
+        };
         let unknown: Vec<String> = others
             .iter()
             .flat_map(|node| {
@@ -139,38 +125,45 @@ impl UfwJudgement {
                 what.map(|what| format!("node {}: {what}", node.node))
             })
             .collect();
-        if !unknown.is_empty() {
-            let summary = format!("ufw may block it: {}", unknown.join("; "));
-            return Ok(judged(
-                Judgement::Unknown,
-                summary,
-                Vec::new(),
-                Vec::new(),
-                observed,
-            ));
+        if !judged.blocking.is_empty() {
+            judged.judgement = Judgement::Confirmed;
+            let names = named(&judged.blocking);
+            judged.summary = format!("ufw blocks TCP {KUBELET_PORT} on {names}");
+            judged.evidence = judged.blocking.iter().flat_map(evidence).collect();
+        } else if !unknown.is_empty() {
+            judged.summary = format!("ufw may block it: {}", listed(&unknown, "; "));
+        } else if !judged.dropping.is_empty() {
+            judged.judgement = Judgement::Suspected;
+            judged.summary = format!(
+                "ufw lets TCP {KUBELET_PORT} pass but drops what is forwarded on {}, so pods \
+                 there are cut off",
+                named(&judged.dropping)
+            );
+            judged.evidence = judged.dropping.iter().flat_map(evidence).collect();
+        } else {
+            judged.judgement = Judgement::RuledOut;
+            judged.summary = format!("ufw blocks TCP {KUBELET_PORT} on no node");
+            judged.evidence = others
+                .iter()
+                .filter_map(|node| node.firewall.as_ref().ok())
+                .take(10)
+                .map(|firewall| {
+                    let meaning =
+                        "no chain of ufw stops the tunnel: it is absent, inactive, or allows it";
+                    firewall.evidence("iptables-save", "no block by ufw", meaning)
+                })
+                .collect();
         }
-        let evidence = others
-            .iter()
-            .filter_map(|node| node.firewall.as_ref().ok())
-            .take(10)
-            .map(|firewall| {
-                let meaning =
-                    "no chain of ufw stops the tunnel: it is absent, inactive, or allows it";
-                firewall.evidence("iptables-save", "no block by ufw", meaning)
-            })
-            .collect();
-        let summary = format!("ufw blocks TCP {KUBELET_PORT} on no node");
-        Ok(judged(
-            Judgement::RuledOut,
-            summary,
-            evidence,
-            Vec::new(),
-            observed,
-        ))
+        Ok(judged)
+    }
+
+    /// Whether ufw certainly keeps no agent from a kubelet, whatever else it does.
+    pub fn lets_tunnel_pass(&self) -> bool {
+        matches!(self.judgement, Judgement::RuledOut | Judgement::Suspected)
     }
 }
 
-fn with_reports(reads: &dyn Reads, nodes: Vec<JudgedNode>) -> Vec<UfwNode> {
+fn with_reports(reads: &dyn Reads, nodes: Vec<JudgedNode>) -> Result<Vec<UfwNode>, PluginError> {
     let queries: Vec<Query> = nodes
         .iter()
         .map(|node| {
@@ -183,7 +176,13 @@ fn with_reports(reads: &dyn Reads, nodes: Vec<JudgedNode>) -> Vec<UfwNode> {
     let reports = read_json_many(reads, &queries);
     let nodes = nodes.into_iter().zip(reports);
     nodes
-        .map(|(node, report)| UfwNode { node, report })
+        .map(|(node, report)| {
+            Ok(UfwNode {
+                drops_forwarded: node.ufw_drops_forwarded()?,
+                node,
+                report,
+            })
+        })
         .collect()
 }
 
@@ -193,6 +192,13 @@ fn evidence(node: &UfwNode) -> Vec<Evidence> {
         for block in node.blocks() {
             let meaning = format!("blocks {}", block.packets);
             evidence.push(firewall.evidence("iptables-save", block.by.to_string(), meaning));
+        }
+        if node.drops_forwarded {
+            evidence.push(firewall.evidence(
+                "iptables-save",
+                "FORWARD",
+                "ufw drops what the node passes on for its pods",
+            ));
         }
     }
     if let Ok(report) = &node.report {

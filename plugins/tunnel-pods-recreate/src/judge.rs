@@ -1,24 +1,32 @@
 //! Whether the agents are at fault.
 
 use naosu_plugin::{
-    Agent, Cluster, Evidence, Finding, FindingBuilder, Judgement, KUBELET_PORT, Observed,
-    PluginError, Query, Reads, TcpProbe, Tunnel, TunnelNodes, TunnelType, Verdict, finding,
-    kubernetes::Node, read_json, read_json_many,
+    Agent, Cluster, Evidence, Finding, FindingBuilder, Judgement, PluginError, Reads, Tunnel,
+    TunnelNodes, TunnelType, Verdict, finding,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::CAUSE;
+use crate::{
+    CAUSE,
+    absence::{self, Absence},
+    agents::pod_evidence,
+    answers::{self, Answers},
+    ways::Ways,
+};
 
-/// Nodes without an answer whose way is tried. A probe takes a node command, so
-/// a few have to tell.
-const TRIED_WAYS: usize = 3;
+/// What `plan` needs to know again, so that it asks the same.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Subject {
+    /// Nodes to look at first.
+    first: Vec<String>,
+}
 
-/// What a probe found.
-#[derive(Deserialize)]
-struct Probe {
-    reached: bool,
-    #[serde(default)]
-    error: String,
+impl Subject {
+    /// Of a finding of this plugin; any other text is as good as none.
+    pub fn of(finding: &Finding) -> Self {
+        serde_json::from_str(&finding.subject).unwrap_or_default()
+    }
 }
 
 /// The whole judgement.
@@ -27,29 +35,46 @@ pub struct Judged {
     pub summary: String,
     pub evidence: Vec<Evidence>,
     pub tunnel: Tunnel,
+    /// Why no step of this plugin helps, and what does.
+    pub infeasible: Option<String>,
 }
 
 impl Judged {
-    /// Agents that say themselves that they are not ready.
+    /// Agents that have a node and say themselves that they are not ready.
     pub fn not_ready(&self) -> impl Iterator<Item = &Agent> {
-        self.tunnel
-            .agents
-            .iter()
-            .filter(|agent| !agent.pod.is_ready())
+        not_ready(&self.tunnel)
     }
 }
 
-pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginError> {
-    match judge(reads, cluster) {
+fn not_ready(tunnel: &Tunnel) -> impl Iterator<Item = &Agent> {
+    let agents = tunnel.agents.iter();
+    agents.filter(|agent| !agent.pod.is_ready() && !agent.pod.spec.node_name.is_empty())
+}
+
+pub fn diagnose(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    first: &[String],
+) -> Result<Finding, PluginError> {
+    let subject = Subject {
+        first: first.to_vec(),
+    };
+    match judge(reads, cluster, &subject) {
         Ok(judged) => Ok(finding(CAUSE, judged.judgement, judged.summary)
             .evidence_of(judged.evidence)
+            .infeasible(judged.infeasible)
+            .subject(&serde_json::to_value(&subject).unwrap_or_default())
             .build()),
         Err(error) => Ok(FindingBuilder::unreadable(CAUSE, "The tunnel agents", &error).build()),
     }
 }
 
-pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginError> {
-    let judged = judge(reads, cluster)?;
+pub fn verify(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    finding: &Finding,
+) -> Result<Verdict, PluginError> {
+    let judged = judge(reads, cluster, &Subject::of(finding))?;
     Ok(Verdict {
         mended: judged.judgement == Judgement::RuledOut,
         summary: judged.summary,
@@ -57,198 +82,135 @@ pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginErr
     })
 }
 
-pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError> {
+pub fn judge(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    subject: &Subject,
+) -> Result<Judged, PluginError> {
     let observed = TunnelNodes::observe(reads, cluster)?;
-    let tunnel = observed.tunnel.clone();
+    let tunnel = &observed.tunnel;
     let judged = |judgement, summary: String, evidence| Judged {
         judgement,
         summary,
         evidence,
         tunnel: tunnel.clone(),
+        infeasible: None,
     };
     if tunnel.tunnel_type == TunnelType::VnetIntegration {
         let summary = "The API server is in the virtual network and has no tunnel agents";
         return Ok(judged(Judgement::RuledOut, summary.to_owned(), Vec::new()));
     }
-    if tunnel.agents.is_empty() {
-        let summary = "No tunnel agent runs".to_owned();
-        return Ok(judged(Judgement::Confirmed, summary, taints(&observed)));
+    if let Some(Absence {
+        summary,
+        evidence,
+        infeasible,
+    }) = absence::of_all(&observed)
+    {
+        return Ok(Judged {
+            infeasible,
+            ..judged(Judgement::Confirmed, summary, evidence)
+        });
     }
-    let not_ready: Vec<&Agent> = tunnel.agents.iter().filter(|a| !a.pod.is_ready()).collect();
-    if !not_ready.is_empty() {
-        let evidence = not_ready
-            .iter()
-            .map(|agent| pod_evidence(&tunnel, agent))
-            .collect();
-        let count = not_ready.len();
-        let summary = format!(
-            "{count} of {} tunnel agents are not ready",
-            tunnel.agents.len()
-        );
+    let unready: Vec<&Agent> = not_ready(tunnel).collect();
+    if !unready.is_empty() {
+        let evidence = unready.iter().map(|agent| pod_evidence(tunnel, agent));
+        let (count, all) = (unready.len(), tunnel.agents.len());
+        let summary = format!("{count} of {all} tunnel agents are not ready");
         // What keeps a running agent from being ready may lie outside of it, such as
         // its way to the API server.
         let runs = |agent: &&Agent| agent.pod.status.phase == "Running";
-        let judgement = if not_ready.iter().all(runs) {
+        let judgement = if unready.iter().all(runs) {
             Judgement::Suspected
         } else {
             Judgement::Confirmed
         };
-        return Ok(judged(judgement, summary, evidence));
+        return Ok(judged(judgement, summary, evidence.collect()));
     }
     let mut evidence: Vec<Evidence> = tunnel
         .agents
         .iter()
         .take(10)
-        .map(|agent| pod_evidence(&tunnel, agent))
+        .map(|agent| pod_evidence(tunnel, agent))
         .collect();
-    let silent = silent_nodes(reads, &observed.nodes, &mut evidence)?;
-    if silent.is_empty() {
-        let summary = "Every agent is ready and every node answers".to_owned();
-        return Ok(judged(Judgement::RuledOut, summary, evidence));
+    let answers = answers::read(reads, &observed.nodes, &mut evidence)?;
+    if answers.are_all_plain_http() {
+        let summary = "On every node plain HTTP answers in place of the kubelet: what answers may \
+                       be the tunnel itself, or a proxy in front of it"
+            .to_owned();
+        return Ok(judged(Judgement::Suspected, summary, evidence));
     }
-    let open = open_ways(reads, &tunnel, &silent, &mut evidence)?;
-    if open.is_empty() {
+    if answers.silent.is_empty() {
         let summary = format!(
-            "The agents are ready; the way from them to {} is closed, which recreating them cannot mend",
-            names(&silent)
+            "Every agent is ready and every node is reached{}",
+            answers.faults_in_words()
         );
         return Ok(judged(Judgement::RuledOut, summary, evidence));
     }
+    let ways = Ways::try_all(reads, tunnel, &answers, &subject.first, &mut evidence)?;
+    let (judgement, summary) = weigh(tunnel, &answers, &ways);
+    Ok(judged(judgement, summary, evidence))
+}
+
+/// Agents that are ready, and nodes that do not answer through them.
+fn weigh(tunnel: &Tunnel, answers: &Answers<'_>, ways: &Ways) -> (Judgement, String) {
+    if ways.open.is_empty() {
+        let summary = format!(
+            "The agents are ready; the way from them to {} is closed, which recreating them \
+             cannot mend",
+            answers.silent_in_words()
+        );
+        return (Judgement::RuledOut, summary);
+    }
+    let open = ways.open.join(", ");
+    let several = tunnel.agents.len() > 1;
+    // Where packets pass and each agent says that it is connected, only an agent that
+    // carries nothing leaves every node without an answer; and only one among others
+    // leaves several nodes with an answer now and then. One node alone may have a
+    // kubelet that hangs.
+    let explains_itself = answers.silent.len() > 1
+        && answers.silent.iter().all(|silent| silent.node.is_ready())
+        && !answers.says_no_agent()
+        && !tunnel.agents.iter().any(was_out_of_memory);
+    if explains_itself && answers.is_every_node_silent() {
+        let summary = format!(
+            "{}, the way from there to {open} is open, and yet no node is reached through the \
+             tunnel: {}",
+            ready_in_words(tunnel),
+            if several {
+                "the agents are deaf"
+            } else {
+                "the agent is deaf"
+            },
+        );
+        return (Judgement::Confirmed, summary);
+    }
+    if explains_itself && several && answers.is_any_reached_sometimes(&ways.open) {
+        let summary = format!(
+            "{}, the way from each to {open} is open, and yet the same node is reached through \
+             the tunnel at one try and not at another: one of the agents is deaf",
+            ready_in_words(tunnel)
+        );
+        return (Judgement::Confirmed, summary);
+    }
     let summary = format!(
-        "The way to {} is open from the agent's node, yet the API server gets no answer through the tunnel",
-        open.join(", ")
+        "The way to {open} is open from the agent's node, yet the API server gets no answer \
+         through the tunnel"
     );
-    Ok(judged(Judgement::Suspected, summary, evidence))
+    (Judgement::Suspected, summary)
 }
 
-fn names(nodes: &[&Node]) -> String {
-    let names: Vec<&str> = nodes
-        .iter()
-        .take(5)
-        .map(|n| n.metadata.name.as_str())
-        .collect();
-    let more = nodes.len().saturating_sub(names.len());
-    if more == 0 {
-        names.join(", ")
-    } else {
-        format!("{} and {more} more", names.join(", "))
-    }
+/// An agent that is killed again and again loses what it carries as well.
+fn was_out_of_memory(agent: &Agent) -> bool {
+    let mut containers = agent.pod.status.container_statuses.iter();
+    containers.any(|container| {
+        let ended = container.last_state.terminated.as_ref();
+        ended.is_some_and(|end| end.reason == "OOMKilled")
+    })
 }
 
-fn pod_evidence(tunnel: &Tunnel, agent: &Agent) -> Evidence {
-    let pod = &agent.pod;
-    let containers = pod.status.container_statuses.iter();
-    let restarts: u32 = containers
-        .clone()
-        .map(|container| container.restart_count)
-        .sum();
-    let ended = containers
-        .filter_map(|container| container.last_state.terminated.as_ref())
-        .map(|end| format!(", last ended {}", end.reason))
-        .next()
-        .unwrap_or_default();
-    let readiness = if pod.is_ready() { "ready" } else { "not ready" };
-    Evidence {
-        resource: format!("pod/{}/{}", pod.metadata.namespace, pod.metadata.name),
-        field: "status".to_owned(),
-        value: format!(
-            "{} {readiness}, {restarts} restarts{ended}",
-            pod.status.phase
-        ),
-        observed_at: tunnel.observed_at,
-        meaning: format!(
-            "a {} agent on {}",
-            tunnel.tunnel_type.name(),
-            pod.spec.node_name
-        ),
+fn ready_in_words(tunnel: &Tunnel) -> String {
+    match tunnel.agents.len() {
+        1 => "The agent is ready".to_owned(),
+        count => format!("All {count} agents are ready"),
     }
-}
-
-/// Taints that keep agents away.
-fn taints(observed: &TunnelNodes) -> Vec<Evidence> {
-    let mut evidence = vec![Evidence {
-        resource: "pod/kube-system".to_owned(),
-        field: "items".to_owned(),
-        value: "none".to_owned(),
-        observed_at: observed.tunnel.observed_at,
-        meaning: "no pod is a tunnel agent".to_owned(),
-    }];
-    for node in observed.nodes.iter().take(20) {
-        for taint in node
-            .spec
-            .taints
-            .iter()
-            .filter(|taint| taint.effect == "NoExecute")
-        {
-            evidence.push(Evidence {
-                resource: format!("node/{}", node.metadata.name),
-                field: "spec.taints".to_owned(),
-                value: format!("{}={}:{}", taint.key, taint.value, taint.effect),
-                observed_at: observed.observed_at,
-                meaning: "evicts pods that do not tolerate it".to_owned(),
-            });
-        }
-    }
-    evidence
-}
-
-/// Nodes whose kubelet the API server does not reach.
-fn silent_nodes<'a>(
-    reads: &dyn Reads,
-    nodes: &'a [Node],
-    evidence: &mut Vec<Evidence>,
-) -> Result<Vec<&'a Node>, PluginError> {
-    let queries: Vec<Query> = nodes
-        .iter()
-        .map(|node| Query::TunnelProbe(node.metadata.name.clone()))
-        .collect();
-    let mut silent = Vec::new();
-    for (node, probe) in nodes.iter().zip(read_json_many::<Probe>(reads, &queries)) {
-        let probe = probe?;
-        if !probe.value.reached {
-            let error = probe.value.error.clone();
-            let meaning = "the API server does not reach its kubelet";
-            evidence.push(probe.evidence("tunnel probe", error, meaning));
-            silent.push(node);
-        }
-    }
-    Ok(silent)
-}
-
-/// Names of silent nodes that an agent's node reaches directly.
-fn open_ways(
-    reads: &dyn Reads,
-    tunnel: &Tunnel,
-    silent: &[&Node],
-    evidence: &mut Vec<Evidence>,
-) -> Result<Vec<String>, PluginError> {
-    let agents = tunnel.agent_nodes();
-    let mut open = Vec::new();
-    for node in silent.iter().take(TRIED_WAYS) {
-        let name = node.metadata.name.as_str();
-        let other = agents.iter().find(|agent| **agent != name);
-        let from = other.or(agents.first());
-        let (Some(from), Some(address)) = (from, node.internal_addresses().next()) else {
-            continue;
-        };
-        let query = Query::TcpProbe(TcpProbe {
-            from_node: (*from).to_owned(),
-            to_host: address.to_string(),
-            port: KUBELET_PORT,
-        });
-        let probe: Observed<Probe> = read_json(reads, &query)?;
-        let value = if probe.value.reached {
-            open.push(name.to_owned());
-            "connected".to_owned()
-        } else {
-            probe.value.error.clone()
-        };
-        let field = format!("TCP probe to {address}:{KUBELET_PORT}");
-        evidence.push(probe.evidence(
-            field,
-            value,
-            format!("the way an agent there has to {name}"),
-        ));
-    }
-    Ok(open)
 }

@@ -1,8 +1,13 @@
 //! Cause: tunnel agents that are gone, not ready, or do not answer although the
-//! way to the nodes is open. Fix: recreate them, one at a time.
+//! way to the nodes is open. Fix: recreate them, one at a time; where none is
+//! asked for, ask for some.
 
+mod absence;
+mod agents;
+mod answers;
 mod judge;
 mod propose;
+mod ways;
 
 use naosu_plugin::{
     Capability, Cluster, Description, EffectKind, Finding, Plugin, PluginError, Proposal, Reads,
@@ -29,34 +34,38 @@ impl Plugin for TunnelPodsRecreate {
                 Capability::KubernetesRead,
                 Capability::Probe,
             ],
-            effects: vec![EffectKind::PodEvict, EffectKind::RolloutRestart],
+            effects: vec![
+                EffectKind::PodEvict,
+                EffectKind::RolloutRestart,
+                EffectKind::KubernetesPatch,
+            ],
         }
     }
 
     fn diagnose(
         reads: &dyn Reads,
         cluster: &Cluster,
-        _symptom: &Symptom,
+        symptom: &Symptom,
     ) -> Result<Finding, PluginError> {
-        judge::diagnose(reads, cluster)
+        judge::diagnose(reads, cluster, &symptom.nodes)
     }
 
     fn plan(
         reads: &dyn Reads,
         cluster: &Cluster,
-        _finding: &Finding,
+        finding: &Finding,
         _parameters: &str,
     ) -> Result<Proposal, PluginError> {
-        propose::plan(reads, cluster)
+        propose::plan(reads, cluster, finding)
     }
 
     fn verify(
         reads: &dyn Reads,
         cluster: &Cluster,
-        _finding: &Finding,
+        finding: &Finding,
         _steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        judge::verify(reads, cluster)
+        judge::verify(reads, cluster, finding)
     }
 }
 

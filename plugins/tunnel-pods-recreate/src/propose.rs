@@ -1,12 +1,14 @@
 //! Evicting agents, one at a time.
 
 use naosu_plugin::{
-    Agent, Cluster, Effect, Judgement, ObjectList, PluginError, PodEffect, Proposal, Query, Reads,
-    Step, TunnelType, WorkloadEffect, read_json,
+    Agent, Cluster, Effect, Finding, Judgement, KubernetesPatch, ObjectList, ObjectRef,
+    PluginError, PodEffect, Proposal, Query, Reads, Step, TunnelType, WorkloadEffect,
+    kubernetes::Deployment, read_json,
 };
 use serde::Deserialize;
+use serde_json::json;
 
-use crate::judge::{self, Judged};
+use crate::judge::{self, Judged, Subject};
 
 /// A webhook configuration, as much of it as matters.
 #[derive(Default, Deserialize)]
@@ -22,13 +24,24 @@ struct Webhook {
     failure_policy: String,
 }
 
-pub fn plan(reads: &dyn Reads, cluster: &Cluster) -> Result<Proposal, PluginError> {
-    let judged = judge::judge(reads, cluster)?;
+/// The fewest konnectivity agents that AKS runs; its autoscaler raises it by the
+/// number of nodes. Tunnels of before have one.
+const KONNECTIVITY_AGENTS: u32 = 2;
+
+pub fn plan(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    finding: &Finding,
+) -> Result<Proposal, PluginError> {
+    let judged = judge::judge(reads, cluster, &Subject::of(finding))?;
     if judged.judgement == Judgement::RuledOut {
         return Err(PluginError::NothingToDo(judged.summary));
     }
+    if let Some(reason) = judged.infeasible {
+        return Err(PluginError::Infeasible(reason));
+    }
     let steps = if judged.tunnel.agents.is_empty() {
-        vec![restart(&judged)]
+        vec![bring_back(&judged)]
     } else {
         let mut agents: Vec<&Agent> = judged.not_ready().collect();
         if agents.is_empty() {
@@ -41,8 +54,13 @@ pub fn plan(reads: &dyn Reads, cluster: &Cluster) -> Result<Proposal, PluginErro
             .to_owned(),
     ];
     warnings.extend(fail_open_webhooks(reads));
+    let summary = if judged.tunnel.agents.is_empty() {
+        "Bring tunnel agents back"
+    } else {
+        "Recreate tunnel agents one at a time"
+    };
     Ok(Proposal {
-        summary: "Recreate tunnel agents one at a time".to_owned(),
+        summary: summary.to_owned(),
         steps,
         warnings,
     })
@@ -60,12 +78,28 @@ fn evict(agent: &Agent) -> Step {
 }
 
 /// Where there is no pod to evict, the deployment is asked for new ones.
-fn restart(judged: &Judged) -> Step {
-    let name = match judged.tunnel.tunnel_type {
-        TunnelType::Tunnelfront => "tunnelfront",
-        TunnelType::AksLink => "aks-link",
-        _ => "konnectivity-agent",
-    };
+fn bring_back(judged: &Judged) -> Step {
+    let tunnel_type = judged.tunnel.tunnel_type;
+    let name = tunnel_type.deployment().unwrap_or("konnectivity-agent");
+    let asked = judged.tunnel.deployment.as_ref().map(Deployment::replicas);
+    if asked == Some(0) {
+        let wanted = match tunnel_type {
+            TunnelType::Konnectivity => KONNECTIVITY_AGENTS,
+            _ => 1,
+        };
+        return Step {
+            title: format!("Scale {name} from 0 to {wanted}"),
+            effect: Effect::KubernetesPatch(KubernetesPatch {
+                object: ObjectRef {
+                    api_version: "apps/v1".to_owned(),
+                    kind: "Deployment".to_owned(),
+                    namespace: "kube-system".to_owned(),
+                    name: name.to_owned(),
+                },
+                patch: json!({ "spec": { "replicas": wanted } }).to_string(),
+            }),
+        };
+    }
     Step {
         title: format!("Restart the rollout of {name}"),
         effect: Effect::RolloutRestart(WorkloadEffect {
@@ -101,7 +135,7 @@ fn fail_open_webhooks(reads: &dyn Reads) -> Vec<String> {
                     warnings.push(format!(
                         "These webhooks fail open, so requests slip past them while agents are \
                          recreated: {}",
-                        names.join(", ")
+                        listed(&names)
                     ));
                 }
             }
@@ -111,4 +145,15 @@ fn fail_open_webhooks(reads: &dyn Reads) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// The first few of them.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = names.len().saturating_sub(shown.len());
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }

@@ -4,7 +4,7 @@
 mod propose;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, Judgement, Parameter,
+    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, Parameter,
     ParameterType, Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, finding,
     ufw::UfwJudgement,
 };
@@ -36,7 +36,7 @@ impl Plugin for UfwAllowPort {
                 Capability::KubernetesRead,
                 Capability::NodeRead,
             ],
-            effects: vec![EffectKind::UfwRuleInsert],
+            effects: vec![EffectKind::UfwRuleInsert, EffectKind::UfwRuleDelete],
         }
     }
 
@@ -78,7 +78,7 @@ impl Plugin for UfwAllowPort {
     ) -> Result<Verdict, PluginError> {
         let judged = UfwJudgement::observe(reads, cluster)?;
         Ok(Verdict {
-            mended: judged.judgement == Judgement::RuledOut,
+            mended: judged.lets_tunnel_pass(),
             summary: judged.summary,
             evidence: judged.evidence,
         })

@@ -17,15 +17,24 @@ fn node_query(node: u32, what: NodeObservation) -> Query {
 
 fn recorded(kernel: &str, numbered: &str, routed: &str) -> Recorded {
     let mut recorded = Estate::default().record();
+    let forward = if routed == "deny" { "DROP" } else { "ACCEPT" };
     let dump = |rules: &str| {
         json!({ "ipv4_nft": format!(
-            "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
-             :ufw-user-input - [0:0]\n-A INPUT -j ufw-user-input\n{rules}COMMIT\n") })
+            "*filter\n:INPUT DROP [0:0]\n:FORWARD {forward} [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+             :ufw-user-input - [0:0]\n:ufw-before-input - [0:0]\n:ufw-before-forward - [0:0]\n\
+             -A INPUT -j ufw-before-input\n-A INPUT -j ufw-user-input\n-A FORWARD -j ufw-before-forward\n{rules}COMMIT\n") })
     };
-    let open = dump("-A INPUT -j ACCEPT\n");
+    let open = dump("-A INPUT -j ACCEPT\n").to_string();
     let what = NodeObservation::FirewallRuleset;
     recorded.put(node_query(1, what), dump(kernel));
-    recorded.put(node_query(2, what), open);
+    recorded.put(
+        node_query(0, what),
+        open.replace("FORWARD DROP", "FORWARD ACCEPT"),
+    );
+    recorded.put(
+        node_query(2, what),
+        open.replace("FORWARD DROP", "FORWARD ACCEPT"),
+    );
     let verbose = format!(
         "Status: active\nLogging: on (low)\nDefault: deny (incoming), allow (outgoing), {routed} (routed)\nNew profiles: skip\n"
     );
@@ -76,6 +85,7 @@ fn the_rule_goes_before_the_one_that_denies_scoped_to_the_node_subnet_and_tcp() 
     assert_eq!(insert.position, 2);
     assert_eq!(insert.rule.protocol, "tcp");
     assert_eq!(insert.rule.source, "10.224.0.0/16");
+    assert_eq!(insert.rule.destination, "10.224.0.5");
     assert_eq!(insert.rule.port, "10250");
     assert!(warnings.is_empty(), "{warnings:?}");
 }
@@ -110,4 +120,100 @@ fn words_of_ufw_that_cannot_be_read_are_an_error_and_no_guess() {
     assert_eq!(finding.judgement, Judgement::Confirmed);
     let planned = UfwAllowPort::plan(&recorded, &Estate::cluster(), &finding, "{}");
     assert!(matches!(planned, Err(PluginError::Malformed(_))));
+}
+
+const HEAD: &str = "Status: active\n\n     To                         Action      From\n     \
+                    --                         ------      ----\n";
+
+fn with_later(later: &str) -> Recorded {
+    recorded(
+        "-A ufw-user-input -p tcp -m tcp --dport 10250 -j DROP\n",
+        &format!("{HEAD}[ 1] 10250/tcp                  DENY IN     Anywhere\n{later}"),
+        "disabled",
+    )
+}
+
+#[test]
+fn an_allow_that_comes_too_late_stays_where_it_is_when_another_can_go_before_the_deny() {
+    let (effects, _) = insertions(
+        &with_later("[ 2] 10250/tcp                  ALLOW IN    10.224.0.0/16\n"),
+        "{}",
+    );
+    assert_eq!(effects.len(), 1);
+    assert_eq!(effects[0].position, 1);
+    assert_eq!(effects[0].rule.destination, "10.224.0.5");
+}
+
+#[test]
+fn the_very_rule_that_comes_too_late_is_deleted_and_put_before_the_deny() {
+    let later = with_later(
+        "[ 2] 10250/tcp                  ALLOW IN    Anywhere                   # x\n[ 3] 10.224.0.5 10250/tcp       ALLOW IN    10.224.0.0/16\n",
+    );
+    let finding = diagnose(&later);
+    let cluster = Estate::cluster();
+    let proposal = UfwAllowPort::plan(&later, &cluster, &finding, "{}").unwrap();
+    let [delete, insert] = proposal.steps.as_slice() else {
+        panic!("{:?}", proposal.steps);
+    };
+    let (Effect::UfwRuleDelete(delete), Effect::UfwRuleInsert(insert)) =
+        (&delete.effect, &insert.effect)
+    else {
+        panic!("{delete:?} {insert:?}");
+    };
+    assert_eq!((delete.position, insert.position), (3, 1));
+    assert_eq!(delete.rule, insert.rule);
+    // With a comment it could not be put back as it was.
+    let later = with_later(
+        "[ 2] 10.224.0.5 10250/tcp       ALLOW IN    10.224.0.0/16              # mine\n",
+    );
+    let planned = UfwAllowPort::plan(&later, &cluster, &finding, "{}");
+    assert!(
+        matches!(planned, Err(PluginError::Infeasible(_))),
+        "{planned:?}"
+    );
+}
+
+#[test]
+fn ufw_that_drops_only_what_is_forwarded_is_suspected_and_has_no_port_to_open() {
+    let dropping = recorded(
+        "-A ufw-user-input -p tcp -m tcp --dport 10250 -j ACCEPT\n",
+        &format!("{HEAD}[ 1] 10250/tcp                  ALLOW IN    Anywhere\n"),
+        "deny",
+    );
+    let finding = diagnose(&dropping);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Suspected,
+        "{}",
+        finding.summary
+    );
+    assert!(finding.summary.contains("forwarded"), "{}", finding.summary);
+    let planned = UfwAllowPort::plan(&dropping, &Estate::cluster(), &finding, "{}");
+    assert!(
+        matches!(planned, Err(PluginError::NothingToDo(_))),
+        "{planned:?}"
+    );
+}
+
+#[test]
+fn a_block_of_ufws_that_no_rule_of_its_list_can_lift_is_infeasible() {
+    // From before.rules: the user's chain is never asked.
+    let before = recorded(
+        "-A ufw-before-input -p tcp -m tcp --dport 10250 -j DROP\n\
+         -A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n",
+        &format!("{HEAD}[ 1] 22/tcp                     ALLOW IN    Anywhere\n"),
+        "disabled",
+    );
+    let finding = diagnose(&before);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    let planned = UfwAllowPort::plan(&before, &Estate::cluster(), &finding, "{}");
+    assert!(
+        matches!(planned, Err(PluginError::Infeasible(_))),
+        "{planned:?}"
+    );
 }

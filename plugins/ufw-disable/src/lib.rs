@@ -2,8 +2,8 @@
 //! the inverse enables it again, as it was.
 
 use naosu_plugin::{
-    Capability, Cluster, Description, Effect, EffectKind, Finding, FindingBuilder, Judgement,
-    Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, ufw::UfwJudgement,
+    Capability, Cluster, Description, Effect, EffectKind, Finding, FindingBuilder, Plugin,
+    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, ufw::UfwJudgement,
 };
 
 /// Stable id of the cause.
@@ -58,15 +58,21 @@ impl Plugin for UfwDisable {
         _parameters: &str,
     ) -> Result<Proposal, PluginError> {
         let judged = UfwJudgement::observe(reads, cluster)?;
-        if judged.blocking.is_empty() {
+        // What it drops for pods is reason enough where it keeps no kubelet shut.
+        let nodes = if judged.blocking.is_empty() {
+            &judged.dropping
+        } else {
+            &judged.blocking
+        };
+        if nodes.is_empty() {
             return Err(PluginError::NothingToDo(judged.summary));
         }
-        let steps = judged.blocking.iter().map(|node| Step {
+        let steps = nodes.iter().map(|node| Step {
             title: format!("Disable ufw on {}", node.node.node),
             effect: Effect::UfwDisable(node.node.node.clone()),
         });
         Ok(Proposal {
-            summary: "Disable ufw where it blocks the tunnel".to_owned(),
+            summary: "Disable ufw where it stops packets".to_owned(),
             steps: steps.collect(),
             warnings: vec![
                 "Everything that ufw stops on these nodes passes then, not only TCP 10250; \
@@ -84,7 +90,7 @@ impl Plugin for UfwDisable {
     ) -> Result<Verdict, PluginError> {
         let judged = UfwJudgement::observe(reads, cluster)?;
         Ok(Verdict {
-            mended: judged.judgement == Judgement::RuledOut,
+            mended: judged.lets_tunnel_pass(),
             summary: judged.summary,
             evidence: judged.evidence,
         })

@@ -28,10 +28,12 @@ fn recorded(policy: &str, rules: &str) -> Recorded {
         node_query(1, what),
         json!({ "ipv4_nft": dump(policy, rules) }),
     );
-    recorded.put(
-        node_query(2, what),
-        json!({ "ipv4_nft": dump("ACCEPT", "") }),
-    );
+    for node in [0, 2] {
+        recorded.put(
+            node_query(node, what),
+            json!({ "ipv4_nft": dump("ACCEPT", "") }),
+        );
+    }
     let status = json!({ "installed": true, "verbose": "Status: active\nLogging: on (low)\n" });
     recorded.put(node_query(1, NodeObservation::UfwStatus), status);
     recorded
@@ -89,4 +91,23 @@ fn chains_left_by_a_disabled_ufw_are_ruled_out() {
 fn a_drop_that_is_not_ufws_is_not_ufws_fault() {
     let recorded = recorded("ACCEPT", "-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n");
     assert_eq!(diagnose(&recorded).judgement, Judgement::RuledOut);
+}
+
+#[test]
+fn ufw_that_drops_what_is_forwarded_is_suspected_and_can_be_disabled() {
+    let mut dropping = recorded("ACCEPT", "");
+    let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+        :ufw-before-forward - [0:0]\n-A FORWARD -j ufw-before-forward\nCOMMIT\n";
+    let what = NodeObservation::FirewallRuleset;
+    dropping.put(node_query(1, what), json!({ "ipv4_nft": rules }));
+    let finding = diagnose(&dropping);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Suspected,
+        "{}",
+        finding.summary
+    );
+    let proposal = UfwDisable::plan(&dropping, &Estate::cluster(), &finding, "{}").unwrap();
+    let nodes: Vec<&Effect> = proposal.steps.iter().map(|step| &step.effect).collect();
+    assert_eq!(nodes, [&Effect::UfwDisable(Estate::node_name(1))]);
 }

@@ -148,6 +148,9 @@ pub struct KubernetesConfig {
     /// The API server itself gives up a dial after some 30 seconds, and its
     /// reason is worth waiting for.
     pub probe_timeout_ms: u64,
+    /// Longest wait around an eviction, in milliseconds, for each of: other pods
+    /// of the workload, a disruption budget that allows it, a ready successor.
+    pub eviction_timeout_ms: u64,
     /// When and how often a read is tried again.
     pub retry: RetryConfig,
 }
@@ -158,6 +161,7 @@ impl Default for KubernetesConfig {
             source: KubeconfigSource::default(),
             request_timeout_ms: 30_000,
             probe_timeout_ms: 40_000,
+            eviction_timeout_ms: 120_000,
             retry: RetryConfig {
                 attempts: 3,
                 base_delay_ms: 200,

@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 use naosu_engine::model::{
-    ClusterId, Diagnosis, DiagnosisId, Digest, Finding, Observation, Plan, PlanState,
-    PluginFailure, Run, RunState, Symptom, Unreadable,
+    ClusterId, Diagnosis, DiagnosisId, Digest, Finding, Hint, Observation, Plan, PlanState,
+    PluginFailure, Run, RunState, Symptom, TunnelAnswers, Unreadable,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -25,6 +25,10 @@ pub(super) struct DiagnosisAnswer {
     cluster: ClusterId,
     /// What the user saw; text from outside.
     symptom: Symptom,
+    /// What that says, and what the probes say to it. The probes decide.
+    hint: Option<Hint>,
+    /// What the tunnel answered.
+    tunnel: Option<TunnelAnswers>,
     /// When it began.
     started_at: Timestamp,
     /// When it ended.
@@ -54,6 +58,8 @@ impl DiagnosisAnswer {
             id: diagnosis.id,
             cluster: diagnosis.cluster,
             symptom: diagnosis.symptom,
+            hint: diagnosis.hint,
+            tunnel: diagnosis.tunnel,
             started_at: diagnosis.started_at,
             finished_at: diagnosis.finished_at,
             findings: diagnosis.findings,

@@ -4,6 +4,7 @@
 mod cli;
 mod grpc;
 mod model;
+mod packets;
 #[allow(dead_code)] // the MCP tests use all of it
 #[path = "../mcp/product.rs"]
 mod product;

@@ -322,3 +322,20 @@ async fn how_a_run_ended_tells_the_assistant_what_to_do_next() {
         assert!(next.contains(told), "{end:?}: {next}");
     }
 }
+
+#[tokio::test]
+async fn a_plan_shows_what_it_opens_too_much_and_what_is_not_known() {
+    let mut client = Client::start(Scripted::default()).await;
+    let result = client.call("get_plan", json!({ "plan": "plan-1" })).await;
+    let text = result["structuredContent"].to_string();
+    for said in [
+        "wider_than_needed",
+        "delta_partly_unknown",
+        "\"excess\":[{",
+        "10.224.128.0/17",
+        "source in service tag Sql",
+        "it was not read",
+    ] {
+        assert!(text.contains(said), "{said:?} is not in {text}");
+    }
+}

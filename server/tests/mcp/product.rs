@@ -122,13 +122,43 @@ fn diagnosis() -> Diagnosis {
     .unwrap()
 }
 
+/// What the host says of a change that opens too much and is partly unknown.
+fn warnings() -> Value {
+    json!([
+        { "code": "wider_than_needed", "message": "it opens more than the finding needs" },
+        { "code": "delta_partly_unknown", "message": "which packets it changes depends on a tag" },
+    ])
+}
+
+fn flow(source: &str, conditions: &[&str]) -> Value {
+    json!({
+        "direction": "inbound", "source": source, "destination": "10.224.0.5", "protocol": "TCP",
+        "source_ports": "any", "destination_ports": "10250", "state": "new",
+        "conditions": conditions,
+    })
+}
+
+fn delta() -> Value {
+    json!({
+        "kind": "computed",
+        "report": {
+            "newly_allowed": [flow("10.224.0.0/16", &[])],
+            "newly_denied": [],
+            "unknown": [flow("any", &["source in service tag Sql"])],
+            "atoms": [{ "name": "source in service tag Sql", "reason": "it was not read" }],
+            "words": ["newly allowed: inbound TCP 10250 from 10.224.0.0/16 to 10.224.0.5, new"],
+        },
+        "excess": [flow("10.224.128.0/17", &[])],
+    })
+}
+
 fn plan() -> Plan {
     serde_json::from_value(json!({
         "id": "plan-1", "digest": digest(), "state": "PENDING_APPROVAL", "approvals": [],
         "content": {
             "cluster": CLUSTER, "diagnosis": "dia-1", "observations_digest": digest(),
             "finding": finding(), "plugin": "nsg-allow-port", "plugin_digest": digest(),
-            "parameters": {}, "summary": "s", "warnings": [], "risk": "medium",
+            "parameters": {}, "summary": "s", "warnings": warnings(), "risk": "medium",
             "policy_version": "p", "approvals_needed": 1, "requester": person(),
             "created_at": TIME, "expires_at": TIME,
             "steps": [{
@@ -140,7 +170,7 @@ fn plan() -> Plan {
                 },
                 "inverse": { "kind": "irreversible", "reason": "r" },
                 "dry_run": { "by": "simulated", "request": "r", "body": null, "before": "", "after": "" },
-                "delta": { "kind": "not_a_firewall" },
+                "delta": delta(),
                 "risk": "low",
             }],
         },

@@ -188,6 +188,16 @@ impl Demo<'_> {
             self.failing_logs().await?.is_empty(),
         )?;
 
+        if !fix.reversible {
+            say("It cannot be taken back, as the plan said");
+            let refused = self.show_command(&["run", "rollback", &run]).await?;
+            observed("the rollback is refused", refused.exit_code != 0)?;
+            return observed(
+                "logs still work on every node",
+                self.failing_logs_quietly().await?.is_empty(),
+            );
+        }
+
         say("And taken back, because this is a demonstration");
         self.typed(&["run", "rollback", &run]).await?;
         if self.lab.scenario().expect.tunnel_down {

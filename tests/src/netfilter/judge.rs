@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use naosu_flow::iptables::{Family, Hook, InterfaceKnowledge, Knowledge, NodeFirewall};
+use naosu_flow::iptables::{
+    Family, Hook, InterfaceKnowledge, Knowledge, LocalAddresses, NodeFirewall, NodeRoutes,
+};
 use naosu_flow::policy::{DecidingRule, Verdict};
 use naosu_flow::set::{AddressSet, ConnectionState, Direction, Packet, PacketSet, Protocol, Space};
 
 use super::generate::{SETS, established};
-use super::host::{ADDRESSES, IN_INTERFACE, OUT_INTERFACE};
+use super::host::{ADDRESSES, HostError, IN_INTERFACE, NetfilterHost, OUT_INTERFACE};
 use super::sent_packet::{SentPacket, Transport};
 
 /// How often the analysis was sure, and of what.
@@ -40,17 +42,28 @@ impl Judge {
         }
     }
 
-    /// What the analysis may know of the host.
-    pub fn knowledge() -> Knowledge {
+    /// What the analysis may know of the host: its addresses from its own routes,
+    /// as a node shows them.
+    ///
+    /// # Errors
+    /// `ip` failed.
+    pub fn knowledge(host: &NetfilterHost) -> Result<Knowledge, HostError> {
         let prefix = |text: &&str| -> ipnet::IpNet {
             text.parse()
                 .or_else(|_| text.parse::<IpAddr>().map(ipnet::IpNet::from))
                 .expect("a constant prefix")
         };
-        Knowledge {
+        let mut local_addresses = LocalAddresses::default();
+        for (family, option) in [(Family::Ipv4, "-4"), (Family::Ipv6, "-6")] {
+            let shown = host.tool("ip", &[option, "route", "show", "table", "all"])?;
+            let routes = NodeRoutes::parse(family, &shown);
+            let routes = routes.unwrap_or_else(|| panic!("not read: {shown}"));
+            local_addresses.learn(family, &routes);
+        }
+        Ok(Knowledge {
             in_interface: InterfaceKnowledge::Named(IN_INTERFACE.to_owned()),
             out_interface: InterfaceKnowledge::Named(OUT_INTERFACE.to_owned()),
-            local_addresses: Some(local_addresses()),
+            local_addresses,
             address_sets: SETS
                 .iter()
                 .map(|(name, _, members)| {
@@ -58,7 +71,7 @@ impl Judge {
                     ((*name).to_owned(), AddressSet::prefixes(&prefixes))
                 })
                 .collect(),
-        }
+        })
     }
 
     /// The packet as the analysis sees it, and the hook that decides it.

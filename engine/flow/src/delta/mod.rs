@@ -105,6 +105,18 @@ impl FlowDelta {
         })
     }
 
+    /// The part of the delta that is about some packets.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn among(&self, space: &mut Space, packets: PacketSet) -> Result<Self, AnalysisTooComplex> {
+        let gained = space.union(self.newly_allowed, self.may_become_allowed)?;
+        let gained = space.intersection(gained, packets)?;
+        let lost = space.union(self.newly_denied, self.may_become_denied)?;
+        let lost = space.intersection(lost, packets)?;
+        Self::of_sets(space, lost, gained)
+    }
+
     /// Whether no packet's verdict changes, or may change.
     pub fn is_empty(&self) -> bool {
         self.newly_allowed.is_empty() && self.newly_denied.is_empty() && self.is_exactly_known()

@@ -1,5 +1,7 @@
 //! The parts of a firewall's rules.
 
+use std::collections::BTreeSet;
+
 use super::error::FirewallError;
 
 /// What kind of rule it is; kinds are processed one after the other, whatever
@@ -72,6 +74,15 @@ pub struct RuleCollectionGroup {
     pub collections: Vec<RuleCollection>,
 }
 
+/// Rules of a firewall that exist and could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadRules {
+    /// What holds them: "rule collection group g of policy p".
+    pub holder: String,
+    /// Why they could not be read.
+    pub reason: String,
+}
+
 /// All rules of a firewall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firewall {
@@ -82,9 +93,37 @@ pub struct Firewall {
     pub levels: Vec<Vec<RuleCollectionGroup>>,
     /// Whether threat intelligence may deny traffic before any rule.
     pub threat_intelligence_denies: bool,
+    /// Rules that could not be read; they may allow or deny anything.
+    pub unread: Vec<UnreadRules>,
 }
 
 impl Firewall {
+    /// The ARM ids of the IP groups that rules name, each once.
+    pub fn ip_groups(&self) -> BTreeSet<&str> {
+        self.rules()
+            .flat_map(|rule| {
+                rule.source_ip_groups
+                    .iter()
+                    .chain(&rule.destination_ip_groups)
+            })
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// The addresses, prefixes and tags that rules name, each once.
+    pub fn addresses(&self) -> BTreeSet<&str> {
+        self.rules()
+            .flat_map(|rule| rule.sources.iter().chain(&rule.destinations))
+            .map(String::as_str)
+            .collect()
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &FirewallRule> {
+        let groups = self.levels.iter().flatten();
+        let collections = groups.flat_map(|group| &group.collections);
+        collections.flat_map(|collection| &collection.rules)
+    }
+
     /// The collections in the order they are processed, with their level's
     /// groups; kinds are sorted apart by the caller.
     pub(super) fn in_order(

@@ -35,6 +35,18 @@ impl Firewall {
                 Verdict::Deny,
             ));
         }
+        // They may come before all others, and leave packets to them.
+        for unread in &self.unread {
+            for (word, verdict) in [("allow", Verdict::Allow), ("deny", Verdict::Deny)] {
+                rules.push(conditional(
+                    &format!("{}, not read", unread.holder),
+                    FlowBox::any().with_state(ConnectionState::New),
+                    &format!("rules of {} {word} it", unread.holder),
+                    &unread.reason,
+                    verdict,
+                ));
+            }
+        }
         for kind in [RuleKind::Nat, RuleKind::Network, RuleKind::Application] {
             for (group, collection) in &ordered {
                 for rule in collection.rules.iter().filter(|rule| rule.kind == kind) {

@@ -13,9 +13,11 @@ mod route;
 
 pub use collection::{
     CollectionAction, Firewall, FirewallRule, RuleCollection, RuleCollectionGroup, RuleKind,
+    UnreadRules,
 };
 pub use compile::firewall_delta;
 pub use error::FirewallError;
+pub use parse::ip_group_addresses;
 pub use route::{NextHop, Route, RouteTable};
 
 #[cfg(test)]

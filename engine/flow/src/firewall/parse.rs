@@ -7,8 +7,9 @@ use super::collection::{
 };
 use super::error::FirewallError;
 use super::read_rule::read_rule;
-use crate::field::json::{invalid, missing, object, text};
-use crate::field::{FieldError, excerpt};
+use crate::field::json::{invalid, missing, object, text, texts};
+use crate::field::{AddressValue, FieldError, Place, excerpt, parse_address};
+use crate::set::AddressSet;
 
 const PRIORITIES: (u32, u32) = (100, 65_000);
 
@@ -49,6 +50,7 @@ impl Firewall {
             threat_intelligence_denies: threat_intelligence_denies(&place, properties)?,
             name,
             levels: vec![groups],
+            unread: Vec::new(),
         })
     }
 
@@ -62,6 +64,7 @@ impl Firewall {
             name: String::new(),
             levels: Vec::new(),
             threat_intelligence_denies: false,
+            unread: Vec::new(),
         };
         for (policy, groups) in policies {
             let policy = object("a firewall policy", "body", policy)?;
@@ -79,6 +82,37 @@ impl Firewall {
         }
         Ok(firewall)
     }
+}
+
+/// The addresses of an IP group as ARM returns it.
+///
+/// # Errors
+/// [`FieldError`] naming the group and the field.
+pub fn ip_group_addresses(value: &Value) -> Result<AddressSet, FieldError> {
+    let group = object("an IP group", "body", value)?;
+    let (name, place) = named("an IP group", "IP group", group)?;
+    let fields = properties(&place, group)?;
+    let field = "properties.ipAddresses";
+    if !fields.contains_key("ipAddresses") {
+        return Err(missing(&place, field));
+    }
+    let mut all = AddressSet::empty();
+    for text in texts(&place, "ipAddresses", fields)? {
+        let at = Place { rule: &name, field };
+        match parse_address(at, &text)? {
+            AddressValue::Addresses(set) => all = all.union(&set),
+            AddressValue::Any | AddressValue::Tag(_) => {
+                let value = Value::from(text);
+                return Err(invalid(
+                    &place,
+                    field,
+                    &value,
+                    "an address, prefix or range",
+                ));
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn classic_collection(

@@ -1,6 +1,6 @@
 //! Rules that belong to something else, which would put them back or break.
 
-use super::ruleset::Rule;
+use super::ruleset::{Family, Rule};
 
 /// Who keeps a chain or rule in order, when it is not a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +51,27 @@ pub fn managed_rule(chain: &str, rule: &Rule) -> Option<ManagedBy> {
         .or_else(|| rule.comment().and_then(managed_comment))
 }
 
+/// Who manages a rule given as `iptables-save` shows it, without "-A CHAIN". What
+/// cannot be read as a rule is judged by its chain alone.
+pub fn managed_specification(
+    family: Family,
+    chain: &str,
+    specification: &str,
+) -> Option<ManagedBy> {
+    let words: Vec<&str> = specification.split_whitespace().collect();
+    let leads_to: Vec<&str> = words
+        .iter()
+        .zip(words.iter().skip(1))
+        .filter(|(option, _)| matches!(**option, "-j" | "-g" | "--jump" | "--goto"))
+        .map(|(_, name)| *name)
+        .filter(|name| managed_chain(name).is_some())
+        .collect();
+    match Rule::parse(family, specification, &leads_to) {
+        Ok(rule) => managed_rule(chain, &rule),
+        Err(_) => managed_chain(chain),
+    }
+}
+
 fn managed_comment(comment: &str) -> Option<ManagedBy> {
     let starts = |prefix: &str| comment.starts_with(prefix);
     if starts("kubernetes ") || starts("kubernetes:") {
@@ -68,7 +89,6 @@ fn managed_comment(comment: &str) -> Option<ManagedBy> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ruleset::Family;
     use super::*;
 
     #[test]
@@ -105,6 +125,10 @@ mod tests {
         );
         let commented = "-m comment --comment \"kubernetes forwarding rules\" -j DROP";
         assert_eq!(managed("INPUT", commented), Some(ManagedBy::Kubernetes));
+        let shown = |text| managed_specification(Family::Ipv4, "INPUT", text);
+        assert_eq!(shown("-j AZURE-NPM"), Some(ManagedBy::AzureNetworkPolicy));
+        assert_eq!(shown(commented), Some(ManagedBy::Kubernetes));
+        assert_eq!(shown("-p tcp -m tcp --dport 10250 -j DROP"), None);
         assert_eq!(managed("INPUT", "-j USER"), None);
         assert_eq!(managed("INPUT", "-p tcp --dport 10250 -j DROP"), None);
     }

@@ -11,13 +11,16 @@
 mod condition;
 mod consulted;
 mod decision;
+mod dumps;
 mod edit;
 mod error;
 mod flow_state;
 mod graph;
 mod hook;
 mod hull;
+mod interface;
 mod knowledge;
+mod local;
 mod managed;
 mod mark;
 mod masked;
@@ -27,6 +30,7 @@ mod node;
 mod parse;
 mod print;
 mod protocol;
+mod routes;
 mod rule_parse;
 mod ruleset;
 mod specifications;
@@ -46,14 +50,18 @@ pub use condition::{
 };
 pub use consulted::Consulted;
 pub use decision::{DecidedBy, Decision, RulePlace};
+pub use dumps::{DumpError, FirewallRuleset};
 pub use edit::{Edit, EditError};
 pub(crate) use error::excerpt;
 pub use error::{ParseError, ParseErrorKind};
 pub use hook::Hook;
-pub use knowledge::{InterfaceKnowledge, Knowledge};
-pub use managed::{ManagedBy, managed_chain, managed_rule};
+pub use interface::{InterfaceKnowledge, PeerInterfaces};
+pub use knowledge::Knowledge;
+pub use local::LocalAddresses;
+pub use managed::{ManagedBy, managed_chain, managed_rule, managed_specification};
 pub use node::{LoadedRuleset, NodeDecisions, NodeFirewall, POLICY_NAME};
 pub use parse::LINE_LIMIT_BYTES;
+pub use routes::NodeRoutes;
 pub use ruleset::{
     Backend, Chain, ChainPolicy, Counters, Family, Rule, Ruleset, Specification, Table, TableName,
 };

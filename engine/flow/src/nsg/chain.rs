@@ -1,6 +1,7 @@
 //! The security groups one network interface is behind, in Azure's order.
 
-use super::admin::{AdminAccess, AdminRule};
+use super::admin::AdminRule;
+use super::admin_policy::AdminPolicy;
 use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::Direction;
@@ -14,14 +15,10 @@ use crate::set::{self, AnalysisTooComplex, FlowBox, PacketSet, Space};
 #[derive(Debug, Clone)]
 pub struct NsgChain {
     name: String,
-    admin: Option<RulePolicy>,
-    // Admin rules that leave the decision to the security groups.
-    handed_on: Vec<String>,
+    admin: Option<AdminPolicy>,
     subnet: RulePolicy,
     interface: RulePolicy,
 }
-
-const NO_ADMIN_RULE: &str = "no security admin rule matches";
 
 impl NsgChain {
     /// The chain of an interface.
@@ -45,7 +42,6 @@ impl NsgChain {
         Ok(Self {
             name: name.into(),
             admin: None,
-            handed_on: Vec::new(),
             subnet: policy(subnet, "subnet")?,
             interface: policy(interface, "interface")?,
         })
@@ -61,31 +57,7 @@ impl NsgChain {
         rules: &[AdminRule],
         tags: &TagContext,
     ) -> Result<Self, NsgError> {
-        let mut ordered: Vec<&AdminRule> = rules.iter().collect();
-        ordered.sort_by_key(|rule| (rule.direction, rule.priority));
-        for (first, second) in ordered.iter().zip(ordered.iter().skip(1)) {
-            if (first.direction, first.priority) == (second.direction, second.priority) {
-                return Err(NsgError::DuplicatePriority {
-                    first: first.name.clone(),
-                    second: second.name.clone(),
-                    direction: first.direction,
-                    priority: first.priority,
-                });
-            }
-        }
-        let mut policy =
-            RulePolicy::constant("security admin rules", NO_ADMIN_RULE, Verdict::Allow);
-        self.handed_on = vec![NO_ADMIN_RULE.to_owned()];
-        for rule in ordered {
-            let mut compiled = rule.compile(tags)?;
-            if rule.access == AdminAccess::Allow {
-                // Rules of several collections may share a name.
-                compiled.name = format!("{} (leaves it to the security groups)", rule.name);
-                self.handed_on.push(compiled.name.clone());
-            }
-            policy.rules.push(compiled);
-        }
-        self.admin = Some(policy);
+        self.admin = Some(AdminPolicy::new(rules, tags)?);
         Ok(self)
     }
 
@@ -127,9 +99,7 @@ impl Policy for NsgChain {
         let Some(admin) = &self.admin else {
             return Ok(groups);
         };
-        let first = admin
-            .decide(space, within)?
-            .only_rules(space, |rule| !self.handed_on.contains(&rule.rule))?;
+        let first = admin.decided(space, within)?;
         first.or_else(space, &groups)
     }
 }

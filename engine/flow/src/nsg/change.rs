@@ -1,5 +1,6 @@
 //! What a change of a security group does to packets.
 
+use super::admin_policy::AdminPolicy;
 use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::NsgRule;
@@ -31,6 +32,22 @@ pub fn nsg_delta(
         let changed = changed_rules(before, after).chain(changed_rules(after, before));
         error.naming(changed)
     })
+}
+
+/// The same behind security admin rules, which a group does not change.
+///
+/// # Errors
+/// [`NsgError`], also when the exact answer costs too much.
+pub fn nsg_delta_behind(
+    space: &mut Space,
+    before: &Nsg,
+    after: &Nsg,
+    tags: &TagContext,
+    admin: &AdminPolicy,
+) -> Result<FlowDelta, NsgError> {
+    let delta = nsg_delta(space, before, after, tags)?;
+    let handed_on = admin.handed_on(space)?;
+    Ok(delta.among(space, handed_on)?)
 }
 
 /// [`nsg_delta`] as the report a plan stores.

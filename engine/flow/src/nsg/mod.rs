@@ -1,6 +1,7 @@
 //! Network security groups: what ARM returns, what it means, what a change does.
 
 mod admin;
+mod admin_policy;
 mod arm;
 mod chain;
 mod change;
@@ -13,8 +14,9 @@ pub mod rule;
 mod tags;
 
 pub use admin::{AdminAccess, AdminRule};
+pub use admin_policy::AdminPolicy;
 pub use chain::NsgChain;
-pub use change::{nsg_delta, nsg_delta_report};
+pub use change::{nsg_delta, nsg_delta_behind, nsg_delta_report};
 pub use compile::ESTABLISHED;
 pub use error::NsgError;
 pub use group::{Nsg, default_rules};

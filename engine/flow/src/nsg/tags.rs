@@ -38,6 +38,7 @@ pub struct TagContext {
     virtual_network: Option<AddressSet>,
     tags: BTreeMap<String, AddressSet>,
     groups: BTreeMap<String, AddressSet>,
+    unread: BTreeMap<String, String>,
 }
 
 /// A tag or group, resolved.
@@ -125,6 +126,17 @@ impl TagContext {
         self
     }
 
+    /// Why a tag or group, by its name or ARM id, stays unknown.
+    #[must_use]
+    pub fn with_unread(mut self, name: &str, reason: impl Into<String>) -> Self {
+        self.unread.insert(name.to_ascii_lowercase(), reason.into());
+        self
+    }
+
+    fn reason(&self, key: &str, otherwise: String) -> String {
+        self.unread.get(key).cloned().unwrap_or(otherwise)
+    }
+
     /// What an IP group of a firewall stands for; ids are compared case aside.
     pub fn ip_group(&self, id: &str, side: Side) -> Resolved {
         let key = id.to_ascii_lowercase();
@@ -133,7 +145,10 @@ impl TagContext {
             None => Resolved::Unknown(UnknownAddresses {
                 atom: Atom {
                     name: format!("{} in IP group {key}", side.word()),
-                    reason: format!("the addresses of IP group {id} were not observed"),
+                    reason: self.reason(
+                        &key,
+                        format!("the addresses of IP group {id} were not observed"),
+                    ),
                 },
                 when: true,
                 within: AddressSet::any(),
@@ -174,7 +189,10 @@ impl TagContext {
                 atom: Atom {
                     // Tags are the same tag in any spelling of case.
                     name: format!("{} in service tag {key}", side.word()),
-                    reason: format!("the prefixes of service tag {name} were not observed"),
+                    reason: self.reason(
+                        &key,
+                        format!("the prefixes of service tag {name} were not observed"),
+                    ),
                 },
                 when: true,
                 within: AddressSet::any(),

@@ -16,6 +16,13 @@ pub struct AddressSet {
     pub v6: Ipv6Set,
 }
 
+/// No address.
+impl Default for AddressSet {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl AddressSet {
     /// No address.
     pub fn empty() -> Self {

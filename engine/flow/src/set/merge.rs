@@ -32,7 +32,7 @@ pub(super) fn merge_boxes(mut boxes: Vec<FlowBox>) -> Vec<FlowBox> {
             |boxes| {
                 join(
                     boxes,
-                    |flow| std::mem::replace(&mut flow.sources, AddressSet::empty()),
+                    |flow| std::mem::take(&mut flow.sources),
                     |flow, part| flow.sources = flow.sources.union(&part),
                 )
             },
@@ -42,7 +42,7 @@ pub(super) fn merge_boxes(mut boxes: Vec<FlowBox>) -> Vec<FlowBox> {
             |boxes| {
                 join(
                     boxes,
-                    |flow| std::mem::replace(&mut flow.destinations, AddressSet::empty()),
+                    |flow| std::mem::take(&mut flow.destinations),
                     |flow, part| flow.destinations = flow.destinations.union(&part),
                 )
             },

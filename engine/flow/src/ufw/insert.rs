@@ -2,7 +2,6 @@
 
 use super::policy::UfwPolicy;
 use super::rule::{UfwDirection, UfwRule};
-use crate::iptables::{DecidedBy, Edit, Family, Hook, NodeFirewall, Rule, TableName};
 use crate::policy::{Policy, Verdict};
 use crate::set::{AnalysisTooComplex, PacketSet, Space};
 
@@ -15,9 +14,6 @@ pub enum InsertPlace {
     Append,
     /// Before the rule of this number, as `ufw insert` counts.
     Before(usize),
-    /// Something that is not a user's rule of ufw's is in the way, so that none
-    /// helps.
-    InVain,
 }
 
 impl UfwPolicy {
@@ -78,7 +74,7 @@ impl UfwPolicy {
     pub fn with_rule(&self, place: InsertPlace, rule: UfwRule) -> Self {
         let mut changed = self.clone();
         match place {
-            InsertPlace::NotNeeded | InsertPlace::InVain => {}
+            InsertPlace::NotNeeded => {}
             InsertPlace::Append => changed.rules.push(rule),
             InsertPlace::Before(number) => {
                 let at = number.saturating_sub(1).min(changed.rules.len());
@@ -86,91 +82,5 @@ impl UfwPolicy {
             }
         }
         changed
-    }
-}
-
-/// The chain ufw keeps a user's rules for received packets in.
-fn user_chain(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "ufw-user-input",
-        Family::Ipv6 => "ufw6-user-input",
-    }
-}
-
-/// What `ufw insert` (or `ufw allow` at the end) does to a node's rules, so that
-/// `allow`, a rule as iptables takes it, lets the inbound packets of `needed`
-/// pass: the change of the ruleset, or none when no rule of ufw's can help or
-/// none is needed.
-///
-/// # Errors
-/// [`AnalysisTooComplex`].
-pub fn kernel_insert(
-    firewall: &NodeFirewall,
-    space: &mut Space,
-    family: Family,
-    needed: PacketSet,
-    allow: Rule,
-) -> Result<(InsertPlace, Option<Edit>), AnalysisTooComplex> {
-    let decisions = firewall.analyse(space, Hook::Input, needed)?;
-    let partition = decisions.decisions.partition(space)?;
-    if partition.denied.is_empty() && partition.unknown.is_empty() {
-        return Ok((InsertPlace::NotNeeded, None));
-    }
-    let chain = user_chain(family);
-    let rules = firewall
-        .rulesets
-        .iter()
-        .filter(|loaded| loaded.ruleset.family == family)
-        .filter_map(|loaded| loaded.ruleset.table(TableName::Filter)?.chain(chain))
-        .map(|chain| chain.rules.len())
-        .next();
-    let Some(count) = rules else {
-        return Ok((InsertPlace::InVain, None));
-    };
-    let mut place = InsertPlace::Append;
-    for decision in &decisions.made {
-        if decision.verdict == Verdict::Allow {
-            continue;
-        }
-        match &decision.by {
-            DecidedBy::Rule(rule) if rule.chain == chain => {
-                place = match place {
-                    InsertPlace::Before(number) => InsertPlace::Before(number.min(rule.number)),
-                    _ => InsertPlace::Before(rule.number),
-                };
-            }
-            _ => {}
-        }
-    }
-    let number = match place {
-        InsertPlace::Before(number) => number,
-        _ => count + 1,
-    };
-    let edit = Edit::Insert {
-        table: TableName::Filter,
-        chain: chain.to_owned(),
-        number,
-        rule: allow,
-    };
-    let mut changed = firewall.clone();
-    for loaded in changed
-        .rulesets
-        .iter_mut()
-        .filter(|loaded| loaded.ruleset.family == family)
-    {
-        if let Ok((ruleset, _)) = loaded.ruleset.edited(&edit) {
-            loaded.ruleset = ruleset;
-            break;
-        }
-    }
-    // Whether it helps is not argued but decided: by the rules as they would be.
-    let after = changed
-        .analyse(space, Hook::Input, needed)?
-        .decisions
-        .partition(space)?;
-    if after.denied.is_empty() && after.unknown.is_empty() {
-        Ok((place, Some(edit)))
-    } else {
-        Ok((InsertPlace::InVain, None))
     }
 }

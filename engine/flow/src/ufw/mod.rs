@@ -6,9 +6,12 @@
 
 mod command;
 mod error;
+mod files;
 mod insert;
+mod kernel;
 mod policy;
 mod rule;
+mod start;
 mod status;
 mod user_rules;
 
@@ -17,7 +20,9 @@ mod tests;
 
 pub use command::parse_added;
 pub use error::{UfwError, UfwErrorKind};
-pub use insert::{InsertPlace, kernel_insert};
+pub use files::UfwRules;
+pub use insert::InsertPlace;
+pub use kernel::{UfwChange, UfwKernelError, ufw_change};
 pub use policy::{UFW_POLICY_NAME, UfwPolicy};
 pub use rule::{UfwAction, UfwDirection, UfwEnd, UfwRule};
 pub use status::{UfwDefaults, UfwReport, UfwStatus};

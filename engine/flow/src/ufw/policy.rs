@@ -3,7 +3,7 @@
 use super::rule::{UfwAction, UfwDirection, UfwEnd, UfwRule};
 use super::status::UfwDefaults;
 use crate::iptables::{Family, InterfaceKnowledge};
-use crate::policy::{Decisions, Policy, Rule, RuleMatch, RulePolicy, Verdict};
+use crate::policy::{Decisions, Policy, Rule, RuleMatch, RulePolicy, UnknownAddresses, Verdict};
 use crate::set::{
     AddressSet, AnalysisTooComplex, Atom, ConnectionState, Direction, FlowBox, PacketSet, PortSet,
     Protocol, ProtocolSet, Space,
@@ -88,21 +88,22 @@ impl UfwPolicy {
             UfwDirection::Out => Direction::Outbound,
             UfwDirection::Forward => return Vec::new(),
         };
-        let mut conditions = Vec::new();
-        for (word, name, known) in [
-            ("in", &rule.in_interface, &self.in_interface),
-            ("out", &rule.out_interface, &self.out_interface),
+        let mut sources = Side::of(&rule.from, rule.family);
+        let mut destinations = Side::of(&rule.to, rule.family);
+        for (word, name, known, side) in [
+            ("in", &rule.in_interface, &self.in_interface, &mut sources),
+            (
+                "out",
+                &rule.out_interface,
+                &self.out_interface,
+                &mut destinations,
+            ),
         ] {
-            let Some(name) = name else { continue };
-            match known.fits(name) {
-                Some(true) => {}
-                Some(false) => return Vec::new(),
-                None => conditions.push(Atom {
-                    name: format!("{word}-interface is {name}"),
-                    reason: "the packet's interface is not known".to_owned(),
-                }),
+            if let Some(name) = name {
+                side.narrow(word, name, known);
             }
         }
+        let mut conditions = Vec::new();
         for application in [&rule.from.application, &rule.to.application]
             .into_iter()
             .flatten()
@@ -114,8 +115,8 @@ impl UfwPolicy {
         }
         let mut flow = FlowBox::any()
             .with_direction(direction)
-            .with_sources(addresses(&rule.from, rule.family))
-            .with_destinations(addresses(&rule.to, rule.family))
+            .with_sources(sources.known)
+            .with_destinations(destinations.known)
             .with_source_ports(ports(&rule.from))
             .with_destination_ports(ports(&rule.to));
         let has_ports = !rule.from.ports.is_empty() || !rule.to.ports.is_empty();
@@ -125,9 +126,43 @@ impl UfwPolicy {
             None => {}
         }
         vec![RuleMatch {
+            flow,
+            unknown_sources: sources.unknown,
+            unknown_destinations: destinations.unknown,
             conditions,
-            ..RuleMatch::from(flow)
         }]
+    }
+}
+
+/// The addresses at one end of a rule's packets.
+struct Side {
+    known: AddressSet,
+    unknown: Vec<UnknownAddresses>,
+}
+
+impl Side {
+    fn of(end: &UfwEnd, family: Option<Family>) -> Self {
+        Self {
+            known: addresses(end, family),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// Leaves the packets that come or go by an interface.
+    fn narrow(&mut self, word: &str, name: &str, known: &InterfaceKnowledge) {
+        let fitting = known.fitting(name);
+        let within = self.known.intersection(&fitting.possible);
+        self.known = self.known.intersection(&fitting.certain);
+        if !within.is_empty() {
+            self.unknown.push(UnknownAddresses {
+                atom: Atom {
+                    name: format!("{word}-interface is {name}"),
+                    reason: "the packet's interface is not known".to_owned(),
+                },
+                when: true,
+                within,
+            });
+        }
     }
 }
 

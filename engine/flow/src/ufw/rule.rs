@@ -96,6 +96,25 @@ impl UfwRule {
         }
     }
 
+    /// Whether ufw takes two rules for the same, so that one is not added beside
+    /// the other: comments aside.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.action == other.action && self.is_same_but_action(other)
+    }
+
+    /// Whether ufw would change one rule into the other in place: all the same
+    /// but action, logging and comment.
+    pub fn is_same_but_action(&self, other: &Self) -> bool {
+        let families = [self, other].map(|rule| rule.family.unwrap_or(Family::Ipv4));
+        families.first() == families.last()
+            && self.direction == other.direction
+            && self.protocol == other.protocol
+            && self.from == other.from
+            && self.to == other.to
+            && self.in_interface == other.in_interface
+            && self.out_interface == other.out_interface
+    }
+
     /// Sets the protocol, which both ends may name.
     pub(super) fn set_protocol(&mut self, name: &str) -> Result<(), UfwErrorKind> {
         let number = protocol(name)?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::delta::FlowDelta;
-use crate::iptables::{Family, InterfaceKnowledge, Knowledge, NodeFirewall, Rule, Ruleset};
+use crate::iptables::{Family, InterfaceKnowledge, Knowledge, NodeFirewall, Ruleset};
 use crate::policy::{Policy, Verdict};
 use crate::set::{AddressSet, FlowBox, Packet, PacketSet, PortSet, Space};
 
@@ -112,37 +112,126 @@ fn an_allow_goes_before_the_first_rule_that_blocks_and_opens_only_its_own_match(
     );
 }
 
-fn kernel(user_rules: &str, before: &str) -> NodeFirewall {
-    let text = format!(
-        "*filter\n:INPUT DROP\n:ufw-before-input -\n:ufw-user-input -\n{before}-A INPUT -j ufw-before-input\n\
-         -A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
-         -A ufw-before-input -j ufw-user-input\n{user_rules}COMMIT\n"
-    );
-    let ruleset = Ruleset::parse(Family::Ipv4, &text).unwrap();
-    NodeFirewall::new([ruleset], Knowledge::default())
+const FILTER: &str = "*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n:ufw-before-input -\n\
+    :ufw-before-logging-input -\n:ufw-user-input -\n:ufw-user-output -\n\
+    :ufw-user-logging-input -\n:ufw-user-limit -\n:ufw-user-limit-accept -\n\
+    -A INPUT -j ufw-before-input\n\
+    -A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+    -A ufw-before-input -j ufw-user-input\n";
+
+fn kernel(user_rules: &str) -> NodeFirewall {
+    let ruleset = Ruleset::parse(Family::Ipv4, &format!("{FILTER}{user_rules}COMMIT\n"));
+    NodeFirewall::new([ruleset.unwrap()], Knowledge::default())
+}
+
+fn listed(lines: &[&str]) -> Vec<UfwRule> {
+    let table: String = lines
+        .iter()
+        .zip(1..)
+        .map(|(line, number)| format!("[{number:2}] {line}\n"))
+        .collect();
+    let text = format!("Status: active\n\nTo  Action  From\n--  ------  ----\n{table}");
+    match UfwStatus::parse(&text).unwrap() {
+        UfwStatus::Active(report) => report.rules,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The rules of ufw's chain for received packets.
+fn user_input(firewall: &NodeFirewall) -> Vec<String> {
+    let filter = firewall.rulesets[0]
+        .ruleset
+        .table(crate::iptables::TableName::Filter);
+    let chain = filter.unwrap().chain("ufw-user-input").unwrap();
+    chain
+        .rules
+        .iter()
+        .map(|rule| rule.to_string().trim().to_owned())
+        .collect()
+}
+
+const LIST: [&str; 4] = [
+    "22/tcp                     LIMIT IN    Anywhere                   (log)",
+    "53                         ALLOW OUT   Anywhere                   (out)",
+    "443                        REJECT IN   10.0.0.0/8",
+    "10250/tcp                  DENY IN     Anywhere",
+];
+
+const RULES: &str = "-A ufw-user-input -p tcp -m tcp --dport 22 -j ufw-user-logging-input
+-A ufw-user-input -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m recent --set --name DEFAULT --mask 255.255.255.255 --rsource
+-A ufw-user-input -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m recent --update --seconds 30 --hitcount 6 --name DEFAULT --mask 255.255.255.255 --rsource -j ufw-user-limit
+-A ufw-user-input -p tcp -m tcp --dport 22 -j ufw-user-limit-accept
+-A ufw-user-input -s 10.0.0.0/8 -p tcp -m tcp --dport 443 -j REJECT --reject-with tcp-reset
+-A ufw-user-input -s 10.0.0.0/8 -p udp -m udp --dport 443 -j REJECT --reject-with icmp-port-unreachable
+-A ufw-user-input -p tcp -m tcp --dport 10250 -j DROP
+-A ufw-user-output -p tcp -m tcp --dport 53 -j ACCEPT
+-A ufw-user-output -p udp -m udp --dport 53 -j ACCEPT
+";
+
+#[test]
+fn a_rule_stands_in_the_kernels_chain_where_its_number_says_and_goes_from_there() {
+    let firewall = kernel(RULES);
+    let list = listed(&LIST);
+    let rule = UfwRule::parse("allow from 10.224.0.0/16 to any port 10250 proto tcp").unwrap();
+    for (position, at) in [(1, 0), (2, 4), (3, 4), (4, 6), (0, 7)] {
+        let insert = UfwChange::Insert {
+            position,
+            rule: &rule,
+        };
+        let after = ufw_change(&firewall, &list, insert).unwrap();
+        let rules = user_input(&after);
+        assert_eq!(rules.len(), 8);
+        assert!(
+            rules[at].ends_with("-j ACCEPT") && rules[at].contains("10.224.0.0/16"),
+            "{position}: {rules:#?}"
+        );
+        let mut list = list.clone();
+        let place = position.checked_sub(1).unwrap_or(list.len());
+        list.insert(place, rule.clone());
+        let back = ufw_change(&after, &list, UfwChange::Delete { rule: &rule }).unwrap();
+        assert_eq!(user_input(&back), user_input(&firewall));
+    }
 }
 
 #[test]
-fn in_the_kernels_rules_the_place_is_proved_by_the_rules_as_they_would_be() {
-    let mut space = Space::new();
-    let needed = needed(&mut space);
-    let allow = || {
-        let text = "-p tcp -s 10.224.0.0/16 -d 10.224.0.0/16 --dport 10250 -j ACCEPT";
-        Rule::parse(Family::Ipv4, text, &[]).unwrap()
+fn a_chain_that_is_not_what_the_list_stands_for_is_not_guessed_about() {
+    let rule = UfwRule::parse("allow 10250/tcp").unwrap();
+    let insert = UfwChange::Insert {
+        position: 1,
+        rule: &rule,
     };
-    let mut place = |firewall: &NodeFirewall| {
-        let found = kernel_insert(firewall, &mut space, Family::Ipv4, needed, allow());
-        found.unwrap().0
-    };
-    let ssh = "-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n";
-    let deny = "-A ufw-user-input -p tcp -m tcp --dport 10250 -j DROP\n";
-    assert_eq!(place(&kernel(ssh, "")), InsertPlace::Append);
-    assert_eq!(
-        place(&kernel(&format!("{ssh}{deny}"), "")),
-        InsertPlace::Before(2)
+    for rules in [
+        format!("-A ufw-user-input -p tcp -j DROP\n{RULES}"),
+        format!("{RULES}-A ufw-user-input -p tcp -j DROP\n"),
+        String::new(),
+    ] {
+        let error = ufw_change(&kernel(&rules), &listed(&LIST), insert).unwrap_err();
+        assert_eq!(error.code(), "ufw_kernel_unclear");
+    }
+    let application = listed(&["Nginx Full  ALLOW IN  Anywhere"]);
+    let error = ufw_change(&kernel(RULES), &application, insert).unwrap_err();
+    assert!(
+        error.to_string().contains("application profiles"),
+        "{error}"
     );
-    let open = "-A ufw-user-input -p tcp -m tcp --dport 10250 -j ACCEPT\n";
-    assert_eq!(place(&kernel(open, "")), InsertPlace::NotNeeded);
-    let earlier = "-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n";
-    assert_eq!(place(&kernel(ssh, earlier)), InsertPlace::InVain);
+}
+
+#[test]
+fn disabled_ufw_leaves_its_chains_empty_and_what_others_put_beside_them() {
+    let others = "-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n";
+    let firewall = kernel(&format!("{RULES}{others}"));
+    let disable = |defaults| ufw_change(&firewall, &[], UfwChange::Disable { defaults });
+    let after = disable("MANAGE_BUILTINS=no\n").unwrap();
+    let mut space = Space::new();
+    let decided = |space: &mut Space, firewall: &NodeFirewall, port| {
+        let decisions = firewall.decide(space, PacketSet::ALL).unwrap();
+        let packet = Packet::new_tcp(kubelet().source, kubelet().destination, port);
+        decisions.answer(space, &packet).unwrap().verdict
+    };
+    assert_eq!(decided(&mut space, &firewall, 443), Verdict::Deny);
+    assert_eq!(decided(&mut space, &after, 443), Verdict::Allow);
+    assert_eq!(decided(&mut space, &after, 10250), Verdict::Deny);
+    let after = disable("MANAGE_BUILTINS=\"yes\"\n").unwrap();
+    assert_eq!(decided(&mut space, &after, 10250), Verdict::Allow);
+    assert!(disable("").is_err());
 }

@@ -1,23 +1,41 @@
 //! Which packets a step lets pass or stops, computed by the host from the
 //! effect and what it observed itself.
 
+mod firewall;
 mod needed;
 mod node;
-
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
 
 use naosu_flow::{
     delta::{FlowBox, FlowDelta},
-    nsg::{Nsg, NsgError, TagContext, nsg_delta},
+    nsg::{Nsg, NsgError, TagContext, nsg_delta_behind},
     set::{AnalysisTooComplex, Space},
 };
 
-use super::{State, nsg, nsg_context};
+use super::{
+    State, nsg,
+    nsg_context::{self, Surroundings},
+};
 use crate::{
     error::{Code, Error},
     model::{Delta, Effect, Flow, Observation},
     plugin::Reads,
 };
+
+/// What a step does to packets.
+#[derive(Clone, Debug)]
+pub struct Consequence {
+    /// The packets.
+    pub delta: Delta,
+    /// Something else that it changes and that later steps are judged by: the
+    /// kernel's rules, where the effect is one on ufw's.
+    pub beside: Option<Observation>,
+}
+
+fn alone(delta: Delta) -> (Delta, Option<Observation>) {
+    (delta, None)
+}
 
 /// What a step does to packets, `after` being the simulated state.
 ///
@@ -27,23 +45,22 @@ pub async fn of(
     before: &Observation,
     after: &State,
     needed: &[Flow],
-    reads: &Arc<dyn Reads>,
-) -> Delta {
+    reads: &dyn Reads,
+) -> Consequence {
     let computed = match effect {
         Effect::NsgRuleCreate { .. }
         | Effect::NsgRuleDelete { .. }
-        | Effect::NsgRulesReplace { .. } => of_nsg(before, after, needed, reads.as_ref()).await,
+        | Effect::NsgRulesReplace { .. } => of_nsg(before, after, needed, reads).await.map(alone),
         Effect::UfwRuleInsert(_)
         | Effect::UfwRuleDelete(_)
         | Effect::UfwEnable { .. }
         | Effect::UfwDisable { .. }
         | Effect::IptablesRuleInsert(_)
-        | Effect::IptablesRuleDelete(_) => {
-            node::delta(effect, before, after, needed, reads.as_ref()).await
+        | Effect::IptablesRuleDelete(_) => node::delta(effect, before, after, needed, reads).await,
+        Effect::FirewallRuleAdd(rule) | Effect::FirewallRuleRemove(rule) => {
+            let delta = firewall::delta(&rule.resource, before, after, needed, reads);
+            delta.await.map(alone)
         }
-        Effect::FirewallRuleAdd(_) | Effect::FirewallRuleRemove(_) => Err(not_analysed(
-            "rules of Azure Firewall are not analysed by this version",
-        )),
         Effect::ArmPatch { .. } | Effect::KubernetesPatch { .. } => Err(not_analysed(
             "a generic patch may change anything, so its packets are not known",
         )),
@@ -53,9 +70,10 @@ pub async fn of(
         Effect::PodEvict { .. }
         | Effect::RolloutRestart { .. }
         | Effect::ConfigMapSet { .. }
-        | Effect::NetworkProfileSet { .. } => return Delta::NotAFirewall,
+        | Effect::NetworkProfileSet { .. } => Ok(alone(Delta::NotAFirewall)),
     };
-    computed.unwrap_or_else(|error| Delta::Unknown { error })
+    let (delta, beside) = computed.unwrap_or_else(|error| alone(Delta::Unknown { error }));
+    Consequence { delta, beside }
 }
 
 async fn of_nsg(
@@ -66,20 +84,21 @@ async fn of_nsg(
 ) -> Result<Delta, Error> {
     let state = State::of(before);
     let groups = (nsg::parse(&state)?, nsg::parse(after)?);
-    let tags = nsg_context::tags(&state, &groups, reads).await?;
+    let around = nsg_context::surroundings(&state, &groups, reads).await?;
     let needed = needed.to_vec();
     // Exact, bounded, and not short for a large group: not on a thread that
     // serves others.
-    computing(move || nsg_between(&groups, &tags, &needed)).await
+    computing(move || nsg_between(&groups, &around, &needed)).await
 }
 
 fn nsg_between(
     (before, after): &(Nsg, Nsg),
-    tags: &TagContext,
+    around: &Surroundings,
     needed: &[Flow],
 ) -> Result<Delta, Error> {
     let mut space = Space::new();
-    let delta = nsg_delta(&mut space, before, after, tags).map_err(|e| match e {
+    let Surroundings { tags, admin } = around;
+    let delta = nsg_delta_behind(&mut space, before, after, tags, admin).map_err(|e| match e {
         NsgError::TooComplex(e) => too_complex(&e),
         e => Error::new(
             Code::RulesetMalformed,
@@ -87,12 +106,17 @@ fn nsg_between(
             "look at the rules of the security group",
         ),
     })?;
-    computed(&mut space, &delta, needed)
+    computed(&mut space, &delta, needed, tags)
 }
 
 /// The report and the excess over what is needed.
-fn computed(space: &mut Space, delta: &FlowDelta, needed: &[Flow]) -> Result<Delta, Error> {
-    let needed = needed::packets(space, needed)?;
+fn computed(
+    space: &mut Space,
+    delta: &FlowDelta,
+    needed: &[Flow],
+    tags: &TagContext,
+) -> Result<Delta, Error> {
+    let needed = needed::packets(space, needed, tags)?;
     let excess = delta.excess(space, needed).map_err(|e| too_complex(&e))?;
     Ok(Delta::Computed {
         report: delta.report(space).map_err(|e| too_complex(&e))?,

@@ -1,7 +1,11 @@
 //! The packets that a finding needs.
 
 use ipnet::IpNet;
-use naosu_flow::set::{AddressSet, FlowBox, PacketSet, PortSet, Protocol, Space};
+use naosu_flow::{
+    nsg::{Resolved, Side, TagContext},
+    policy::{RuleMatch, UnknownAddresses},
+    set::{AddressSet, FlowBox, PacketSet, PortSet, Protocol, Space},
+};
 
 use super::too_complex;
 use crate::{
@@ -9,38 +13,66 @@ use crate::{
     model::Flow,
 };
 
-/// The union of the flows, either direction and any state.
-pub(super) fn packets(space: &mut Space, flows: &[Flow]) -> Result<PacketSet, Error> {
+/// The union of the flows, either direction and any state. A service tag means
+/// what it does in the rules: where it is unknown, it is the same unknown.
+pub(super) fn packets(
+    space: &mut Space,
+    flows: &[Flow],
+    tags: &TagContext,
+) -> Result<PacketSet, Error> {
     let mut all = PacketSet::EMPTY;
     for flow in flows {
-        let set = space.flow(&box_of(flow)?).map_err(|e| too_complex(&e))?;
+        let matches = match_of(flow, tags)?;
+        let set = matches.packets(space).map_err(|e| too_complex(&e))?;
         all = space.union(all, set).map_err(|e| too_complex(&e))?;
     }
     Ok(all)
 }
 
-fn box_of(flow: &Flow) -> Result<FlowBox, Error> {
+fn match_of(flow: &Flow, tags: &TagContext) -> Result<RuleMatch, Error> {
     let protocol = match flow.protocol.to_ascii_lowercase().as_str() {
         "tcp" => Protocol::TCP,
         "udp" => Protocol::UDP,
         _ => return Err(misbehaved("protocol", &flow.protocol)),
     };
-    Ok(FlowBox::any()
+    let (sources, unknown_sources) = addresses(&flow.source_prefixes, tags, Side::Source)?;
+    let (destinations, unknown_destinations) =
+        addresses(&flow.destination_prefixes, tags, Side::Destination)?;
+    let flow = FlowBox::any()
         .with_protocol(protocol)
-        .with_sources(addresses(&flow.source_prefixes)?)
-        .with_destinations(addresses(&flow.destination_prefixes)?)
-        .with_destination_ports(ports(&flow.destination_ports)?))
+        .with_sources(sources)
+        .with_destinations(destinations)
+        .with_destination_ports(ports(&flow.destination_ports)?);
+    Ok(RuleMatch {
+        unknown_sources,
+        unknown_destinations,
+        ..RuleMatch::from(flow)
+    })
 }
 
-/// Prefixes or single addresses.
-pub(super) fn addresses(texts: &[String]) -> Result<AddressSet, Error> {
-    let parse = |text: &String| {
+/// Prefixes, single addresses, "*" or service tags.
+fn addresses(
+    texts: &[String],
+    tags: &TagContext,
+    side: Side,
+) -> Result<(AddressSet, Vec<UnknownAddresses>), Error> {
+    let (mut known, mut unknown) = (AddressSet::empty(), Vec::new());
+    for text in texts {
         let host = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-        let net: Option<IpNet> = text.parse().ok().or_else(host);
-        net.ok_or_else(|| misbehaved("prefix", text))
-    };
-    let nets = texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    Ok(AddressSet::prefixes(&nets))
+        if let Some(net) = text.parse::<IpNet>().ok().or_else(host) {
+            known = known.union(&AddressSet::prefix(net));
+        } else if text == "*" {
+            known = AddressSet::any();
+        } else if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            match tags.tag(text, side) {
+                Resolved::Known(set) => known = known.union(&set),
+                Resolved::Unknown(addresses) => unknown.push(addresses),
+            }
+        } else {
+            return Err(misbehaved("prefix", text));
+        }
+    }
+    Ok((known, unknown))
 }
 
 fn ports(texts: &[String]) -> Result<PortSet, Error> {

@@ -1,11 +1,9 @@
 //! ufw on a node: one rule, or the whole of it on and off.
 
-mod kernel;
 mod status;
 
 use serde_json::{Value, json};
 
-pub(super) use self::kernel::rules_after as kernel_rules_after;
 use self::status::{Listed, Status};
 use super::{Semantics, Simulation, Standing, State, text};
 use crate::{
@@ -54,7 +52,7 @@ fn projection(state: &State) -> Result<Value, Error> {
 }
 
 /// The command line, as `ufw` takes it.
-fn arguments(rule: &UfwRuleEffect) -> String {
+pub(super) fn arguments(rule: &UfwRuleEffect) -> String {
     let mut words = Vec::new();
     words.push(match rule.access {
         Access::Allow => "allow".to_owned(),
@@ -155,7 +153,11 @@ impl Semantics for RuleInsert<'_> {
         };
         let wanted = Listed::of(self.rule);
         if wanted.covers_both_families() {
-            rules.push(wanted.clone().for_v6());
+            // Before the twin of the rule that the other goes before.
+            let twin = rules.get(at).filter(|_| at < last);
+            let twin = twin.map(|rule| rule.clone().for_v6());
+            let place = twin.and_then(|twin| rules.iter().position(|rule| rule.is(&twin)));
+            rules.insert(place.unwrap_or(rules.len()), wanted.clone().for_v6());
         }
         rules.insert(at, wanted);
         let place = match self.rule.position {
@@ -270,7 +272,10 @@ impl Semantics for Switch<'_> {
                 ..status.clone()
             }
         } else {
-            Status::inactive()
+            Status {
+                settings: status.settings.clone(),
+                ..Status::inactive()
+            }
         };
         let command = if self.on { "--force enable" } else { "disable" };
         let request = format!("node/{}: ufw {command}", self.node);

@@ -15,6 +15,8 @@ pub(super) struct Status {
     pub defaults: String,
     /// In order; only known when active.
     pub rules: Vec<Listed>,
+    /// `/etc/default/ufw`.
+    pub settings: String,
 }
 
 /// One rule as listed.
@@ -34,6 +36,7 @@ impl Status {
             active: false,
             defaults: String::new(),
             rules: Vec::new(),
+            settings: String::new(),
         }
     }
 
@@ -44,7 +47,12 @@ impl Status {
             .map(str::trim)
         {
             Some("active") => {}
-            Some("inactive") => return Ok(Self::inactive()),
+            Some("inactive") => {
+                return Ok(Self {
+                    settings: observed.settings.clone(),
+                    ..Self::inactive()
+                });
+            }
             Some(other) => return Err(format!("ufw's status is {other:?}")),
             None => return Err("there is no line \"Status:\"; is the output translated?".into()),
         }
@@ -68,6 +76,7 @@ impl Status {
             active: true,
             defaults: defaults.unwrap_or_default().trim().to_owned(),
             rules,
+            settings: observed.settings.clone(),
         })
     }
 
@@ -98,6 +107,7 @@ impl Status {
                 installed: true,
                 verbose: "Status: inactive\n".to_owned(),
                 numbered: "Status: inactive\n".to_owned(),
+                settings: self.settings.clone(),
             };
         }
         let numbered = (1..).zip(&self.rules);
@@ -107,7 +117,10 @@ impl Status {
         UfwStatus {
             installed: true,
             verbose: format!("Status: active\n{}\n", self.defaults),
-            numbered: format!("Status: active\n\n{numbered}"),
+            numbered: format!(
+                "Status: active\n\n     To  Action  From\n     --  ------  ----\n{numbered}"
+            ),
+            settings: self.settings.clone(),
         }
     }
 }

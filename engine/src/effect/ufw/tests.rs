@@ -25,6 +25,7 @@ fn state() -> State {
             installed: true,
             verbose: VERBOSE.into(),
             numbered: NUMBERED.into(),
+            settings: "MANAGE_BUILTINS=no\n".into(),
         })
         .to_string()),
     }
@@ -99,6 +100,7 @@ fn a_translated_status_is_an_error_and_an_absent_ufw_is_infeasible() {
             installed,
             verbose: verbose.into(),
             numbered: String::new(),
+            settings: "MANAGE_BUILTINS=no\n".into(),
         };
         let state = state().with_json(&json!(status));
         Switch {

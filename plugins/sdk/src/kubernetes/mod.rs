@@ -1,10 +1,14 @@
 //! Kubernetes objects, as much of them as plugins need.
 
+mod deployment;
 mod node;
 mod pod;
 
+pub use deployment::{Deployment, DeploymentSpec, PodTemplate};
 pub use node::{Node, NodeAddress, NodeSpec, NodeStatus, Taint};
-pub use pod::{Condition, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Terminated};
+pub use pod::{
+    Condition, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Terminated, Toleration,
+};
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -38,5 +42,15 @@ pub fn system_pods(label_selector: &str) -> Query {
         kind: "Pod".into(),
         namespace: "kube-system".into(),
         label_selector: label_selector.into(),
+    })
+}
+
+/// Deployments of `kube-system`.
+pub fn system_deployments() -> Query {
+    Query::KubernetesList(ObjectList {
+        api_version: "apps/v1".into(),
+        kind: "Deployment".into(),
+        namespace: "kube-system".into(),
+        label_selector: String::new(),
     })
 }

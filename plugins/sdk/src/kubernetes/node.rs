@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::{Condition, Metadata};
+use super::{Condition, Metadata, Toleration};
 
 /// A node.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -24,6 +24,7 @@ pub struct NodeSpec {
     #[serde(rename = "providerID")]
     pub provider_id: String,
     pub taints: Vec<Taint>,
+    pub unschedulable: bool,
 }
 
 /// A taint.
@@ -34,6 +35,17 @@ pub struct Taint {
     pub key: String,
     pub value: String,
     pub effect: String,
+}
+
+impl std::fmt::Display for Taint {
+    /// As kubectl writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.key)?;
+        if !self.value.is_empty() {
+            write!(f, "={}", self.value)?;
+        }
+        write!(f, ":{}", self.effect)
+    }
 }
 
 /// What it is.
@@ -63,6 +75,19 @@ impl Node {
             .iter()
             .filter(|address| address.address_type == "InternalIP")
             .filter_map(|address| address.address.parse().ok())
+    }
+
+    /// Taints that keep a pod with these tolerations away, or evict it.
+    pub fn taints_against<'a>(
+        &'a self,
+        tolerations: &'a [Toleration],
+    ) -> impl Iterator<Item = &'a Taint> {
+        self.spec.taints.iter().filter(|taint| {
+            matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
+                && !tolerations
+                    .iter()
+                    .any(|toleration| toleration.covers(taint))
+        })
     }
 
     /// Whether it says it is ready.

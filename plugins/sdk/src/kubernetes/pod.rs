@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Metadata;
+use super::{Metadata, Taint};
 
 /// A pod.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,6 +21,32 @@ pub struct Pod {
 pub struct PodSpec {
     pub node_name: String,
     pub host_network: bool,
+    pub tolerations: Vec<Toleration>,
+}
+
+/// What a pod puts up with.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Toleration {
+    pub key: String,
+    pub operator: String,
+    pub value: String,
+    pub effect: String,
+}
+
+impl Toleration {
+    /// Whether it is of this taint. As Kubernetes has it: an empty effect is
+    /// every effect, an empty key with `Exists` every key, and no operator is
+    /// `Equal`.
+    pub fn covers(&self, taint: &Taint) -> bool {
+        let effect = self.effect.is_empty() || self.effect == taint.effect;
+        let key = match self.operator.as_str() {
+            "Exists" => self.key.is_empty() || self.key == taint.key,
+            _ => self.key == taint.key && self.value == taint.value,
+        };
+        effect && key
+    }
 }
 
 /// What it is.

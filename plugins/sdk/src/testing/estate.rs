@@ -122,16 +122,21 @@ impl Estate {
         self.network_id("virtualNetworks/vnet")
     }
 
-    /// The agent's pod as Kubernetes has it, ready or not.
+    /// A konnectivity agent's pod as Kubernetes has it, ready or not.
     pub fn agent_pod(ready: bool) -> Value {
+        let labels = json!({ "app": "konnectivity-agent", "component": "tunnel" });
+        Self::pod("konnectivity-agent", &labels, ready)
+    }
+
+    fn pod(name: &str, labels: &Value, ready: bool) -> Value {
         let status = if ready { "True" } else { "False" };
-        json!({ "metadata": { "name": "konnectivity-agent-5b8f9-x2x4q", "namespace": "kube-system",
-                "labels": { "app": "konnectivity-agent", "component": "tunnel" } },
+        json!({ "metadata": { "name": format!("{name}-5b8f9-x2x4q"),
+                "namespace": "kube-system", "labels": labels },
             "spec": { "nodeName": Self::node_name(0) },
             "status": { "phase": "Running", "podIP": "10.244.0.7",
                 "hostIP": Self::node_address(0),
                 "conditions": [{ "type": "Ready", "status": status }],
-                "containerStatuses": [{ "name": "konnectivity-agent", "ready": ready }] } })
+                "containerStatuses": [{ "name": name, "ready": ready }] } })
     }
 
     /// ARM id of a resource of the network provider.
@@ -286,14 +291,7 @@ impl Estate {
             ),
             TunnelType::VnetIntegration | TunnelType::NotFound => ("none", "none", json!({})),
         };
-        let pod = json!({ "metadata": { "name": format!("{name}-5b8f9-x2x4q"),
-                "namespace": "kube-system", "labels": labels },
-            "spec": { "nodeName": Self::node_name(0) },
-            "status": { "phase": "Running", "podIP": "10.244.0.7",
-                "hostIP": Self::node_address(0),
-                "conditions": [{ "type": "Ready", "status": "True" }],
-                "containerStatuses": [{ "name": name, "ready": true }] } });
-        (label, pod)
+        (label, Self::pod(name, &labels, true))
     }
 
     fn interfaces(&self) -> Value {

@@ -1,8 +1,10 @@
 //! A diagnosis: what is at work, what is not, and why.
 
-use naosu_engine::model::{Diagnosis, Finding, Judgement, Unreadable};
+use naosu_engine::model::{
+    Bearing, Diagnosis, Finding, Hint, Judgement, TunnelAnswers, Unreadable,
+};
 
-use super::{flow, judgement, principal, resource, time, time_of_day};
+use super::{flow, judgement, principal, resource, time, time_of_day, tunnel_tone};
 use crate::cli::page::{Page, Tone};
 
 /// Findings in order, each with the evidence that decides it.
@@ -37,9 +39,16 @@ pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis) {
     for unreadable in diagnosis.unreadable() {
         self::unreadable(page, &unreadable);
     }
-    for finding in &diagnosis.findings {
+    if let Some(answers) = &diagnosis.tunnel {
+        page.field(2, "Tunnel", tunnel_tone(answers), &answers.in_words());
+    }
+    if let Some(hint) = &diagnosis.hint {
         page.gap();
-        self::finding(page, finding);
+        self::hint(page, hint);
+    }
+    for alike in diagnosis.findings.chunk_by(says_the_same) {
+        page.gap();
+        self::findings(page, alike);
     }
     for failure in &diagnosis.failures {
         page.gap();
@@ -73,10 +82,44 @@ fn unreadable(page: &mut Page, unreadable: &Unreadable) {
     page.field(2, "", Tone::Faint, &reads);
 }
 
-fn finding(page: &mut Page, finding: &Finding) {
+/// What the symptom says, and what the probes say to that.
+fn hint(page: &mut Page, hint: &Hint) {
+    let (bearing, tone) = match hint.bearing {
+        Bearing::Tunnel => ("speaks for a fault of the tunnel", Tone::Plain),
+        Bearing::Elsewhere => ("speaks AGAINST a fault of the tunnel", Tone::Caution),
+        Bearing::Open => ("speaks neither for nor against the tunnel", Tone::Plain),
+    };
+    page.line(0, tone, &format!("THE SYMPTOM {bearing}"));
+    page.words(2, Tone::Plain, &hint.meaning);
+    page.words(2, Tone::Plain, &hint.probe);
+    page.item(2, "next: ", Tone::Plain, &hint.next);
+    if !hint.nodes.is_empty() {
+        page.field(2, "Names", Tone::Plain, &hint.nodes.join(", "));
+    }
+    if !hint.unknown_nodes.is_empty() {
+        let unknown = format!("{}: no node of this cluster", hint.unknown_nodes.join(", "));
+        page.item(2, "CAUTION: ", Tone::Caution, &unknown);
+    }
+}
+
+/// Plugins that mend one cause in different ways judge it by the same evidence.
+fn says_the_same(a: &Finding, b: &Finding) -> bool {
+    (a.judgement, &a.cause, &a.summary, &a.infeasible)
+        == (b.judgement, &b.cause, &b.summary, &b.infeasible)
+        && a.evidence == b.evidence
+        && a.required_flows == b.required_flows
+}
+
+/// One finding, or several plugins' that say the same.
+fn findings(page: &mut Page, alike: &[Finding]) {
+    let Some(finding) = alike.first() else {
+        return;
+    };
     let (sure, tone) = judgement(finding.judgement);
+    let plugins: Vec<&str> = alike.iter().map(|f| f.plugin.as_str()).collect();
     let head = format!("{}: {}", sure.to_uppercase(), finding.cause);
     page.line(0, tone, &head);
+    page.item(2, "by ", Tone::Faint, &plugins.join(", "));
     page.words(2, Tone::Plain, &finding.summary);
     for evidence in &finding.evidence {
         page.item(2, "- ", Tone::Plain, &evidence.meaning);
@@ -134,5 +177,18 @@ fn next(page: &mut Page, diagnosis: &Diagnosis) {
             Tone::Plain,
             "No cause is confirmed that can be mended here.",
         );
+        let elsewhere = |hint: &Hint| hint.bearing != Bearing::Tunnel;
+        if diagnosis
+            .tunnel
+            .as_ref()
+            .is_some_and(TunnelAnswers::carries)
+            && diagnosis.hint.as_ref().is_some_and(elsewhere)
+        {
+            page.line(
+                0,
+                Tone::Plain,
+                "The tunnel carries, so it is not at fault: see above what to do next.",
+            );
+        }
     }
 }

@@ -20,7 +20,7 @@ pub use plugin::plugin;
 pub use run::{event_words, run};
 
 use jiff::Timestamp;
-use naosu_engine::model::{Judgement, Principal, Risk, RunState};
+use naosu_engine::model::{Judgement, Principal, Risk, RunState, TunnelAnswers};
 
 use super::page::Tone;
 
@@ -66,6 +66,14 @@ fn judgement(judgement: Judgement) -> (&'static str, Tone) {
         Judgement::Suspected => ("suspected", Tone::Caution),
         Judgement::Unknown => ("unknown", Tone::Caution),
         Judgement::RuledOut => ("ruled out", Tone::Good),
+    }
+}
+
+fn tunnel_tone(answers: &TunnelAnswers) -> Tone {
+    if answers.carries() {
+        Tone::Good
+    } else {
+        Tone::Caution
     }
 }
 

@@ -2,7 +2,7 @@
 
 use naosu_engine::model::{Event, Run, RunState, StepState, journal::Way};
 
-use super::{day, principal, run_state, time, time_of_day};
+use super::{day, principal, run_state, time, time_of_day, tunnel_tone};
 use crate::cli::page::{Page, Tone};
 
 /// Where it stands, each step, each entry.
@@ -27,6 +27,15 @@ pub fn run(page: &mut Page, run: &Run) {
         .map(|(number, state)| format!("{} {}", number + 1, step_words(*state)))
         .collect();
     page.field(2, "Steps", Tone::Plain, &steps.join(", "));
+    for (when, answers) in [
+        ("Before", run.tunnel_before()),
+        ("After", run.tunnel_after()),
+        ("Taken back", run.tunnel_taken_back()),
+    ] {
+        if let Some(answers) = answers {
+            page.field(2, when, tunnel_tone(answers), &answers.in_words());
+        }
+    }
     page.gap();
     page.line(0, Tone::Strong, "Journal");
     for entry in &run.entries {
@@ -79,6 +88,16 @@ pub fn event_words(event: &Event) -> (String, Tone) {
         Event::Started { principal: who, .. } => {
             (format!("started by {}", principal(who)), Tone::Plain)
         }
+        Event::Probed { way, tunnel } => {
+            let when = match way {
+                Way::Forward => "before",
+                Way::Back => "after taking back",
+            };
+            (
+                format!("probed {when}: {}", tunnel.in_words()),
+                tunnel_tone(tunnel),
+            )
+        }
         Event::Intent { step, way, attempt } => (
             format!(
                 "step {}{}: intent, attempt {attempt}",
@@ -112,7 +131,9 @@ pub fn event_words(event: &Event) -> (String, Tone) {
             Tone::Bad,
         ),
         Event::VerifyStarted => ("verification started".to_owned(), Tone::Faint),
-        Event::Verified { mended, summary } => {
+        Event::Verified {
+            mended, summary, ..
+        } => {
             let (word, tone) = if *mended {
                 ("mended", Tone::Good)
             } else {

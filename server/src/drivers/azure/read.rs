@@ -1,7 +1,7 @@
 //! Reads: one resource, a collection over all its pages, a metric.
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
@@ -13,6 +13,9 @@ use super::{
 };
 use naosu_engine::driver::Reading;
 
+/// Actions that only read, for which ARM wants a POST; their answers are
+/// collections whose pages follow by a token.
+const READING_ACTIONS: [&str; 1] = ["listNetworkManagerEffectiveSecurityAdminRules"];
 /// Series of a metric that is split by dimensions: two protocols of the most nodes
 /// that a cluster may have. Without it Azure leaves out all but ten, and does not
 /// say so.
@@ -54,6 +57,13 @@ impl ArmClient {
     /// [`AzureError::BadResponse`] when a page is not one, links to another host,
     /// or the pages do not end.
     pub async fn list(&self, collection: &ResourceId) -> Result<Reading, AzureError> {
+        let last = collection.as_str().rsplit('/').next().unwrap_or_default();
+        if READING_ACTIONS
+            .iter()
+            .any(|action| action.eq_ignore_ascii_case(last))
+        {
+            return self.list_by_action(collection).await;
+        }
         let correlation = Uuid::new_v4();
         let mut items: Vec<Value> = Vec::new();
         let mut next = Some(self.url(collection)?);
@@ -78,6 +88,42 @@ impl ArmClient {
             body: Value::Array(items).to_string(),
             version: None,
         })
+    }
+
+    async fn list_by_action(&self, action: &ResourceId) -> Result<Reading, AzureError> {
+        let correlation = Uuid::new_v4();
+        let mut items: Vec<Value> = Vec::new();
+        let mut body = json!({});
+        let mut pages = 0;
+        loop {
+            let request = ArmRequest {
+                method: Method::POST,
+                url: self.url(action)?,
+                body: Some(body),
+                if_match: None,
+                correlation,
+                repeatable: true,
+            };
+            let response = self.send(&request).await?.success()?;
+            pages += 1;
+            if pages > self.config().page_limit {
+                return Err(response.bad(&format!("more than {} pages", self.config().page_limit)));
+            }
+            let mut page = response.object()?;
+            let Some(Value::Array(values)) = page.get_mut("value").map(Value::take) else {
+                return Err(response.bad("a page without the array \"value\""));
+            };
+            items.extend(values);
+            match page.get("skipToken").and_then(Value::as_str) {
+                None | Some("") => {
+                    return Ok(Reading {
+                        body: Value::Array(items).to_string(),
+                        version: None,
+                    });
+                }
+                Some(token) => body = json!({ "skipToken": token }),
+            }
+        }
     }
 
     /// A metric of the last minutes, as Azure Monitor answers it.

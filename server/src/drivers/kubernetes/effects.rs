@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     KubernetesDriver, KubernetesError,
+    evict::{Evicted, pause},
     resource::{api_of, check_name},
 };
 
@@ -23,6 +24,9 @@ const APPLIED_BY: &str = "naosu.dev/applied-by";
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// Under this name the API server records whose the fields are.
 const FIELD_MANAGER: &str = "naosu";
+
+/// Where pods are evicted.
+const EVICTION: &str = "eviction";
 
 /// One request to the API server.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +60,9 @@ impl KubernetesDriver {
                 already_in_place: true,
                 detail,
             }),
+            Ok(Planned::Write(write)) if write.subresource == EVICTION => {
+                self.evict(cluster, &write, before).await
+            }
             Ok(Planned::Write(write)) => self.write(cluster, &write).await,
         })
     }
@@ -83,7 +90,7 @@ impl KubernetesDriver {
                     if let Some(Value::Object(metadata)) = after.get_mut("metadata") {
                         metadata.remove("managedFields");
                     }
-                    let gone = write.subresource == "eviction";
+                    let gone = write.subresource == EVICTION;
                     Some(DryRun {
                         by: "system".to_owned(),
                         request,
@@ -99,6 +106,41 @@ impl KubernetesDriver {
                     })
                 }),
         )
+    }
+
+    /// Evicts, waiting for the others of the workload before and for a successor
+    /// after, and while a disruption budget forbids it; each within a bound.
+    async fn evict(
+        &self,
+        cluster: &ClusterId,
+        write: &Write,
+        before: &Observation,
+    ) -> Result<Performed, PerformError> {
+        let pod = observed(before).map_err(PerformError::NotApplied)?;
+        let evicted = Evicted::of(&pod);
+        let siblings = self.wait_for_siblings(cluster, &evicted).await;
+        let siblings = siblings.map_err(PerformError::NotApplied)?;
+        let deadline = self.eviction_deadline();
+        let mut performed = loop {
+            match self.write(cluster, write).await {
+                // A budget that forbids it now may allow it when other pods are ready.
+                Err(PerformError::NotApplied(error))
+                    if error.code == Code::KubernetesDisruptionBudget =>
+                {
+                    if !pause(deadline).await {
+                        return Err(PerformError::NotApplied(error));
+                    }
+                }
+                other => break other?,
+            }
+        };
+        if let Some(siblings) = siblings
+            && !performed.already_in_place
+        {
+            let waited = self.wait_for_successor(cluster, &evicted, &siblings).await;
+            performed.detail.push_str(&waited);
+        }
+        Ok(performed)
     }
 
     async fn write(&self, cluster: &ClusterId, write: &Write) -> Result<Performed, PerformError> {
@@ -117,7 +159,7 @@ impl KubernetesDriver {
             }
             // The pod went away by itself between the read and now.
             Err(Failure::Kubernetes(KubernetesError::Refused { status: 404, .. }))
-                if write.subresource == "eviction" =>
+                if write.subresource == EVICTION =>
             {
                 Ok(Performed {
                     already_in_place: true,
@@ -202,7 +244,7 @@ fn refused(what: &str, write: &Write, error: kube::Error) -> KubernetesError {
             status: 429,
             message,
             ..
-        } if write.subresource == "eviction" => KubernetesError::DisruptionBudget { what, message },
+        } if write.subresource == EVICTION => KubernetesError::DisruptionBudget { what, message },
         other => other,
     }
 }
@@ -251,7 +293,7 @@ fn evict(namespace: &str, name: &str, before: &Observation) -> Result<Planned, E
     Ok(Planned::Write(Box::new(Write {
         object: object("v1", "Pod", namespace, name),
         method: Method::POST,
-        subresource: "eviction",
+        subresource: EVICTION,
         content_type: "application/json",
         body: json!({
             "apiVersion": "policy/v1",

@@ -54,7 +54,8 @@ pub enum KubernetesError {
         /// Whether the request may have arrived.
         sent: bool,
     },
-    /// An eviction that a disruption budget forbids for now.
+    /// An eviction that a disruption budget, or the state of the workload's other
+    /// pods, forbids for now.
     #[error("{what} may not be evicted now: {message}")]
     DisruptionBudget {
         /// The pod.

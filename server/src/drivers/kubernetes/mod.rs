@@ -4,6 +4,7 @@
 pub mod connect;
 pub mod effects;
 pub mod error;
+mod evict;
 pub mod probe;
 mod read;
 mod resource;

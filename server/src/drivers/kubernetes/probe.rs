@@ -1,15 +1,17 @@
 //! The tunnel asked to carry one request: a kubelet's health through the API server.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use http_body_util::{BodyExt, Limited};
-use kube::client::Body;
+use kube::{Client, client::Body};
 use naosu_engine::{
     error::{Code, Error},
     model::{
         ClusterId,
         query::{ObjectRef, ProbeResult},
     },
+    symptom::is_peer_fault,
 };
 use serde_json::Value;
 
@@ -21,12 +23,18 @@ use crate::drivers::{
 
 /// How much of an answer is read.
 const ANSWER_LIMIT_BYTES: usize = 64 << 10;
+/// How many requests one probe is, sent at once. The control plane gives each to
+/// any agent: of two agents one that is deaf is missed by chance once in sixteen
+/// probes, and a probe is made of every node.
+const TRIES: u32 = 4;
 
 impl KubernetesDriver {
-    /// Asks `/api/v1/nodes/<node>/proxy/healthz`.
+    /// Asks `/api/v1/nodes/<node>/proxy/healthz`, a few times at once.
     ///
     /// Any answer of the kubelet itself, were it 401, shows that the tunnel
-    /// carries. The API server's own error is the result's text.
+    /// carries; so does a TLS handshake that the kubelet ends, or plain HTTP in
+    /// its place: then the result is reached and has an error all the same. The
+    /// API server's own error is the result's text.
     ///
     /// # Errors
     /// When the API server could not be asked, may not be, or has no such node.
@@ -40,65 +48,97 @@ impl KubernetesDriver {
         check_name(&object)?;
         let what = format!("tunnel probe of {object}");
         let client = self.client(cluster).await?;
-        let request = http::Request::get(format!("/api/v1/nodes/{node}/proxy/healthz"))
-            .header("accept", "*/*")
-            .body(Body::empty())
-            .map_err(|error| KubernetesError::Invalid {
-                what: what.clone(),
-                reason: error.to_string(),
-            })?;
         let begun = Instant::now();
         let limit = ms(self.config.probe_timeout_ms);
-        let asked = async {
-            let response = client.send(request).await?;
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), ANSWER_LIMIT_BYTES)
-                .collect()
-                .await
-                .map(|body| body.to_bytes().to_vec())
-                .unwrap_or_default();
-            Ok((status, body))
-        };
-        let answer = tokio::time::timeout(limit, asked).await;
+        let tries = (0..TRIES).map(|_| one_try(&client, node, &what, limit));
+        let verdicts = join_all(tries).await;
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let failed = |error: String| ProbeResult {
-            reached: false,
-            error,
+        let mut result = ProbeResult {
             elapsed_ms,
+            ..ProbeResult::default()
         };
-        match answer {
-            Err(_) => Ok(failed(format!(
-                "the API server had no answer after {} s",
-                limit.as_secs()
-            ))),
-            Ok(Err(error)) => Err(KubernetesError::of(&what, error).into()),
-            Ok(Ok((status, body))) => match verdict(status, &body) {
-                Verdict::Reached => Ok(ProbeResult {
-                    reached: true,
-                    error: String::new(),
-                    elapsed_ms,
-                }),
-                Verdict::NotReached(text) => Ok(failed(text)),
-                Verdict::NoNode(message) => Err(Error::new(
-                    Code::NodeNotFound,
-                    message,
-                    "`kubectl get nodes` lists them",
-                )),
-                Verdict::Denied(status, message) => Err(KubernetesError::Refused {
-                    what,
-                    status,
-                    reason: String::new(),
-                    message,
+        let (mut fault, mut silence, mut not_made) = (None, None, None);
+        for verdict in verdicts {
+            match verdict {
+                Ok(Verdict::Reached) => result.answered += 1,
+                Ok(Verdict::AtFault(text)) => {
+                    result.answered += 1;
+                    fault.get_or_insert(text);
                 }
-                .into()),
-            },
+                Ok(Verdict::NotReached(text)) => {
+                    silence.get_or_insert(text);
+                }
+                Ok(Verdict::NoNode(message)) => {
+                    return Err(Error::new(
+                        Code::NodeNotFound,
+                        message,
+                        "`kubectl get nodes` lists them",
+                    ));
+                }
+                Ok(Verdict::Denied(status, message)) => {
+                    return Err(KubernetesError::Refused {
+                        what,
+                        status,
+                        reason: String::new(),
+                        message,
+                    }
+                    .into());
+                }
+                // A try that the API server never got says nothing of the tunnel.
+                Err(error) => {
+                    not_made.get_or_insert(error);
+                    continue;
+                }
+            }
+            result.tries += 1;
         }
+        if let (0, Some(error)) = (result.tries, not_made) {
+            return Err(error.into());
+        }
+        result.reached = silence.is_none();
+        result.error = silence.or(fault).unwrap_or_default();
+        Ok(result)
+    }
+}
+
+async fn one_try(
+    client: &Client,
+    node: &str,
+    what: &str,
+    limit: Duration,
+) -> Result<Verdict, KubernetesError> {
+    let request = http::Request::get(format!("/api/v1/nodes/{node}/proxy/healthz"))
+        .header("accept", "*/*")
+        .body(Body::empty())
+        .map_err(|error| KubernetesError::Invalid {
+            what: what.to_owned(),
+            reason: error.to_string(),
+        })?;
+    let asked = async {
+        let response = client.send(request).await?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_LIMIT_BYTES)
+            .collect()
+            .await
+            .map(|body| body.to_bytes().to_vec())
+            .unwrap_or_default();
+        Ok((status, body))
+    };
+    match tokio::time::timeout(limit, asked).await {
+        Err(_) => Ok(Verdict::NotReached(format!(
+            "the API server had no answer after {} s",
+            limit.as_secs()
+        ))),
+        Ok(Err(error)) => Err(KubernetesError::of(what, error)),
+        Ok(Ok((status, body))) => Ok(verdict(status, &body)),
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Reached,
+    /// Reached, and whoever answered did it wrongly.
+    AtFault(String),
     NotReached(String),
     NoNode(String),
     Denied(u16, String),
@@ -124,6 +164,7 @@ fn verdict(status: u16, body: &[u8]) -> Verdict {
     match (status, own.is_some()) {
         (404, true) => Verdict::NoNode(message),
         (401 | 403, true) => Verdict::Denied(status, message),
+        (502..=504, _) | (400.., true) if is_peer_fault(&message) => Verdict::AtFault(message),
         (502..=504, _) | (400.., true) => Verdict::NotReached(message),
         _ => Verdict::Reached,
     }
@@ -156,6 +197,18 @@ mod tests {
         assert_eq!(verdict(200, b"ok"), Verdict::Reached);
         assert_eq!(verdict(401, b"Unauthorized"), Verdict::Reached);
         assert_eq!(verdict(500, b"healthz check failed"), Verdict::Reached);
+    }
+
+    #[test]
+    fn a_kubelet_that_answers_wrongly_is_reached_and_at_fault() {
+        for words in [
+            "error trying to reach service: remote error: tls: internal error",
+            "error trying to reach service: http: server gave HTTP response to HTTPS client",
+            "error trying to reach service: tls: failed to verify certificate: x509: certificate has expired",
+        ] {
+            let seen = verdict(503, &own(503, words));
+            assert_eq!(seen, Verdict::AtFault(words.into()));
+        }
     }
 
     #[test]

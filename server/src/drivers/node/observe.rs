@@ -69,18 +69,25 @@ pub fn read(node: &str, what: NodeObservation, finished: &Finished) -> Result<St
                 installed: true,
                 verbose,
                 numbered: sections.text("numbered")?.unwrap_or_default(),
+                settings: sections.text("settings")?.unwrap_or_default(),
             })
         }
         NodeObservation::UfwRules => {
             let Some(added) = sections.text("added")? else {
                 return json(&UfwRules::default());
             };
+            let text = |name| Ok::<_, NodeError>(sections.text(name)?.unwrap_or_default());
             json(&UfwRules {
                 installed: true,
                 added,
-                user_rules: sections.text("user_rules")?.unwrap_or_default(),
-                user6_rules: sections.text("user6_rules")?.unwrap_or_default(),
-                defaults: sections.text("defaults")?.unwrap_or_default(),
+                user_rules: text("user_rules")?,
+                user6_rules: text("user6_rules")?,
+                defaults: text("defaults")?,
+                before_rules: text("before_rules")?,
+                before6_rules: text("before6_rules")?,
+                after_rules: text("after_rules")?,
+                after6_rules: text("after6_rules")?,
+                hooks: text("hooks")?,
             })
         }
         NodeObservation::FirewallRuleset => json(&FirewallRuleset {
@@ -88,6 +95,9 @@ pub fn read(node: &str, what: NodeObservation, finished: &Finished) -> Result<St
             ipv4_legacy: sections.text("ipv4_legacy")?,
             ipv6_nft: sections.text("ipv6_nft")?,
             ipv6_legacy: sections.text("ipv6_legacy")?,
+            // Without them less is known, but nothing is wrong.
+            ipv4_routes: sections.text("ipv4_routes").unwrap_or_default(),
+            ipv6_routes: sections.text("ipv6_routes").unwrap_or_default(),
         }),
         NodeObservation::ListeningSockets => {
             sections.text("sockets")?.ok_or_else(|| NodeError::Absent {
@@ -168,7 +178,11 @@ mod tests {
     fn ufw_that_is_not_there_is_an_answer() {
         let finished = Finished {
             exit: 0,
-            sections: vec![section("verbose", None, ""), section("numbered", None, "")],
+            sections: vec![
+                section("verbose", None, ""),
+                section("numbered", None, ""),
+                section("settings", None, ""),
+            ],
         };
         let body = read("n", NodeObservation::UfwStatus, &finished).unwrap();
         assert_eq!(
@@ -186,6 +200,8 @@ mod tests {
                 section("ipv4_legacy", None, ""),
                 section("ipv6_nft", Some(0), ""),
                 section("ipv6_legacy", None, ""),
+                section("ipv4_routes", Some(0), ""),
+                section("ipv6_routes", None, ""),
             ],
         };
         let body = read("n", NodeObservation::FirewallRuleset, &finished).unwrap();

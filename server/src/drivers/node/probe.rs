@@ -91,11 +91,8 @@ fn result(node: &str, seconds: u32, finished: &Finished) -> Result<ProbeResult, 
             printable(reason, MESSAGE_LIMIT)
         }
     };
-    Ok(ProbeResult {
-        reached: exit == 0,
-        error,
-        elapsed_ms,
-    })
+    let error = (exit != 0).then_some(error);
+    Ok(ProbeResult::of_one_try(error, elapsed_ms))
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
 //! Findings and what they rest on.
 
 use naosu_engine::model::{
-    Diagnosis, Evidence, Finding, Judgement, PluginFailure, Principal, Symptom,
+    Bearing, Diagnosis, Evidence, Finding, Hint, HintKind, Judgement, PluginFailure, Principal,
+    Symptom,
 };
 use naosu_proto::v1;
 
-use super::{
-    Wire, WireError,
-    macros::{wire_enum, wire_message},
-};
+use super::macros::{wire_enum, wire_message, wire_optional};
 
 wire_enum!(
     Judgement = v1::Judgement {
@@ -21,17 +19,45 @@ wire_enum!(
 
 wire_message!(Principal = v1::Principal { name, is_assistant });
 
-impl Wire<Option<v1::Principal>> for Option<Principal> {
-    fn into_wire(self) -> Option<v1::Principal> {
-        self.map(Wire::into_wire)
-    }
-
-    fn from_wire(wire: Option<v1::Principal>) -> Result<Self, WireError> {
-        wire.map(Wire::from_wire).transpose()
-    }
-}
-
+wire_optional!(Principal, v1::Principal);
 wire_message!(Symptom = v1::Symptom { text, nodes });
+wire_enum!(
+    HintKind = v1::HintKind {
+        DialTimeout,
+        ConnectionLost,
+        NoAgent,
+        Refused,
+        KubeletTls,
+        PlainHttp,
+        NotAuthorized,
+        ApiServer,
+        Webhook,
+        Workload,
+        Unrecognized,
+    }
+);
+wire_enum!(
+    Bearing = v1::Bearing {
+        Tunnel,
+        Elsewhere,
+        Open
+    }
+);
+wire_message!(
+    Hint = v1::Hint {
+        kind,
+        bearing,
+        meaning,
+        next,
+        causes,
+        nodes,
+        addresses,
+        ports,
+        unknown_nodes,
+        probe,
+    }
+);
+wire_optional!(Hint, v1::Hint);
 wire_message!(
     Evidence = v1::Evidence {
         resource,
@@ -64,5 +90,7 @@ wire_message!(
         failures,
         observations,
         observations_digest,
+        hint,
+        tunnel,
     }
 );

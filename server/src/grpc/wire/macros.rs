@@ -47,6 +47,21 @@ macro_rules! wire_optional_and_list {
     };
 }
 
+/// What may be absent.
+macro_rules! wire_optional {
+    ($model:ty, $message:ty) => {
+        impl $crate::grpc::wire::Wire<Option<$message>> for Option<$model> {
+            fn into_wire(self) -> Option<$message> {
+                self.map($crate::grpc::wire::Wire::into_wire)
+            }
+
+            fn from_wire(wire: Option<$message>) -> Result<Self, $crate::grpc::wire::WireError> {
+                wire.map($crate::grpc::wire::Wire::from_wire).transpose()
+            }
+        }
+    };
+}
+
 /// Lists of what has a wire form; an error names the index.
 macro_rules! wire_list {
     ($model:ty, $wire:ty) => {
@@ -95,4 +110,4 @@ macro_rules! wire_enum {
     };
 }
 
-pub(crate) use {wire_enum, wire_list, wire_message, wire_optional_and_list};
+pub(crate) use {wire_enum, wire_list, wire_message, wire_optional, wire_optional_and_list};

@@ -10,6 +10,7 @@ mod plugin;
 mod progress;
 mod run;
 mod scalar;
+mod tunnel;
 
 pub use scalar::code_of_text;
 

@@ -65,9 +65,19 @@ impl Wire<v1::Event> for Event {
                 error: error.into_wire(),
             }),
             Self::VerifyStarted => Kind::VerifyStarted(v1::VerifyStartedEvent {}),
-            Self::Verified { mended, summary } => {
-                Kind::Verified(v1::VerifiedEvent { mended, summary })
-            }
+            Self::Probed { way, tunnel } => Kind::Probed(v1::ProbedEvent {
+                way: way.into_wire(),
+                tunnel: tunnel.into_wire(),
+            }),
+            Self::Verified {
+                mended,
+                summary,
+                tunnel,
+            } => Kind::Verified(v1::VerifiedEvent {
+                mended,
+                summary,
+                tunnel: tunnel.into_wire(),
+            }),
             Self::RollbackStarted { reason, principal } => {
                 Kind::RollbackStarted(v1::RollbackStartedEvent {
                     reason,
@@ -118,9 +128,19 @@ impl Wire<v1::Event> for Event {
                 error: read(error, "refused.error")?,
             },
             Kind::VerifyStarted(v1::VerifyStartedEvent {}) => Self::VerifyStarted,
-            Kind::Verified(v1::VerifiedEvent { mended, summary }) => {
-                Self::Verified { mended, summary }
-            }
+            Kind::Probed(v1::ProbedEvent { way, tunnel }) => Self::Probed {
+                way: read(way, "probed.way")?,
+                tunnel: read(tunnel, "probed.tunnel")?,
+            },
+            Kind::Verified(v1::VerifiedEvent {
+                mended,
+                summary,
+                tunnel,
+            }) => Self::Verified {
+                mended,
+                summary,
+                tunnel: read(tunnel, "verified.tunnel")?,
+            },
             Kind::RollbackStarted(v1::RollbackStartedEvent { reason, principal }) => {
                 Self::RollbackStarted {
                     reason,

@@ -53,6 +53,16 @@ impl Wire<u32> for u16 {
     }
 }
 
+impl Wire<Vec<u32>> for Vec<u16> {
+    fn into_wire(self) -> Vec<u32> {
+        self.into_iter().map(Wire::into_wire).collect()
+    }
+
+    fn from_wire(wire: Vec<u32>) -> Result<Self, WireError> {
+        wire.into_iter().map(Wire::from_wire).collect()
+    }
+}
+
 impl Wire<String> for ClusterId {
     fn into_wire(self) -> String {
         self.into()

@@ -23,7 +23,8 @@ pub(super) fn diagnose() -> Result<Entry, String> {
         "Looks at a cluster and judges every cause: confirmed, suspected, unknown or ruled_out, \
          each with the evidence that decides. Reads Azure, Kubernetes and nodes; changes nothing \
          on them. Takes seconds to a few minutes. 'cluster' is the ARM resource id of the managed \
-         cluster; 'symptom.text' the error as the user pasted it.",
+         cluster; 'symptom.text' the error as the user pasted it; the answer's 'hint' says what that \
+         means and whether it is a fault of the tunnel at all.",
         Nature {
             read_only: false,
             destructive: false,

@@ -151,6 +151,16 @@ fn post(
         {
             run_command::post(state, request, path, api_version)
         }
+        // No network manager governs the estate's network.
+        "listnetworkmanagereffectivesecurityadminrules" => {
+            let network = ArmPath {
+                segments: path.segments.iter().take(1).cloned().collect(),
+                ..path.clone()
+            };
+            let target = Target::of(&network)?;
+            find(&state.store(), &network, target)?;
+            Ok(Reply::json(StatusCode::OK, json!({ "value": [] })))
+        }
         "listclusterusercredential" | "listclusteradmincredential" => {
             let cluster = ArmPath {
                 segments: path.segments.iter().take(1).cloned().collect(),

@@ -69,7 +69,13 @@ pub struct Cluster {
     pub own_outbound_ips: u32,
     /// Where the API server and the tunnel server listen, in the fabric.
     pub control_plane_address: Ipv4Addr,
+    /// The ladder by which konnectivity agents are scaled, as JSON. What runs at the start is what
+    /// the nodes say; the autoscaler follows the ladder when somebody changes it.
+    pub konnectivity_ladder: String,
 }
+
+/// The steps by which AKS scales the tunnel agents with the nodes.
+const LADDER: &str = r#"{"nodesToReplicas":[[1,2],[100,3],[250,4],[500,5],[1000,6],[5000,10]]}"#;
 
 impl Default for Cluster {
     fn default() -> Self {
@@ -88,6 +94,7 @@ impl Default for Cluster {
             managed_outbound_ips: 1,
             own_outbound_ips: 0,
             control_plane_address: Ipv4Addr::new(203, 0, 113, 10),
+            konnectivity_ladder: LADDER.into(),
         }
     }
 }

@@ -75,6 +75,9 @@ pub struct NodeSettings {
     pub kubelet_fault: Option<KubeletFault>,
     /// Whether the first agent on the node goes stale: connected, and deaf. Its successor is not.
     pub agent_stale: bool,
+    /// How often the first agent on the node was killed for lack of memory so far. Its successor
+    /// was not.
+    pub agent_memory_kills: u32,
 }
 
 /// What can be wrong with a kubelet's port that no firewall is to blame for.
@@ -101,6 +104,9 @@ pub struct Pod {
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// How often it was killed for lack of memory so far.
+    #[serde(default)]
+    pub memory_kills: u32,
 }
 
 fn default_namespace() -> String {

@@ -10,6 +10,7 @@ use super::pods::{self, is_ready};
 use super::selector::Selector;
 use super::state::{State, meta};
 use crate::data_plane::NodeName;
+use crate::estate::Estate;
 
 const AUTOSCALER: &str = "konnectivity-agent-autoscaler";
 
@@ -82,6 +83,30 @@ pub(super) async fn keep(state: &State, types: &Types, memory: &mut AgentMemory)
     }
 }
 
+/// Gives the pods that are there now the past that the estate says they have.
+pub(super) fn remember_memory_kills(state: &State, types: &Types, estate: &Estate) {
+    let prefix = format!("{}-", state.agents);
+    let (all, _) = state.objects.list(types.pods, None, &Selector::default());
+    for pod in &all {
+        let (namespace, name) = (meta(pod, "namespace"), meta(pod, "name"));
+        let is_agent = namespace == NAMESPACE && name.starts_with(&prefix);
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let kills = if is_agent {
+            let nodes = estate.nodes.iter().find(|settings| settings.name == node);
+            nodes.map_or(0, |settings| settings.agent_memory_kills)
+        } else {
+            let mut pods = estate.pods.iter();
+            pods.find(|known| known.namespace == namespace && known.name == name)
+                .map_or(0, |known| known.memory_kills)
+        };
+        if kills > 0 {
+            state.objects.modify(types.pods, namespace, name, |pod| {
+                pods::set_memory_kills(&mut pod["status"], kills);
+            });
+        }
+    }
+}
+
 /// The autoscaler follows its ladder when somebody changes it; what the
 /// scenario begins with is left alone.
 pub(super) fn scale_by_ladder(state: &State, types: &Types, memory: &mut AgentMemory) {
@@ -101,17 +126,20 @@ pub(super) fn scale_by_ladder(state: &State, types: &Types, memory: &mut AgentMe
         return;
     };
     let (nodes, _) = state.objects.list(types.nodes, None, &Selector::default());
-    let replicas = steps["nodesToReplicas"]
+    // As the real one: the first step also counts below itself.
+    let all: Vec<(u64, u64)> = steps["nodesToReplicas"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|step| {
-            step[0]
-                .as_u64()
-                .is_some_and(|from| from <= nodes.len() as u64)
-        })
-        .filter_map(|step| step[1].as_u64())
-        .next_back();
+        .filter_map(|step| Some((step[0].as_u64()?, step[1].as_u64()?)))
+        .collect();
+    let reached = all
+        .iter()
+        .take_while(|(from, _)| *from <= nodes.len() as u64);
+    let replicas = reached
+        .last()
+        .or(all.first())
+        .map(|(_, replicas)| *replicas);
     if let Some(replicas) = replicas {
         state
             .objects

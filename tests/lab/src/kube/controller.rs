@@ -52,7 +52,7 @@ pub(super) struct Types {
 }
 
 impl Types {
-    fn find() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         Some(Self {
             nodes: ResourceType::find("", "nodes")?,
             pods: ResourceType::find("", "pods")?,

@@ -88,6 +88,9 @@ pub async fn serve(
             .collect(),
     );
     controller::reconcile(&state, &mut memory).await;
+    if let Some(types) = controller::Types::find() {
+        agents::remember_memory_kills(&state, &types, estate);
+    }
     tokio::spawn(controller::run(state.clone(), memory));
     let faults = Faults::default();
     let requests = RequestLog::default();

@@ -127,6 +127,23 @@ pub(super) fn set_ready(status: &mut Value, ready: bool) {
     }
 }
 
+/// Has a pod's containers killed for lack of memory so often so far; they run again since.
+pub(super) fn set_memory_kills(status: &mut Value, kills: u32) {
+    let Some(containers) = status["containerStatuses"].as_array_mut() else {
+        return;
+    };
+    for container in containers {
+        let now = container["state"]["running"]["startedAt"].clone();
+        container["restartCount"] = json!(kills);
+        container["lastState"] = json!({ "terminated": {
+            "exitCode": 137,
+            "reason": "OOMKilled",
+            "startedAt": now,
+            "finishedAt": now,
+        }});
+    }
+}
+
 /// A reference to the controller of an object.
 pub(super) fn owner_reference(owner: &Value) -> Value {
     json!({

@@ -7,9 +7,6 @@ use super::pods;
 use super::resource::ResourceType;
 use crate::estate::{Estate, Node, TunnelType};
 
-/// The steps by which AKS scales the tunnel agents with the nodes.
-const LADDER: &str = r#"{"nodesToReplicas":[[1,2],[100,3],[250,4],[500,5],[1000,6],[5000,10]]}"#;
-
 /// Fills a cluster with what the estate begins with.
 pub(super) fn fill(objects: &Objects, estate: &Estate) {
     let create = |plural: &str, group: &str, object: Value| {
@@ -78,7 +75,7 @@ pub(super) fn fill(objects: &Objects, estate: &Estate) {
             "",
             json!({
                 "metadata": { "name": "konnectivity-agent-autoscaler", "namespace": "kube-system" },
-                "data": { "ladder": LADDER },
+                "data": { "ladder": estate.cluster.konnectivity_ladder },
             }),
         );
     }

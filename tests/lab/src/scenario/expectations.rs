@@ -79,6 +79,9 @@ pub struct Expectations {
     /// The error a user would report.
     #[serde(default)]
     pub symptom: Option<String>,
+    /// What kind of text that is, as a diagnosis names it.
+    #[serde(default)]
+    pub hint: Option<String>,
     /// Nodes whose logs cannot be read, or not always: no agent is connected, or one of those that
     /// are cannot reach the node's kubelet. An agent on the node itself usually can.
     #[serde(default)]
@@ -130,6 +133,9 @@ pub struct ExpectedFix {
     /// Whether applying it mends the tunnel; false where something else blocks it as well.
     #[serde(default = "yes")]
     pub mends: bool,
+    /// Whether it can be taken back; an evicted pod, for one, does not come back.
+    #[serde(default = "yes")]
+    pub reversible: bool,
     /// Why it cannot be done here, where it cannot: part of what the plan says.
     #[serde(default)]
     pub infeasible: Option<String>,

@@ -27,13 +27,14 @@ pub struct RecordedRequest {
 
 impl RecordedRequest {
     /// Whether the request asks for a change: everything but reads, token
-    /// requests and the POSTs by which credentials and logs are read.
+    /// requests and the POSTs by which credentials, rules and logs are read.
     pub fn is_write(&self) -> bool {
         if matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return false;
         }
         let path = self.path.to_ascii_lowercase();
-        const READING_POSTS: [&str; 5] = [
+        const READING_POSTS: [&str; 6] = [
+            "/listnetworkmanagereffectivesecurityadminrules",
             "/oauth2/v2.0/token",
             "/listclusterusercredential",
             "/listclusteradmincredential",

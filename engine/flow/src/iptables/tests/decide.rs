@@ -315,7 +315,7 @@ fn interfaces_address_types_and_sets_are_known_only_from_knowledge() {
     ];
     let knowledge = Knowledge {
         in_interface: InterfaceKnowledge::Named("eth0".to_owned()),
-        local_addresses: Some(vec!["10.224.0.5/16".parse().unwrap()]),
+        local_addresses: LocalAddresses::all(&["10.224.0.5/16".parse().unwrap()]),
         address_sets: [("agents".to_owned(), AddressSet::host(address(AGENT)))].into(),
         ..Knowledge::default()
     };

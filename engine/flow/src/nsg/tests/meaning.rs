@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use crate::nsg::{
-    Access, AdminAccess, AdminRule, Direction, Nsg, NsgChain, NsgRule, TagContext, nsg_delta,
-    nsg_delta_report,
+    Access, AdminAccess, AdminPolicy, AdminRule, Direction, Nsg, NsgChain, NsgRule, TagContext,
+    nsg_delta, nsg_delta_behind, nsg_delta_report,
 };
 use crate::policy::{Policy, Verdict};
 use crate::set::{self, ConnectionState, Membership, Packet, PacketSet, Protocol, Space};
@@ -195,9 +195,8 @@ fn inbound_meets_the_subnet_first_and_outbound_the_interface_first() {
     assert_eq!(verdict(&open, &packet).0, Verdict::Allow);
 }
 
-#[test]
-fn admin_rules_come_before_the_groups() {
-    let admin = |name: &str, priority, access, port: &str| AdminRule {
+fn admin(name: &str, priority: u16, access: AdminAccess, port: &str) -> AdminRule {
+    AdminRule {
         name: name.to_owned(),
         priority,
         direction: Direction::Inbound,
@@ -207,7 +206,48 @@ fn admin_rules_come_before_the_groups() {
         source_ports: Vec::new(),
         destinations: Vec::new(),
         destination_ports: vec![port.to_owned()],
+    }
+}
+
+#[test]
+fn a_group_opens_nothing_that_admin_rules_decide_and_what_unread_ones_do_is_unknown() {
+    let before = Nsg::new("nsg", vec![rule("deny", 200, Access::Deny, "*", "*")]).unwrap();
+    let allow = rule("allow", 150, Access::Allow, "10.224.0.4", "1-100");
+    let after = before.with_rule(allow).unwrap();
+    let words = |policy: &AdminPolicy| {
+        let mut space = Space::new();
+        let delta = nsg_delta_behind(&mut space, &before, &after, &network(), policy).unwrap();
+        delta.report(&space).unwrap().words
     };
+    let rules = [
+        admin("leave", 1, AdminAccess::Allow, "1-20"),
+        admin("never", 2, AdminAccess::Deny, "10-50"),
+        admin("always", 3, AdminAccess::AlwaysAllow, "60-100"),
+    ];
+    let policy = AdminPolicy::new(&rules, &network()).unwrap();
+    assert_eq!(
+        words(&policy),
+        ["newly allowed: inbound TCP 1-20, 51-59 from 10.224.0.4 to any-ipv4"]
+    );
+    let opened = words(&AdminPolicy::default());
+    assert_eq!(opened.len(), 1);
+    assert!(
+        opened[0].starts_with("newly allowed: inbound TCP 1-100"),
+        "{opened:?}"
+    );
+    let unread = words(&AdminPolicy::default().with_unread("vnet", "forbidden"));
+    assert!(
+        unread[0].starts_with("may become allowed: inbound TCP 1-100"),
+        "{unread:?}"
+    );
+    assert!(
+        unread[0].contains("security admin rules of network vnet deny it"),
+        "{unread:?}"
+    );
+}
+
+#[test]
+fn admin_rules_come_before_the_groups() {
     let group = Nsg::new("nsg", vec![rule("deny", 100, Access::Deny, "*", "1-20000")]).unwrap();
     let chain = NsgChain::new("node", Some(&group), None, &network())
         .unwrap()

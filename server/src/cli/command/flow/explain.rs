@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use naosu_engine::Error;
 use naosu_flow::{
     delta::UnknownAtom,
-    iptables::{Backend, Family, InterfaceKnowledge, Knowledge, NodeFirewall},
+    iptables::{Backend, Family, InterfaceKnowledge, Knowledge, LocalAddresses, NodeFirewall},
     nsg::TagContext,
     path::follow_path,
     policy::Verdict,
@@ -47,7 +47,7 @@ fn hops(args: &ExplainArgs, packet: &Packet) -> Result<Vec<Hop>, Error> {
         }
     }
     if let Some(firewall) = node(args, packet)? {
-        hops.push(Hop::Node(firewall));
+        hops.push(Hop::Node(Box::new(firewall)));
     }
     if packet.direction == Direction::Outbound {
         hops.reverse();
@@ -62,7 +62,7 @@ fn group(name: &'static str, path: &Path, tags: &TagContext) -> Result<Hop, Erro
         .map_err(|error| read::of_nsg(path, &error))?;
     Ok(Hop::Group {
         name,
-        group,
+        group: Box::new(group),
         policy,
     })
 }
@@ -111,7 +111,10 @@ fn knowledge(args: &ExplainArgs, packet: &Packet) -> Result<Knowledge, Error> {
     Ok(Knowledge {
         in_interface: interface.clone(),
         out_interface: interface,
-        local_addresses: (!addresses.is_empty()).then_some(addresses),
+        local_addresses: match addresses.as_slice() {
+            [] => LocalAddresses::default(),
+            all => LocalAddresses::all(all),
+        },
         ..Knowledge::default()
     })
 }

@@ -17,12 +17,12 @@ pub enum Hop {
         /// What people call this place.
         name: &'static str,
         /// The group.
-        group: Nsg,
+        group: Box<Nsg>,
         /// What it means.
         policy: RulePolicy,
     },
     /// The firewall of the node.
-    Node(NodeFirewall),
+    Node(Box<NodeFirewall>),
 }
 
 impl Hop {
@@ -38,7 +38,7 @@ impl Hop {
     pub fn on_path(&self, direction: Direction) -> path::Hop<'_> {
         let policy: &dyn Policy = match self {
             Self::Group { policy, .. } => policy,
-            Self::Node(firewall) => firewall,
+            Self::Node(firewall) => firewall.as_ref(),
         };
         path::Hop {
             name: self.name(),

@@ -21,3 +21,6 @@ save ipv4_nft iptables-nft-save iptables-save nft
 save ipv4_legacy iptables-legacy-save iptables-save legacy
 save ipv6_nft ip6tables-nft-save ip6tables-save nft
 save ipv6_legacy ip6tables-legacy-save ip6tables-save legacy
+# The node's own addresses, and which interface leads to other machines.
+section ipv4_routes ip -4 route show table all
+section ipv6_routes ip -6 route show table all

@@ -1,2 +1,3 @@
 section verbose ufw status verbose
 section numbered ufw status numbered
+file_section settings /etc/default/ufw

@@ -1,0 +1,123 @@
+//! What the tunnel answered when it was asked to carry.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Most nodes that are named one by one.
+pub const NAMED_AT_MOST: usize = 64;
+
+/// What one node's kubelet gave, asked through the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TunnelAnswer {
+    /// It is reached, and answers with a fault of its own: not the tunnel's.
+    KubeletFault,
+    /// Some tries were answered and others not.
+    Sometimes,
+    /// No try was answered.
+    Silent,
+    /// It could not be asked, or who answered is not known.
+    Unknown,
+}
+
+/// A node that did not simply answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct NodeAnswer {
+    /// Its name.
+    pub node: String,
+    /// What it gave.
+    pub answer: TunnelAnswer,
+    /// In the words of the API server.
+    pub detail: String,
+}
+
+/// What the tunnel answered for the nodes asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct TunnelAnswers {
+    /// Nodes of the cluster.
+    pub nodes: u32,
+    /// How many of them were asked.
+    pub asked: u32,
+    /// How many were reached at every try, faults of their own included.
+    pub reached: u32,
+    /// Those that did not simply answer, by name; the first 64.
+    pub others: Vec<NodeAnswer>,
+    /// Why no node was asked at all; empty otherwise.
+    pub error: String,
+}
+
+impl TunnelAnswers {
+    /// When nobody could be asked.
+    pub fn not_asked(error: impl Into<String>) -> Self {
+        Self {
+            error: error.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether every node that was asked is reached, and one was.
+    pub fn carries(&self) -> bool {
+        self.error.is_empty() && self.asked > 0 && self.reached == self.asked
+    }
+
+    /// Nodes with this answer.
+    pub fn with(&self, answer: TunnelAnswer) -> impl Iterator<Item = &NodeAnswer> {
+        self.others.iter().filter(move |node| node.answer == answer)
+    }
+
+    /// The first node that is not reached, or not always.
+    pub fn first_unreached(&self) -> Option<&NodeAnswer> {
+        self.others
+            .iter()
+            .find(|node| node.answer != TunnelAnswer::KubeletFault)
+    }
+
+    /// Whether this node is among those not reached, or not always.
+    pub fn is_unreached(&self, name: &str) -> bool {
+        self.others
+            .iter()
+            .any(|node| node.node == name && node.answer != TunnelAnswer::KubeletFault)
+    }
+
+    /// One or two sentences.
+    pub fn in_words(&self) -> String {
+        if !self.error.is_empty() {
+            return format!("The tunnel could not be asked: {}.", self.error);
+        }
+        if self.asked == 0 {
+            return "No node was asked through the tunnel.".to_owned();
+        }
+        let mut words = if self.carries() {
+            format!(
+                "The tunnel answers on {} of {} nodes asked.",
+                self.reached, self.asked
+            )
+        } else {
+            let fault = self.first_unreached().map_or_else(String::new, |node| {
+                let manner = match node.answer {
+                    TunnelAnswer::Sometimes => "only sometimes reached",
+                    TunnelAnswer::Unknown => "not known to be reached",
+                    _ => "not reached",
+                };
+                format!(": node {} is {manner}: {}", node.node, node.detail)
+            });
+            format!(
+                "The tunnel answers on only {} of {} nodes asked{fault}.",
+                self.reached, self.asked
+            )
+        };
+        if self.asked < self.nodes {
+            words.push_str(&format!(
+                " {} more were not asked.",
+                self.nodes - self.asked
+            ));
+        }
+        if let Some(node) = self.with(TunnelAnswer::KubeletFault).next() {
+            words.push_str(&format!(
+                " The kubelet of {} is reached and at fault itself, which is not the tunnel's: {}.",
+                node.node, node.detail
+            ));
+        }
+        words
+    }
+}
