@@ -42,7 +42,7 @@ lint: ## Check format, clippy, docs, protocol, licences and spelling
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	@if command -v buf >/dev/null; then echo "buf lint"; buf lint; else echo "SKIPPED: buf lint (buf is missing)"; fi
-	@if command -v cargo-deny >/dev/null; then echo "cargo deny"; cargo deny --offline --log-level error check licenses bans sources; else echo "SKIPPED: cargo deny (cargo-deny is missing)"; fi
+	@if command -v cargo-deny >/dev/null; then echo "cargo deny"; cargo fetch --locked --quiet; cargo deny --offline --log-level error check licenses bans sources; else echo "SKIPPED: cargo deny (cargo-deny is missing)"; fi
 	@if command -v typos >/dev/null; then echo "typos"; typos; else echo "SKIPPED: typos (typos is missing)"; fi
 
 fmt: ## Format the code
