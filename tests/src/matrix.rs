@@ -132,6 +132,10 @@ pub fn promised(expect: &Expectations, loaded: &BTreeSet<String>) -> Walked {
             walked.add(&fix.plugin, Phase::Refuse);
             continue;
         }
+        if fix.manual.is_some() {
+            walked.add(&fix.plugin, Phase::Plan);
+            continue;
+        }
         for phase in [Phase::Plan, Phase::DryRun, Phase::Apply, Phase::Verify] {
             walked.add(&fix.plugin, phase);
         }

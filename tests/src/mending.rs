@@ -215,6 +215,35 @@ pub async fn mend_and_take_back(
     })
 }
 
+/// Plans a fix of which every step is a person's, has it approved, and shows that
+/// Naosu performs none of it: the instructions.
+///
+/// # Errors
+/// When the product fails where it should not.
+pub async fn ask_a_person(
+    naosu: &Naosu,
+    diagnosis: &Value,
+    plugin: &str,
+) -> Result<Vec<String>, ProductError> {
+    let id = text(&diagnosis["id"]);
+    let plan = naosu
+        .json(&["plan", "create", &id, "--plugin", plugin])
+        .await?;
+    let (id, digest) = (text(&plan["id"]), text(&plan["digest"]));
+    let plan = approve_fully(naosu, &id, &digest, plan).await?;
+    let (code, finished) = naosu.failure(&["apply", &id]).await?;
+    assert_eq!(code, "unsupported", "{finished}");
+    let steps = plan["content"]["steps"].as_array();
+    Ok(steps
+        .into_iter()
+        .flatten()
+        .map(|step| {
+            assert_eq!(step["effect"]["kind"], "manual", "{step:#}");
+            text(&step["effect"]["instruction"])
+        })
+        .collect())
+}
+
 /// Time in which an agent that can connect does.
 const CONNECT_WITHIN: Duration = Duration::from_millis(1500);
 

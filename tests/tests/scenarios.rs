@@ -9,8 +9,8 @@ use naosu_lab::{
 use naosu_tests::{
     matrix::{self, Phase, Walked, promised},
     mending::{
-        Mending, Moment, diagnose, loaded_plugins, mend_and_take_back, plugins_of, text, unreached,
-        wrong_judgements,
+        Mending, Moment, ask_a_person, diagnose, loaded_plugins, mend_and_take_back, plugins_of,
+        text, unreached, wrong_judgements,
     },
     product::Naosu,
     tunnel_truth::unreachable_nodes,
@@ -60,6 +60,15 @@ async fn walk(name: &str) {
             )
             .await;
             walked.add(&fix.plugin, Phase::Refuse);
+            continue;
+        }
+        if let Some(what) = &fix.manual {
+            let asked = ask_a_person(&naosu, &diagnosis, &fix.plugin).await.unwrap();
+            assert!(
+                asked.iter().any(|instruction| instruction.contains(what)),
+                "{name}: {what:?} is not asked in {asked:?}"
+            );
+            walked.add(&fix.plugin, Phase::Plan);
             continue;
         }
         let mut mending = mend_and_take_back(&naosu, &lab, &diagnosis, fix)

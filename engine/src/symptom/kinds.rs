@@ -118,6 +118,8 @@ const IPTABLES: &str = "iptables-blocks-tunnel";
 const AGENTS: &str = "tunnel-agents-stale";
 const SCALE: &str = "konnectivity-underscaled";
 const SNAT: &str = "snat-exhausted";
+const EGRESS: &str = "egress-blocks-tunnel";
+const ROUTE: &str = "route-diverts-tunnel";
 
 /// What a kind means.
 pub(super) fn meaning(kind: HintKind) -> &'static Meaning {
@@ -128,7 +130,7 @@ pub(super) fn meaning(kind: HintKind) -> &'static Meaning {
                       tunnel agent that was asked to dial does not.",
             next: "Look at the findings: a firewall that drops is confirmed or ruled out by its \
                    own rules.",
-            causes: &[NSG, IPTABLES, UFW, AGENTS],
+            causes: &[NSG, IPTABLES, UFW, AGENTS, ROUTE],
         },
         HintKind::ConnectionLost => &Meaning {
             bearing: Bearing::Tunnel,
@@ -142,7 +144,7 @@ pub(super) fn meaning(kind: HintKind) -> &'static Meaning {
             meaning: "No tunnel agent is connected to the control plane: none runs, or none gets \
                       out of its node.",
             next: "Look at the findings on the agents and on their way out.",
-            causes: &[AGENTS, SCALE, SNAT, NSG],
+            causes: &[AGENTS, EGRESS, NSG, ROUTE, SNAT, SCALE],
         },
         HintKind::Refused => &Meaning {
             bearing: Bearing::Open,

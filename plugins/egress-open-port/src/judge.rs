@@ -30,8 +30,20 @@ pub struct Judged {
     pub evidence: Vec<Evidence>,
     /// Firewalls that a rule can be added to.
     pub faults: Vec<Fault>,
+    /// What only the owner of something that is not Azure's can open: the exact
+    /// instruction.
+    pub asks: Vec<Ask>,
     /// What else is in the way, and who can open it.
     pub advice: Vec<String>,
+}
+
+/// Something to be asked of the owner of what is in the way.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Who is asked, in words.
+    pub of: String,
+    /// What.
+    pub instruction: String,
 }
 
 impl Judged {
@@ -115,6 +127,7 @@ pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginErr
 struct Doubt {
     leg: usize,
     words: String,
+    ask: Option<Ask>,
     advice: Option<String>,
     is_firewall: bool,
 }
@@ -203,13 +216,14 @@ impl Judging<'_> {
                 };
                 self.doubts.push(Doubt {
                     leg: index,
-                    advice: Some(format!(
-                        "the appliance at {address} is not Azure's: ask its owner to allow {} from {} \
-                         to {}, with the answers coming back the same way",
-                        self.way.port,
-                        leg.node_texts(&self.way.network).join(", "),
-                        self.way.server.destinations.texts().join(", "),
-                    )),
+                    ask: Some(Ask {
+                        of: format!("the owner of the appliance at {address}"),
+                        instruction: format!(
+                            "The appliance at {address} is not Azure's: ask its owner to allow {}",
+                            self.exact_rule(leg)
+                        ),
+                    }),
+                    advice: None,
                     words: why,
                     is_firewall: false,
                 });
@@ -217,13 +231,15 @@ impl Judging<'_> {
             Next::Gateway => self.doubts.push(Doubt {
                 leg: index,
                 words: "what is behind the virtual network gateway".to_owned(),
-                advice: Some(format!(
-                    "the way leads out of Azure: ask the owner of the network behind the gateway \
-                     to allow {} from {} to {}",
-                    self.way.port,
-                    leg.node_texts(&self.way.network).join(", "),
-                    self.way.server.destinations.texts().join(", "),
-                )),
+                ask: Some(Ask {
+                    of: "the owner of the network behind the gateway".to_owned(),
+                    instruction: format!(
+                        "The way leads out of Azure: ask the owner of the network behind the \
+                         gateway to allow {}",
+                        self.exact_rule(leg)
+                    ),
+                }),
+                advice: None,
                 is_firewall: false,
             }),
             Next::Dropped(why) => {
@@ -235,11 +251,22 @@ impl Judging<'_> {
             Next::Unknown(why) => self.doubts.push(Doubt {
                 leg: index,
                 words: why.clone(),
+                ask: None,
                 advice: Some(format!("{why}: see what route-advice finds")),
                 is_firewall: false,
             }),
         }
         Ok(())
+    }
+
+    /// The packets that something in the way of a leg has to let pass.
+    fn exact_rule(&self, leg: &Leg) -> String {
+        format!(
+            "{} from {} to {}, with the answers coming back the same way",
+            self.way.port,
+            leg.node_texts(&self.way.network).join(", "),
+            self.way.server.destinations.texts().join(", "),
+        )
     }
 
     fn firewall(&mut self, index: usize, leg: &Leg, at: usize) -> Result<(), PluginError> {
@@ -276,6 +303,7 @@ impl Judging<'_> {
             self.doubts.push(Doubt {
                 leg: index,
                 words: format!("{words}: {}", listed(decided.unknown, "; ")),
+                ask: None,
                 advice: None,
                 is_firewall: true,
             });
@@ -308,6 +336,7 @@ impl Judging<'_> {
             self.doubts.push(Doubt {
                 leg: 0,
                 words: listed(&groups, "; "),
+                ask: None,
                 advice: Some("see what nsg-allow-port finds".to_owned()),
                 is_firewall: false,
             });
@@ -333,6 +362,7 @@ impl Judging<'_> {
                     {
                         self.fault(firewall, doubt.leg);
                     }
+                    self.judged.asks.extend(doubt.ask);
                     self.judged.advice.extend(doubt.advice);
                     suspects.push(doubt.words);
                 }
@@ -376,6 +406,10 @@ fn infeasible(way: &WayOut, judged: &Judged) -> Result<Option<String>, PluginErr
         return Ok(None);
     }
     if judged.faults.is_empty() {
+        // What can be asked of someone is a plan, of steps that a person does.
+        if !judged.asks.is_empty() {
+            return Ok(None);
+        }
         return Ok((!judged.advice.is_empty()).then(|| listed(&judged.advice, "; ")));
     }
     match propose::additions(way, judged, &propose::Parameters::default()) {

@@ -1,8 +1,9 @@
 //! Cause: the tunnel's own way out is closed: TCP 443 for konnectivity, TCP
 //! 9000 for tunnelfront, UDP 1194 for aks-link. Fix: one network rule in a
 //! collection of its own, before whatever denies it, in the Azure Firewall or
-//! the policy that governs it. What else closes the way is told, with who can
-//! open it.
+//! the policy that governs it; for an appliance that is not Azure's, the exact
+//! rule to ask its owner for. What else closes the way is told, with who can open
+//! it.
 
 mod judge;
 mod place;
@@ -53,7 +54,7 @@ impl Plugin for EgressOpenPort {
                 Capability::KubernetesRead,
                 Capability::Probe,
             ],
-            effects: vec![EffectKind::FirewallRuleAdd],
+            effects: vec![EffectKind::FirewallRuleAdd, EffectKind::Manual],
         }
     }
 

@@ -69,7 +69,7 @@ pub fn plan(
         }
     };
     let judged = judge::judge(reads, &way)?;
-    if judged.faults.is_empty() {
+    if judged.faults.is_empty() && judged.asks.is_empty() {
         return Err(if judged.advice.is_empty() {
             PluginError::NothingToDo(judged.summary)
         } else {
@@ -78,12 +78,17 @@ pub fn plan(
     }
     let additions = additions(&way, &judged, parameters)?;
     let mut warnings = vec![
-        "Azure takes minutes to update a firewall, and updates one change at a time.".to_owned(),
         "The address of a public API server can change when the cluster is stopped and started; \
          the rule then has to name the new one."
             .to_owned(),
     ];
-    if parameters.scope == Scope::Nodes {
+    if !additions.is_empty() {
+        warnings.push(
+            "Azure takes minutes to update a firewall, and updates one change at a time."
+                .to_owned(),
+        );
+    }
+    if !additions.is_empty() && parameters.scope == Scope::Nodes {
         warnings.push(
             "The rule names today's nodes; nodes that are added later need another one. Scope \
              \"subnet\" covers them."
@@ -104,6 +109,12 @@ pub fn plan(
     let mut steps = Vec::new();
     for addition in &additions {
         steps.push(step(addition));
+    }
+    for ask in &judged.asks {
+        steps.push(Step {
+            title: format!("Have {} let {} pass", ask.of, way.port),
+            effect: Effect::Manual(ask.instruction.clone()),
+        });
     }
     Ok(Proposal {
         summary: format!("Let {} pass", way.words()),

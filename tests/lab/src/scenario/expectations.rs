@@ -139,6 +139,9 @@ pub struct ExpectedFix {
     /// Why it cannot be done here, where it cannot: part of what the plan says.
     #[serde(default)]
     pub infeasible: Option<String>,
+    /// What a person is asked to do, where Naosu cannot: part of the plan's instruction.
+    #[serde(default)]
+    pub manual: Option<String>,
     /// Codes of warnings that the plan must carry, whatever others it has.
     #[serde(default)]
     pub warnings: Vec<String>,
