@@ -92,7 +92,7 @@ fn finished(stdout: &str) -> Value {
 fn drivers(peer: &Peer, files: &Files) -> Drivers {
     let mut config = config(peer, files);
     config.azure.request_timeout_ms = 20_000;
-    config.node.busy_timeout_ms = 1_000;
+    config.node.busy_timeout_ms = 3_000;
     Drivers::connect(config).unwrap()
 }
 
