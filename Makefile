@@ -30,6 +30,7 @@ release: ## Build the naosu binary, optimised
 test: ## Run all tests; those on real packets need root or a user namespace
 	@scripts/setup.sh test
 	cargo build --workspace --bins --locked
+	@scripts/warm_plugin_cache.sh $(BUILT)
 	cargo test --workspace --doc --locked --quiet
 	cargo nextest run --workspace --locked --no-fail-fast
 

@@ -224,7 +224,12 @@ fn insert(
 fn delete(ruleset: &mut Ruleset, listed: &[UfwRule], rule: &UfwRule) -> Result<(), UfwKernelError> {
     let family = ruleset.family;
     let standing = standing(ruleset, listed, rule.direction)?;
-    let Some(found) = standing.iter().find(|stands| stands.rule.is_same(rule)) else {
+    // A rule of both families is listed once for each, and goes from both.
+    let rule = UfwRule {
+        family: Some(family),
+        ..rule.clone()
+    };
+    let Some(found) = standing.iter().find(|stands| stands.rule.is_same(&rule)) else {
         return Ok(());
     };
     let chain = user_chain(family, rule.direction);
