@@ -162,6 +162,10 @@ impl Demo<'_> {
             "nothing has changed yet",
             &self.failing_logs_quietly().await? == before,
         )?;
+        if fix.manual.is_some() {
+            say("Every step is a person's: Naosu performs none of it");
+            return Ok(());
+        }
 
         say("A person approves exactly this plan");
         let digest = text(&self.naosu.json(&["plan", "show", &plan]).await?["digest"]);
