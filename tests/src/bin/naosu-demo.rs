@@ -92,14 +92,13 @@ impl Demo<'_> {
     async fn show(&self) -> Result<(), DemoError> {
         say("What a user sees");
         let before = self.failing_logs().await?;
-        let expected: BTreeSet<NodeName> = self
-            .lab
-            .scenario()
-            .expect
-            .unreachable_nodes
-            .iter()
-            .cloned()
-            .collect();
+        let scenario = self.lab.scenario();
+        // A kubelet at fault is reached and gives no logs either.
+        let at_fault = scenario.estate.nodes().into_iter();
+        let at_fault = at_fault.filter(|node| node.settings.kubelet_fault.is_some());
+        let unreachable = scenario.expect.unreachable_nodes.iter().cloned();
+        let expected: BTreeSet<NodeName> =
+            unreachable.chain(at_fault.map(|node| node.name)).collect();
         if self
             .lab
             .scenario()
