@@ -10,8 +10,8 @@ mod place;
 mod propose;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, EffectKind, Finding, Parameter, ParameterType, Plugin,
-    PluginError, Proposal, Reads, Step, Symptom, Verdict,
+    Capability, Cluster, Description, EffectKind, Finding, ParameterType, Plugin, PluginError,
+    Proposal, Reads, Step, Symptom, Verdict, parameter,
 };
 
 /// Stable id of the cause.
@@ -82,16 +82,6 @@ impl Plugin for EgressOpenPort {
         _steps: &[Step],
     ) -> Result<Verdict, PluginError> {
         judge::verify(reads, cluster)
-    }
-}
-
-fn parameter(name: &str, type_: ParameterType, summary: &str, default: &str) -> Parameter {
-    Parameter {
-        name: name.into(),
-        type_,
-        summary: summary.into(),
-        required: false,
-        default: default.into(),
     }
 }
 

@@ -8,8 +8,8 @@ mod propose;
 mod situation;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, EffectKind, Finding, Parameter, ParameterType, Plugin,
-    PluginError, Proposal, Reads, Step, Symptom, Verdict,
+    Capability, Cluster, Description, EffectKind, Finding, ParameterType, Plugin, PluginError,
+    Proposal, Reads, Step, Symptom, Verdict, parameter,
 };
 
 /// Stable id of the cause.
@@ -78,16 +78,6 @@ impl Plugin for NsgAllowPort {
         _steps: &[Step],
     ) -> Result<Verdict, PluginError> {
         judge::verify(reads, cluster)
-    }
-}
-
-fn parameter(name: &str, type_: ParameterType, summary: &str, default: &str) -> Parameter {
-    Parameter {
-        name: name.into(),
-        type_,
-        summary: summary.into(),
-        required: false,
-        default: default.into(),
     }
 }
 

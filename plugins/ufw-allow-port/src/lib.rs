@@ -4,9 +4,8 @@
 mod propose;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, Parameter,
-    ParameterType, Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, finding,
-    ufw::UfwJudgement,
+    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, ParameterType, Plugin,
+    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, parameter, ufw::UfwJudgement,
 };
 
 /// Stable id of the cause.
@@ -23,14 +22,12 @@ impl Plugin for UfwAllowPort {
             cause: CAUSE.into(),
             summary: "ufw is active on a node and blocks TCP 10250".into(),
             fix: "Allow TCP 10250 from the tunnel agents, before the rule that blocks it".into(),
-            parameters: vec![Parameter {
-                name: "scope".into(),
-                type_: ParameterType::Text,
-                summary: "\"addresses\" for today's agents, \"subnet\" for all of their subnets"
-                    .into(),
-                required: false,
-                default: "\"subnet\"".into(),
-            }],
+            parameters: vec![parameter(
+                "scope",
+                ParameterType::Text,
+                "\"addresses\" for today's agents, \"subnet\" for all of their subnets",
+                "\"subnet\"",
+            )],
             capabilities: vec![
                 Capability::AzureRead,
                 Capability::KubernetesRead,

@@ -104,13 +104,20 @@ fn state(plan: &Plan) -> (String, Tone) {
 fn step(page: &mut Page, step: &Step) {
     let (risk, tone) = risk(step.risk);
     page.field(2, "Risk", tone, risk);
-    let sends = match (step.dry_run.by.as_str(), &step.effect) {
-        (_, Effect::Manual { .. }) => "By hand",
-        ("system", _) => "Dry run of",
-        _ => "Would send",
-    };
-    page.field(2, sends, Tone::Plain, &step.dry_run.request);
-    page.field(2, "Only if", Tone::Plain, &step.precondition.description);
+    match (&step.effect, step.dry_run.by.as_str()) {
+        (Effect::Manual { instruction }, _) => {
+            page.field(2, "By hand", Tone::Strong, instruction);
+        }
+        (_, by) => {
+            let sends = if by == "system" {
+                "Dry run of"
+            } else {
+                "Would send"
+            };
+            page.field(2, sends, Tone::Plain, &step.dry_run.request);
+            page.field(2, "Only if", Tone::Plain, &step.precondition.description);
+        }
+    }
     match &step.inverse {
         Inverse::Effect { effect } => {
             page.field(2, "Rollback", Tone::Plain, &effect_words(effect));
@@ -121,12 +128,10 @@ fn step(page: &mut Page, step: &Step) {
         }
     }
     flow::delta(page, &step.delta);
-    if let Effect::Manual { instruction } = &step.effect {
-        page.field(2, "Instruction", Tone::Strong, instruction);
-        return;
+    if !matches!(step.effect, Effect::Manual { .. }) {
+        page.line(2, Tone::Plain, "Change:");
+        page.diff(4, &step.dry_run.before, &step.dry_run.after);
     }
-    page.line(2, Tone::Plain, "Change:");
-    page.diff(4, &step.dry_run.before, &step.dry_run.after);
 }
 
 /// One line of what an effect does.

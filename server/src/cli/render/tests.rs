@@ -1,6 +1,6 @@
 //! What people read, on results that the lab gave: 80 columns, no colour.
 
-use naosu_engine::model::{Diagnosis, Event, Plan, Run};
+use naosu_engine::model::{Diagnosis, Effect, Event, Plan, Run};
 use serde::de::DeserializeOwned;
 
 use super::{diagnosis, plan, run};
@@ -20,14 +20,11 @@ fn shown<T: DeserializeOwned>(json: &str, render: impl FnOnce(&mut Page, &T)) ->
     page.into_text()
 }
 
-/// Wider is only what cannot be broken: an id, and the lines of a diff.
+/// Wider is only what cannot be broken: an id, with a label or a sign before it.
 fn require_80_columns(text: &str) {
-    let mut in_diff = false;
     for line in text.lines() {
-        in_diff = line == "  Change:" || in_diff && line.starts_with("    ");
         let is_one_word = line.split_whitespace().count() <= 2;
-        let is_fine = line.chars().count() <= WIDTH || in_diff || is_one_word;
-        assert!(is_fine, "{line}");
+        assert!(line.chars().count() <= WIDTH || is_one_word, "{line}");
     }
 }
 
@@ -43,6 +40,23 @@ fn a_plan_reads_so() {
     let text = shown(PLAN, plan);
     require_80_columns(&text);
     insta::assert_snapshot!("plan", text);
+}
+
+#[test]
+fn what_a_person_does_is_told_as_that_and_nothing_is_sent() {
+    let text = shown(PLAN, |page, made: &Plan| {
+        let mut by_hand = made.clone();
+        by_hand.content.steps.truncate(1);
+        by_hand.content.steps[0].effect = Effect::Manual {
+            instruction: "ask the appliance's owner to allow TCP 443".to_owned(),
+        };
+        plan(page, &by_hand);
+    });
+    assert!(
+        text.contains("  By hand       ask the appliance's owner to allow TCP 443"),
+        "{text}"
+    );
+    assert!(!text.contains("Would send"), "{text}");
 }
 
 #[test]
