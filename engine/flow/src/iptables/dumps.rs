@@ -12,6 +12,7 @@ use super::local::LocalAddresses;
 use super::node::{LoadedRuleset, NodeFirewall};
 use super::routes::NodeRoutes;
 use super::ruleset::{Backend, Family, Ruleset};
+use super::specifications::Specifications;
 
 /// Whole outputs of the programs that show a node's rules and routes. A program
 /// that is not there gives `None`.
@@ -50,7 +51,7 @@ impl DumpError {
 }
 
 impl FirewallRuleset {
-    fn rules(&self) -> [(Family, Backend, &'static str, &Option<String>); 4] {
+    pub(super) fn rules(&self) -> [(Family, Backend, &'static str, &Option<String>); 4] {
         use Backend::{Legacy, Nft};
         use Family::{Ipv4, Ipv6};
         [
@@ -122,11 +123,33 @@ impl FirewallRuleset {
     /// [`DumpError`] when rules cannot be read; routes that cannot be leave the
     /// node's addresses and interfaces unknown.
     pub fn firewall(&self, own: &[IpAddr]) -> Result<NodeFirewall, DumpError> {
+        self.read(own, Ruleset::parse)
+    }
+
+    /// [`FirewallRuleset::firewall`] of one of many nodes with almost the same
+    /// rules.
+    ///
+    /// # Errors
+    /// As [`FirewallRuleset::firewall`].
+    pub fn firewall_sharing(
+        &self,
+        own: &[IpAddr],
+        known: &mut Specifications,
+    ) -> Result<NodeFirewall, DumpError> {
+        self.read(own, |family, text| {
+            Ruleset::parse_sharing(family, text, known)
+        })
+    }
+
+    fn read(
+        &self,
+        own: &[IpAddr],
+        mut parse: impl FnMut(Family, &str) -> Result<Ruleset, ParseError>,
+    ) -> Result<NodeFirewall, DumpError> {
         let mut rulesets = Vec::new();
         for (family, backend, program, text) in self.rules() {
             let Some(text) = text else { continue };
-            let ruleset =
-                Ruleset::parse(family, text).map_err(|error| DumpError { program, error })?;
+            let ruleset = parse(family, text).map_err(|error| DumpError { program, error })?;
             rulesets.push(LoadedRuleset { backend, ruleset });
         }
         Ok(NodeFirewall {

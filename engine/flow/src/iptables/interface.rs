@@ -36,6 +36,19 @@ pub(crate) struct Fitting {
 }
 
 impl InterfaceKnowledge {
+    /// What of it can matter to packets whose other end is one of `peers`.
+    pub(super) fn about(&self, peers: &AddressSet) -> Self {
+        let Self::ByPeer(known) = self else {
+            return self.clone();
+        };
+        let named = known.named.iter();
+        let named = named.map(|(name, set)| (name.clone(), set.intersection(peers)));
+        Self::ByPeer(PeerInterfaces {
+            loopback: known.loopback.intersection(peers),
+            named: named.filter(|(_, set)| !set.is_empty()).collect(),
+        })
+    }
+
     /// For which addresses at the other end the interface fits a pattern of `-i`
     /// or `-o`.
     pub(crate) fn fitting(&self, pattern: &str) -> Fitting {

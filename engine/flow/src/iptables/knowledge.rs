@@ -31,6 +31,26 @@ pub(super) struct AddressTypeMembers {
 }
 
 impl Knowledge {
+    /// What of it can matter to packets that come in from `peers` to `own`, an
+    /// address of the node; that address itself aside. Nodes with the same rules
+    /// of which this is equal do the same to such packets, each to those for its
+    /// own address. Nothing where it is not certain that the node has it.
+    pub fn about(&self, own: IpAddr, peers: &AddressSet) -> Option<Self> {
+        Some(Self {
+            in_interface: self.in_interface.about(peers),
+            out_interface: InterfaceKnowledge::Unknown,
+            local_addresses: self.local_addresses.about(own, peers)?,
+            address_sets: self.address_sets.clone(),
+        })
+    }
+
+    /// The same of a node that has these addresses besides.
+    #[must_use]
+    pub fn with_own(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.local_addresses = self.local_addresses.with(addresses);
+        self
+    }
+
     /// The addresses of one type of `-m addrtype`.
     pub(super) fn address_type(&self, family: Family, name: &str) -> AddressTypeMembers {
         let certain = |certain| AddressTypeMembers {

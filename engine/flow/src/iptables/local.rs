@@ -60,6 +60,35 @@ impl LocalAddresses {
         known
     }
 
+    /// What of it can matter to packets from `peers` to `own`, that address
+    /// aside; nothing where it is not certainly the node's.
+    pub(super) fn about(&self, own: IpAddr, peers: &AddressSet) -> Option<Self> {
+        let family = match own {
+            IpAddr::V4(_) => Family::Ipv4,
+            IpAddr::V6(_) => Family::Ipv6,
+        };
+        let part = |known: &Known| Known {
+            local: known.local.intersection(peers),
+            is_all: known.is_all,
+            broadcast: known.broadcast.intersection(peers),
+            possible_broadcast: known.possible_broadcast.intersection(peers),
+        };
+        self.certain(family).contains(own).then(|| Self {
+            v4: part(&self.v4),
+            v6: part(&self.v6),
+        })
+    }
+
+    /// The same with these addresses besides.
+    pub(super) fn with(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let more = Self::some(addresses);
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let known = self.family_mut(family);
+            known.local = known.local.union(&more.family(family).local);
+        }
+        self
+    }
+
     /// What the kernel's own table of local routes says of one family, in place
     /// of what was known.
     pub fn learn(&mut self, family: Family, routes: &NodeRoutes) {

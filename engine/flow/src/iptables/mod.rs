@@ -8,8 +8,8 @@
 //! "Verified iptables firewall analysis"), so that an answer is either certain
 //! or names what it hangs on.
 
+mod alike;
 mod condition;
-mod consulted;
 mod decision;
 mod dumps;
 mod edit;
@@ -43,12 +43,12 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use alike::Exemplar;
 pub use condition::{
     AddressMask, Condition, ConnectionStates, Extension, IcmpType, InterfaceSide, MarkValue,
     Negatable, OptionText, PortRange, PortSide, SetLookup, Side, TcpFlags, Transport,
     TransportModule,
 };
-pub use consulted::Consulted;
 pub use decision::{DecidedBy, Decision, RulePlace};
 pub use dumps::{DumpError, FirewallRuleset};
 pub use edit::{Edit, EditError};

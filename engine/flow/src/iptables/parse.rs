@@ -313,7 +313,7 @@ impl OpenTable {
     }
 }
 
-fn counters(text: &str) -> Result<Counters, ParseErrorKind> {
+pub(super) fn counters(text: &str) -> Result<Counters, ParseErrorKind> {
     text.strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'))
         .and_then(|text| text.split_once(':'))

@@ -1,5 +1,7 @@
 //! A node's routes, as `ip route show table all` lists those of one family.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 
 use super::interface::PeerInterfaces;
@@ -36,7 +38,7 @@ impl NodeRoutes {
         if text.len() > TEXT_LIMIT_BYTES {
             return None;
         }
-        let (mut local, mut broadcast) = (AddressSet::empty(), AddressSet::empty());
+        let (mut local, mut broadcast) = (Vec::new(), Vec::new());
         let mut ways: Vec<Way<'_>> = Vec::new();
         let mut other_tables = false;
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -59,10 +61,8 @@ impl NodeRoutes {
                 rest.get(at + 1).copied()
             };
             match (value("table"), kind) {
-                (Some("local"), "local") => local = local.union(&AddressSet::prefix(prefix)),
-                (Some("local"), "broadcast") => {
-                    broadcast = broadcast.union(&AddressSet::prefix(prefix));
-                }
+                (Some("local"), "local") => local.push(prefix),
+                (Some("local"), "broadcast") => broadcast.push(prefix),
                 (Some("local"), _) => {}
                 // An own address or a circle in another table would be found only
                 // by its rules.
@@ -77,6 +77,10 @@ impl NodeRoutes {
         if local.is_empty() {
             return None;
         }
+        let (local, broadcast) = (
+            AddressSet::prefixes(&local),
+            AddressSet::prefixes(&broadcast),
+        );
         let network = if other_tables {
             None
         } else {
@@ -126,18 +130,17 @@ fn network(ways: &[Way<'_>], local: &AddressSet) -> Option<(String, AddressSet)>
     let mut ordered: Vec<&Way<'_>> = ways.iter().collect();
     ordered.sort_by_key(|way| std::cmp::Reverse(way.prefix.prefix_len()));
     let (mut taken, mut leading) = (local.clone(), AddressSet::empty());
-    let mut ordered = ordered.into_iter().peekable();
-    while let Some(way) = ordered.next() {
-        let prefix = AddressSet::prefix(way.prefix);
-        // Of routes to the same prefix the metric decides, and may change.
-        let mut is_clear = way.interface == Some(name);
-        while let Some(same) = ordered.next_if(|next| next.prefix == way.prefix) {
-            is_clear &= same.interface == Some(name);
+    // Prefixes of one length are disjoint or the same.
+    for alike in ordered.chunk_by(|a, b| a.prefix.prefix_len() == b.prefix.prefix_len()) {
+        let mut is_clear: BTreeMap<IpNet, bool> = BTreeMap::new();
+        for way in alike {
+            // Of routes to the same prefix the metric decides, and may change.
+            *is_clear.entry(way.prefix).or_insert(true) &= way.interface == Some(name);
         }
-        if is_clear {
-            leading = leading.union(&prefix.intersection(&taken.complement()));
-        }
-        taken = taken.union(&prefix);
+        let clear = is_clear.iter().filter(|(_, is_clear)| **is_clear);
+        let clear = AddressSet::prefixes(clear.map(|(prefix, _)| prefix));
+        leading = leading.union(&clear.intersection(&taken.complement()));
+        taken = taken.union(&AddressSet::prefixes(is_clear.keys()));
     }
     (!leading.is_empty()).then(|| (name.to_owned(), leading))
 }
