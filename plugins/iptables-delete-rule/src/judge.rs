@@ -5,7 +5,7 @@ use naosu_plugin::{
     TunnelNodes, Verdict, finding,
     flow::iptables::DecidedBy,
     listed,
-    node_firewall::{JudgedNode, NodeBlock, is_managed, is_ufws},
+    node_firewall::{JudgedNode, JudgedNodes, NodeBlock, is_managed, is_ufws},
     prefixes,
 };
 
@@ -85,7 +85,10 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
             infeasible: None,
         });
     }
-    let nodes = JudgedNode::observe_all(reads, &observed.tunnel, &observed.nodes)?;
+    let JudgedNodes {
+        judged: nodes,
+        passing,
+    } = JudgedNode::observe_all(reads, &observed.tunnel, &observed.nodes)?;
     let (mut evidence, mut unknown, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let mut blocked = Vec::new();
     for node in &nodes {
@@ -118,17 +121,14 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
             format!("iptables may block it: {}", listed(&unknown, "; ")),
         )
     } else {
-        let passing = nodes.iter().filter_map(|node| node.firewall.as_ref().ok());
-        evidence.extend(passing.take(10).map(|firewall| {
-            let count: usize = firewall
-                .value
-                .rulesets
-                .iter()
-                .map(|r| r.ruleset.rule_count())
-                .sum();
-            let meaning = format!("no rule keeps TCP {KUBELET_PORT} from the agents out");
-            firewall.evidence("iptables-save", format!("{count} rules"), meaning)
-        }));
+        let (value, field) = ("no rule that blocks", "iptables-save");
+        let meaning = format!("no rule keeps TCP {KUBELET_PORT} from the agents out");
+        let alone = nodes.iter().filter_map(|node| node.firewall.as_ref().ok());
+        let alone = alone.map(|firewall| firewall.evidence(field, value, &meaning));
+        let alike = passing
+            .iter()
+            .map(|read| read.evidence(field, value, &meaning));
+        evidence.extend(alone.chain(alike).take(10));
         let summary = format!("No rule that a person added blocks TCP {KUBELET_PORT} on a node");
         (Judgement::RuledOut, summary)
     };

@@ -65,19 +65,20 @@ impl NodeNetwork {
             .iter()
             .map(|set| Query::AzureList(format!("{}/networkInterfaces", set.id)))
             .collect();
-        let mut by_address: BTreeMap<IpAddr, NetworkInterface> = BTreeMap::new();
+        let mut all = Vec::new();
         for interfaces in read_json_many::<Vec<NetworkInterface>>(reads, &queries) {
-            for interface in interfaces?.value {
-                for address in addresses(&interface) {
-                    by_address.insert(address, interface.clone());
-                }
-            }
+            all.extend(interfaces?.value);
         }
+        let with_address = all.iter().flat_map(|interface| {
+            let addresses = addresses(interface);
+            addresses.map(move |address| (address, interface))
+        });
+        let by_address: BTreeMap<IpAddr, &NetworkInterface> = with_address.collect();
         let mut network = Self::default();
         for node in nodes {
             let found = node
                 .internal_addresses()
-                .find_map(|address| Some((address, by_address.get(&address)?)));
+                .find_map(|address| Some((address, *by_address.get(&address)?)));
             let placed = found.and_then(|(address, interface)| place(node, address, interface));
             match placed {
                 Some(interface) => network.interfaces.push(interface),

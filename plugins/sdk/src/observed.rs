@@ -33,7 +33,8 @@ impl<T> Observed<T> {
     }
 }
 
-fn resource(query: &Query) -> String {
+/// Of what a query reads: an ARM id, `node/<name>`, `pod/<namespace>/<name>`.
+pub(crate) fn resource(query: &Query) -> String {
     match query {
         Query::AzureGet(id) => id.clone(),
         Query::AzureList(path) => path.clone(),
@@ -56,7 +57,8 @@ fn resource(query: &Query) -> String {
     }
 }
 
-fn parse<T: DeserializeOwned>(
+/// What an answer says, as JSON.
+pub(crate) fn parse<T: DeserializeOwned>(
     query: &Query,
     answer: Result<Observation, ObserveError>,
 ) -> Result<Observed<T>, PluginError> {
@@ -82,18 +84,20 @@ pub fn read_json<T: DeserializeOwned>(
     parse(query, reads.read(query))
 }
 
-/// Reads JSON of several resources of one type at once.
+/// Reads that are asked for at once: as many as the host makes in parallel, so
+/// that the bodies of thousands are never held together.
+const READ_AT_ONCE: usize = 32;
+
+/// Reads JSON of several resources of one type, in parallel.
 pub fn read_json_many<T: DeserializeOwned>(
     reads: &dyn Reads,
     queries: &[Query],
 ) -> Vec<Result<Observed<T>, PluginError>> {
-    if queries.is_empty() {
-        return Vec::new();
-    }
-    let answers = reads.read_many(queries);
-    queries
-        .iter()
-        .zip(answers)
-        .map(|(query, answer)| parse(query, answer))
-        .collect()
+    let some = queries.chunks(READ_AT_ONCE);
+    some.flat_map(|queries| {
+        let answers = reads.read_many(queries);
+        let read = queries.iter().zip(answers);
+        read.map(|(query, answer)| parse(query, answer))
+    })
+    .collect()
 }

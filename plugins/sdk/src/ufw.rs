@@ -101,9 +101,10 @@ impl UfwJudgement {
             reason.clone_into(&mut judged.summary);
             return Ok(judged);
         }
-        let nodes =
-            JudgedNode::observe_all(reads, &judged.observed.tunnel, &judged.observed.nodes)?;
+        let (tunnel, nodes) = (&judged.observed.tunnel, &judged.observed.nodes);
+        let nodes = JudgedNode::observe_mentioning(reads, tunnel, nodes, "ufw")?;
         let (blocked, others): (Vec<JudgedNode>, Vec<JudgedNode>) = nodes
+            .judged
             .into_iter()
             .partition(|node| ufws_blocks(node).next().is_some());
         let mut dropping = Vec::new();
@@ -143,16 +144,19 @@ impl UfwJudgement {
         } else {
             judged.judgement = Judgement::RuledOut;
             judged.summary = format!("ufw blocks TCP {KUBELET_PORT} on no node");
-            judged.evidence = others
-                .iter()
-                .filter_map(|node| node.firewall.as_ref().ok())
-                .take(10)
-                .map(|firewall| {
-                    let meaning =
-                        "no chain of ufw stops the tunnel: it is absent, inactive, or allows it";
-                    firewall.evidence("iptables-save", "no block by ufw", meaning)
-                })
-                .collect();
+            let passing = others.iter().filter_map(|node| {
+                let firewall = node.firewall.as_ref().ok()?;
+                let meaning = "no chain of ufw stops the tunnel: it is inactive, or allows it";
+                Some(firewall.evidence("iptables-save", "no block by ufw", meaning))
+            });
+            let without = nodes.passing.iter().map(|firewall| {
+                firewall.evidence(
+                    "iptables-save",
+                    "no chain of ufw",
+                    "ufw is absent or inactive",
+                )
+            });
+            judged.evidence = passing.chain(without).take(10).collect();
         }
         Ok(judged)
     }

@@ -5,7 +5,7 @@ mod node;
 mod pod;
 
 pub use deployment::{Deployment, DeploymentSpec, PodTemplate};
-pub use node::{Node, NodeAddress, NodeSpec, NodeStatus, Taint};
+pub use node::{Node, NodeAddress, NodeCondition, NodeMetadata, NodeSpec, NodeStatus, Taint};
 pub use pod::{
     Condition, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Terminated, Toleration,
 };

@@ -4,16 +4,25 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::{Condition, Metadata, Toleration};
+use super::Toleration;
 
-/// A node.
+/// A node. There can be thousands, with dozens of labels each: only what is
+/// asked about is kept.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)] // the fields are Kubernetes's own
 pub struct Node {
-    pub metadata: Metadata,
+    pub metadata: NodeMetadata,
     pub spec: NodeSpec,
     pub status: NodeStatus,
+}
+
+/// Its name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct NodeMetadata {
+    pub name: String,
 }
 
 /// What is wanted of it.
@@ -54,7 +63,17 @@ impl std::fmt::Display for Taint {
 #[allow(missing_docs)]
 pub struct NodeStatus {
     pub addresses: Vec<NodeAddress>,
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<NodeCondition>,
+}
+
+/// Whether something is the case with it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct NodeCondition {
+    #[serde(rename = "type")]
+    pub condition_type: String,
+    pub status: String,
 }
 
 /// An address of a node.
@@ -92,6 +111,7 @@ impl Node {
 
     /// Whether it says it is ready.
     pub fn is_ready(&self) -> bool {
-        Condition::is_true(&self.status.conditions, "Ready")
+        let mut conditions = self.status.conditions.iter();
+        conditions.any(|known| known.condition_type == "Ready" && known.status == "True")
     }
 }

@@ -1,0 +1,384 @@
+//! What the firewall of a node does to the tunnel's packets. The kernel's own
+//! rules decide, whoever put them there.
+
+mod alike;
+mod mention;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use naosu_flow::{
+    iptables::{
+        DecidedBy, FirewallRuleset, Hook, ManagedBy, NodeFirewall, Specifications, TableName,
+        managed_chain, managed_specification,
+    },
+    set::{
+        AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, PacketSet, PortSet,
+        Space,
+    },
+};
+
+use self::{
+    alike::{Alike, AlikeNodes, Other},
+    mention::Mention,
+};
+use crate::{
+    KUBELET_PORT, NodeObservation, NodeQuery, Observation, ObserveError, Observed, PluginError,
+    Query, Reads, Tunnel, error::in_words, kubernetes::Node, observed, prefixes,
+};
+
+/// Something that stops the tunnel's packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeBlock {
+    /// What does.
+    pub by: DecidedBy,
+    /// Which packets, in words.
+    pub packets: String,
+}
+
+/// A node and what its firewall does.
+#[derive(Clone, Debug)]
+pub struct JudgedNode {
+    /// Its name.
+    pub node: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its rules, unless they could not be read.
+    pub firewall: Result<Observed<NodeFirewall>, String>,
+    /// What certainly blocks, in the order packets come to it.
+    pub blocks: Vec<NodeBlock>,
+    /// What is not known, and why.
+    pub unknown: Vec<String>,
+    sources: Arc<BTreeSet<IpAddr>>,
+}
+
+/// What the firewalls of nodes do.
+#[derive(Clone, Debug, Default)]
+pub struct JudgedNodes {
+    /// Nodes that were judged one by one, in the order of the nodes.
+    pub judged: Vec<JudgedNode>,
+    /// What was read of the others, which certainly let everything pass.
+    pub passing: Vec<Observed<()>>,
+}
+
+/// Nodes whose dumps are held at once: as many as the host reads in parallel.
+const DUMPS_AT_ONCE: usize = 32;
+
+/// Whether ufw owns the chain a block stands in, or its policy: ufw sets
+/// `INPUT` to drop and puts its own chains below it.
+pub fn is_ufws(by: &DecidedBy, firewall: &NodeFirewall) -> bool {
+    let is_ufw_chain = |chain: &str| managed_chain(chain) == Some(ManagedBy::Ufw);
+    match by {
+        DecidedBy::Rule(place) => is_ufw_chain(&place.chain),
+        DecidedBy::ChainPolicy { table, chain, .. } => firewall.rulesets.iter().any(|loaded| {
+            let chain = loaded.ruleset.table(*table).and_then(|t| t.chain(chain));
+            chain.is_some_and(|chain| {
+                let targets = chain.rules.iter().filter_map(|rule| rule.target.chain());
+                targets.into_iter().any(is_ufw_chain)
+            })
+        }),
+        DecidedBy::NoFilter | DecidedBy::Unread { .. } => false,
+    }
+}
+
+/// Whether a block is a rule that belongs to a component of the cluster, by its
+/// chain or its comment.
+pub fn is_managed(by: &DecidedBy) -> bool {
+    matches!(by, DecidedBy::Rule(place)
+        if managed_specification(place.family, &place.chain, &place.specification).is_some())
+}
+
+impl JudgedNode {
+    /// Reads the rules of every node that agents dial and judges them. Nodes
+    /// are read in parallel, and those that decide alike are judged as one.
+    ///
+    /// # Errors
+    /// When the analysis is too complex to be exact.
+    pub fn observe_all(
+        reads: &dyn Reads,
+        tunnel: &Tunnel,
+        nodes: &[Node],
+    ) -> Result<JudgedNodes, PluginError> {
+        let mut alike = AlikeNodes::default();
+        let mut judged = Vec::new();
+        let mut known = Specifications::default();
+        for_each_answer(reads, Self::unread(tunnel, nodes), |node, query, answer| {
+            match observed::parse(query, answer) {
+                Ok(dumps) => alike.add(node, dumps, &mut known),
+                Err(error) => judged.push(node.unreadable(&in_words(&error))),
+            }
+        });
+        let Alike { passing, others } = alike.finish();
+        let mut again = Vec::new();
+        for other in others {
+            match other {
+                Other::Read(node) => judged.push(*node),
+                Other::Unread(node) => again.push(*node),
+            }
+        }
+        for_each_answer(reads, again, |node, query, answer| {
+            judged.push(node.read(query, answer, &mut known));
+        });
+        judged_in_order(judged, nodes, passing)
+    }
+
+    /// [`JudgedNode::observe_all`], but that nodes are only judged where a rule or
+    /// chain has the word in it: of a component that puts it everywhere, the
+    /// others have nothing, and they are given as passing. Whatever else is asked
+    /// of a node that has it, its rules are there.
+    ///
+    /// # Errors
+    /// When the analysis is too complex to be exact.
+    pub fn observe_mentioning(
+        reads: &dyn Reads,
+        tunnel: &Tunnel,
+        nodes: &[Node],
+        word: &str,
+    ) -> Result<JudgedNodes, PluginError> {
+        let mention = Mention::of(word);
+        let (mut judged, mut passing) = (Vec::new(), Vec::new());
+        let mut known = Specifications::default();
+        for_each_answer(
+            reads,
+            Self::unread(tunnel, nodes),
+            |node, query, answer| match &answer {
+                Ok(shown) if mention.is_absent(&shown.body) => passing.push(Observed {
+                    value: (),
+                    resource: observed::resource(query),
+                    observed_at: shown.observed_at,
+                }),
+                _ => judged.push(node.read(query, answer, &mut known)),
+            },
+        );
+        judged_in_order(judged, nodes, passing)
+    }
+
+    fn read(
+        mut self,
+        query: &Query,
+        answer: Result<Observation, ObserveError>,
+        known: &mut Specifications,
+    ) -> Self {
+        self.firewall = observed::parse(query, answer)
+            .map_err(|error| in_words(&error))
+            .and_then(|dumps| firewall(dumps, self.address, known));
+        self
+    }
+
+    fn unreadable(mut self, reason: &str) -> Self {
+        self.firewall = Err(reason.to_owned());
+        self
+    }
+
+    /// The nodes that agents dial from outside, with where they dial from.
+    fn unread(tunnel: &Tunnel, nodes: &[Node]) -> Vec<Self> {
+        let mut unread: Vec<Self> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let name = &node.metadata.name;
+            let sources = tunnel.sources_towards(name, nodes);
+            let same = unread.last().filter(|last| *last.sources == sources);
+            let sources = match same {
+                Some(last) => Arc::clone(&last.sources),
+                None => Arc::new(sources),
+            };
+            let Some(address) = node.internal_addresses().next() else {
+                continue;
+            };
+            if !sources.is_empty() {
+                unread.push(Self {
+                    node: name.clone(),
+                    address,
+                    firewall: Err("not read".to_owned()),
+                    blocks: Vec::new(),
+                    unknown: Vec::new(),
+                    sources,
+                });
+            }
+        }
+        unread
+    }
+
+    fn judge(&mut self) -> Result<(), PluginError> {
+        let judged = match &self.firewall {
+            Ok(firewall) => self.decide(&firewall.value)?,
+            Err(reason) => (Vec::new(), vec![reason.clone()]),
+        };
+        (self.blocks, self.unknown) = judged;
+        Ok(())
+    }
+
+    /// What a firewall in place of the node's own would do: the blocks, and
+    /// what is not known.
+    ///
+    /// # Errors
+    /// When the analysis is too complex to be exact.
+    pub fn decide(
+        &self,
+        firewall: &NodeFirewall,
+    ) -> Result<(Vec<NodeBlock>, Vec<String>), PluginError> {
+        let mut space = Space::new();
+        self.packets(&mut space)
+            .and_then(|asked| decide_in(&mut space, asked, firewall))
+            .map_err(|e| PluginError::AnalysisTooComplex(format!("node {}: {e}", self.node)))
+    }
+
+    /// Whether ufw certainly drops some of what the node passes on for its pods.
+    ///
+    /// # Errors
+    /// When the analysis is too complex to be exact.
+    pub fn ufw_drops_forwarded(&self) -> Result<bool, PluginError> {
+        let Ok(firewall) = &self.firewall else {
+            return Ok(false);
+        };
+        let firewall = &firewall.value;
+        let is_asked = firewall.rulesets.iter().any(|loaded| {
+            let filter = loaded.ruleset.table(TableName::Filter);
+            let chain = filter.and_then(|table| table.chain("FORWARD"));
+            chain.is_some_and(|chain| {
+                let mut targets = chain.rules.iter().filter_map(|rule| rule.target.chain());
+                targets.any(|target| managed_chain(target) == Some(ManagedBy::Ufw))
+            })
+        });
+        if !is_asked {
+            return Ok(false);
+        }
+        let dropped = |space: &mut Space| -> Result<bool, AnalysisTooComplex> {
+            let addresses = || AddressSet::any_v4();
+            let web = FlowBox::new_tcp(addresses(), addresses(), PortSet::single(443_u16));
+            let flow = web
+                .with_direction(Direction::Inbound)
+                .with_state(ConnectionState::New);
+            let passed_on = space.flow(&flow)?;
+            let decided = firewall.analyse(space, Hook::Forward, passed_on)?;
+            let parts = decided.decisions.partition(space)?;
+            for block in decided.decisions.blocks(space)? {
+                let part = space.intersection(block.part, parts.denied)?;
+                let by_ufw = decided
+                    .made_by(block.index)
+                    .is_some_and(|decision| is_ufws(&decision.by, firewall));
+                if by_ufw && !part.is_empty() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        dropped(&mut Space::new())
+            .map_err(|e| PluginError::AnalysisTooComplex(format!("node {}: {e}", self.node)))
+    }
+
+    /// New connections of the agents to the kubelet of this node.
+    pub fn packets(&self, space: &mut Space) -> Result<PacketSet, AnalysisTooComplex> {
+        packets(space, &self.sources, std::iter::once(self.address))
+    }
+
+    /// Where the agents' packets to this node come from.
+    pub fn sources(&self) -> &BTreeSet<IpAddr> {
+        &self.sources
+    }
+}
+
+fn firewall(
+    dumps: Observed<FirewallRuleset>,
+    own: IpAddr,
+    known: &mut Specifications,
+) -> Result<Observed<NodeFirewall>, String> {
+    let firewall = dumps.value.firewall_sharing(&[own], known);
+    Ok(Observed {
+        value: firewall.map_err(|e| format!("{}: {e}", dumps.resource))?,
+        resource: dumps.resource,
+        observed_at: dumps.observed_at,
+    })
+}
+
+/// Reads the dumps of nodes, a few at a time: together they are large.
+fn for_each_answer(
+    reads: &dyn Reads,
+    mut nodes: Vec<JudgedNode>,
+    mut take: impl FnMut(JudgedNode, &Query, Result<Observation, ObserveError>),
+) {
+    while !nodes.is_empty() {
+        let some: Vec<JudgedNode> = nodes.drain(..nodes.len().min(DUMPS_AT_ONCE)).collect();
+        let queries: Vec<Query> = some
+            .iter()
+            .map(|node| {
+                Query::Node(NodeQuery {
+                    node: node.node.clone(),
+                    what: NodeObservation::FirewallRuleset,
+                })
+            })
+            .collect();
+        let answers = reads.read_many(&queries);
+        for ((node, query), answer) in some.into_iter().zip(&queries).zip(answers) {
+            take(node, query, answer);
+        }
+    }
+}
+
+fn judged_in_order(
+    mut judged: Vec<JudgedNode>,
+    nodes: &[Node],
+    passing: Vec<Observed<()>>,
+) -> Result<JudgedNodes, PluginError> {
+    let places = nodes.iter().enumerate();
+    let places: BTreeMap<&str, usize> = places
+        .map(|(at, node)| (node.metadata.name.as_str(), at))
+        .collect();
+    judged.sort_by_key(|node| places.get(node.node.as_str()).copied());
+    for node in &mut judged {
+        node.judge()?;
+    }
+    Ok(JudgedNodes { judged, passing })
+}
+
+/// New connections from `sources` to the kubelet at these addresses.
+fn packets(
+    space: &mut Space,
+    sources: &BTreeSet<IpAddr>,
+    to: impl Iterator<Item = IpAddr>,
+) -> Result<PacketSet, AnalysisTooComplex> {
+    let sources = prefixes::exactly(sources.iter().copied());
+    let flow = FlowBox::new_tcp(
+        AddressSet::prefixes(&sources),
+        AddressSet::prefixes(&prefixes::exactly(to)),
+        PortSet::single(KUBELET_PORT),
+    );
+    space.flow(
+        &flow
+            .with_direction(Direction::Inbound)
+            .with_state(ConnectionState::New),
+    )
+}
+
+/// What blocks of the packets that are asked about, and what is not known.
+fn decide_in(
+    space: &mut Space,
+    asked: PacketSet,
+    firewall: &NodeFirewall,
+) -> Result<(Vec<NodeBlock>, Vec<String>), AnalysisTooComplex> {
+    let decided = firewall.analyse(space, Hook::Input, asked)?;
+    let parts = decided.decisions.partition(space)?;
+    let mut blocks = Vec::new();
+    for block in decided.decisions.blocks(space)? {
+        let part = space.intersection(block.part, parts.denied)?;
+        if let (Some(decision), false) = (decided.made_by(block.index), part.is_empty()) {
+            let boxes = space.boxes(part)?;
+            let words: Vec<String> = boxes.iter().take(3).map(|(b, _)| b.to_string()).collect();
+            blocks.push(NodeBlock {
+                by: decision.by.clone(),
+                packets: words.join("; "),
+            });
+        }
+    }
+    let mut unknown = Vec::new();
+    if !parts.unknown.is_empty() {
+        for atom in space.atoms_of(parts.passing) {
+            if let Some(atom) = space.atom_of(atom) {
+                unknown.push(format!("{}: {}", atom.name, atom.reason));
+            }
+        }
+    }
+    Ok((blocks, unknown))
+}
