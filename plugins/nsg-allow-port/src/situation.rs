@@ -13,7 +13,7 @@ use naosu_plugin::{
     flow::nsg::{Direction, TagContext},
     kubernetes::{Node, all_nodes},
     observe_tags, read_json,
-    security_groups::{self, Checkpoint, groups_of},
+    security_groups::{self, Checkpoint, Groups, groups_of},
     way_out,
 };
 
@@ -63,12 +63,14 @@ impl Situation {
         if situation.tunnel.tunnel_type == TunnelType::VnetIntegration {
             return Ok(situation);
         }
-        situation.checkpoints = situation.on_the_way_to_nodes(reads)?;
+        let mut groups = Groups::new(reads);
+        situation.checkpoints = situation.on_the_way_to_nodes(&mut groups)?;
         let mut of_server = None;
         if let Exit::Needed { port, server } = &situation.exit {
             let to = &server.destinations;
             let starts = way_out::starts(&situation.tunnel, &nodes.value, &situation.network, to)?;
-            let out = way_out::checkpoints(reads, &situation.network, &starts, *port, to)?;
+            let network = &situation.network;
+            let out = way_out::checkpoints(&mut groups, network, &starts, *port, to)?;
             situation.checkpoints.extend(out);
             if let Destinations::Tag(tag) = to {
                 of_server = Some(tag.clone());
@@ -86,7 +88,7 @@ impl Situation {
     }
 
     /// The groups on the way of the pairs, each direction of each group once.
-    fn on_the_way_to_nodes(&self, reads: &dyn Reads) -> Result<Vec<Checkpoint>, PluginError> {
+    fn on_the_way_to_nodes(&self, groups: &mut Groups<'_>) -> Result<Vec<Checkpoint>, PluginError> {
         let mut ways: BTreeMap<(String, Direction), (ResourceId, Vec<Pair>)> = BTreeMap::new();
         for pair in &self.pairs {
             let sides = [
@@ -103,7 +105,7 @@ impl Situation {
                 }
             }
         }
-        let groups = security_groups::read_groups(reads, ways.values().map(|(id, _)| id))?;
+        let groups = groups.read(ways.values().map(|(id, _)| id))?;
         let checkpoints = ways
             .into_iter()
             .filter_map(|((key, direction), (_, pairs))| {

@@ -14,7 +14,7 @@ use naosu_plugin::{
     flow::{firewall::NextHop, nsg::Direction, set::AddressSet},
     observe_tags, prefixes,
     routes::{Hop, Routes, next_hop_words},
-    security_groups::{self, Checkpoint},
+    security_groups::{self, Checkpoint, Groups},
     way_out::{Probed, probe_tcp, probe_tunnel},
 };
 
@@ -253,10 +253,11 @@ impl Judging<'_> {
             (Some(*node), Direction::Inbound),
         ];
         let mut checkpoints = Vec::new();
+        let mut groups = Groups::new(self.reads);
         for (interface, direction) in ends {
             let Some(interface) = interface else { continue };
             let ids = security_groups::groups_of(self.network, interface);
-            for group in security_groups::read_groups(self.reads, &ids)?.into_values() {
+            for group in groups.read(&ids)?.into_values() {
                 checkpoints.push(Checkpoint {
                     group,
                     direction,

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use naosu_flow::{
@@ -21,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// The group.
-    pub group: Observed<Nsg>,
+    pub group: Arc<Observed<Nsg>>,
     /// The direction.
     pub direction: Direction,
     /// What has to pass.
@@ -144,33 +145,54 @@ pub fn groups_of(network: &NodeNetwork, interface: &NodeInterface) -> Vec<Resour
         .collect()
 }
 
-/// Reads groups, each once; by the key of their id.
-///
-/// # Errors
-/// When one of them cannot be read or makes no sense.
-pub fn read_groups<'a>(
-    reads: &dyn Reads,
-    ids: impl IntoIterator<Item = &'a ResourceId>,
-) -> Result<BTreeMap<String, Observed<Nsg>>, PluginError> {
-    let ids: BTreeMap<String, &ResourceId> = ids.into_iter().map(|id| (id.key(), id)).collect();
-    let queries: Vec<Query> = ids
-        .values()
-        .map(|id| Query::AzureGet(id.0.clone()))
-        .collect();
-    let mut groups = BTreeMap::new();
-    for (key, answer) in ids.into_keys().zip(read_json_many(reads, &queries)) {
-        let read: Observed<serde_json::Value> = answer?;
-        let value = Nsg::from_arm(&read.value).map_err(flow_error)?;
-        groups.insert(
-            key,
-            Observed {
-                value,
+/// Groups that were read, each once: one of a thousand rules takes longer to read
+/// than to judge.
+pub struct Groups<'a> {
+    reads: &'a dyn Reads,
+    known: BTreeMap<String, Arc<Observed<Nsg>>>,
+}
+
+impl<'a> Groups<'a> {
+    /// None yet.
+    pub fn new(reads: &'a dyn Reads) -> Self {
+        Self {
+            reads,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// These groups, by the key of their id.
+    ///
+    /// # Errors
+    /// When one of them cannot be read or makes no sense.
+    pub fn read<'i>(
+        &mut self,
+        ids: impl IntoIterator<Item = &'i ResourceId>,
+    ) -> Result<BTreeMap<String, Arc<Observed<Nsg>>>, PluginError> {
+        let ids: BTreeMap<String, &ResourceId> = ids.into_iter().map(|id| (id.key(), id)).collect();
+        let new: Vec<&String> = ids
+            .keys()
+            .filter(|key| !self.known.contains_key(*key))
+            .collect();
+        let queries: Vec<Query> = new
+            .iter()
+            .filter_map(|key| Some(Query::AzureGet(ids.get(*key)?.0.clone())))
+            .collect();
+        for (key, answer) in new.into_iter().zip(read_json_many(self.reads, &queries)) {
+            let read: Observed<serde_json::Value> = answer?;
+            let group = Observed {
+                value: Nsg::from_arm(&read.value).map_err(flow_error)?,
                 resource: read.resource,
                 observed_at: read.observed_at,
-            },
-        );
+            };
+            self.known.insert(key.clone(), Arc::new(group));
+        }
+        let known = ids.into_keys().filter_map(|key| {
+            let group = Arc::clone(self.known.get(&key)?);
+            Some((key, group))
+        });
+        Ok(known.collect())
     }
-    Ok(groups)
 }
 
 /// The prefixes, ranges and tags that rules of these checkpoints name.

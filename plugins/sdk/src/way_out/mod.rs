@@ -22,7 +22,7 @@ use crate::{
     kubernetes::Node,
     observe_tags,
     routes::Routes,
-    security_groups::{self, Checkpoint},
+    security_groups::{self, Checkpoint, Groups},
 };
 
 /// Where an agent's packets begin.
@@ -114,7 +114,8 @@ impl Way {
         };
         let network = network(observed)?;
         let starts = starts(tunnel, &observed.nodes, &network, &server.destinations)?;
-        let checkpoints = checkpoints(reads, &network, &starts, port, &server.destinations)?;
+        let groups = &mut Groups::new(reads);
+        let checkpoints = checkpoints(groups, &network, &starts, port, &server.destinations)?;
         let mut way = WayOut {
             tags: TagContext::new(),
             legs: Vec::new(),
@@ -238,7 +239,7 @@ impl WayOut {
 /// # Errors
 /// When one of them cannot be read.
 pub fn checkpoints(
-    reads: &dyn Reads,
+    groups: &mut Groups<'_>,
     network: &NodeNetwork,
     starts: &[Start],
     port: ServicePort,
@@ -256,7 +257,7 @@ pub fn checkpoints(
             sources.insert(start.address);
         }
     }
-    let mut groups = security_groups::read_groups(reads, ways.values().map(|(id, _)| id))?;
+    let mut groups = groups.read(ways.values().map(|(id, _)| id))?;
     let mut checkpoints = Vec::new();
     for (key, (id, sources)) in ways {
         let Some(group) = groups.remove(&key) else {
