@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Visitor};
 
 use crate::{Evidence, MetricQuery, Observed, PluginError, Query, Reads, read_json_many};
 
@@ -56,9 +56,39 @@ struct DimensionName {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Point {
-    time_stamp: String,
+    time_stamp: Stamp,
     total: Option<f64>,
     average: Option<f64>,
+}
+
+/// A time as Azure writes it. Of an answer there are tens of thousands, so none is
+/// a text of its own. All stamps of one answer have one form, in which later sorts
+/// after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Stamp([u8; 32]);
+
+impl<'de> Deserialize<'de> for Stamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(StampVisitor)
+    }
+}
+
+struct StampVisitor;
+
+impl Visitor<'_> for StampVisitor {
+    type Value = Stamp;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a time of at most 32 characters")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Stamp, E> {
+        let mut stamp = Stamp::default();
+        let place = stamp.0.get_mut(..text.len());
+        let place = place.ok_or_else(|| E::invalid_length(text.len(), &self))?;
+        place.copy_from_slice(text.as_bytes());
+        Ok(stamp)
+    }
 }
 
 impl Metrics {
@@ -79,6 +109,19 @@ impl Series {
                     .eq_ignore_ascii_case("BackendIPAddress")
             })
             .map_or("", |dimension| dimension.value.as_str())
+    }
+
+    /// What tells it from the other series of an answer.
+    fn key(&self) -> Vec<(String, &str)> {
+        let dimensions = self.dimensions.iter();
+        let mut key: Vec<(String, &str)> = dimensions
+            .map(|dimension| {
+                let name = dimension.name.value.to_ascii_lowercase();
+                (name, dimension.value.as_str())
+            })
+            .collect();
+        key.sort_unstable();
+        key
     }
 
     fn newest_average(&self) -> Option<f64> {
@@ -162,21 +205,13 @@ impl PortMetrics {
             node.failed += totals().sum::<f64>();
             node.failed_lately += totals().take(LATELY_MINUTES).sum::<f64>();
         }
+        let allocated = self.allocated.value.series();
+        let allocated: BTreeMap<_, &Series> = allocated.map(|s| (s.key(), s)).collect();
         for used in self.used.value.series() {
-            let same = |other: &&Series| {
-                let mut dimensions = used.dimensions.iter();
-                dimensions.all(|dimension| {
-                    let mut others = other.dimensions.iter();
-                    others.any(|o| {
-                        o.value == dimension.value
-                            && o.name.value.eq_ignore_ascii_case(&dimension.name.value)
-                    })
-                })
-            };
-            let allocated = self.allocated.value.series().find(same);
+            let allocated = allocated.get(&used.key());
             let (Some(used_now), Some(allocated_now)) = (
                 used.newest_average(),
-                allocated.and_then(Series::newest_average),
+                allocated.and_then(|series| series.newest_average()),
             ) else {
                 continue;
             };
@@ -203,14 +238,13 @@ impl PortMetrics {
             series.flat_map(|series| series.data.clone()).collect()
         };
         let allocated = points(&self.allocated);
-        // All stamps of one answer have one form, in which later sorts after.
-        let changed = allocated.iter().filter(fewer).map(|p| &p.time_stamp).max();
-        let is_since = |point: &&Point| changed.is_none_or(|changed| point.time_stamp > *changed);
-        let mut minutes: Vec<&str> = allocated
+        let changed = allocated.iter().filter(fewer).map(|p| p.time_stamp).max();
+        let is_since = |point: &&Point| changed.is_none_or(|changed| point.time_stamp > changed);
+        let mut minutes: Vec<Stamp> = allocated
             .iter()
             .filter(|point| point.average.is_some())
             .filter(is_since)
-            .map(|point| point.time_stamp.as_str())
+            .map(|point| point.time_stamp)
             .collect();
         minutes.sort_unstable();
         minutes.dedup();
