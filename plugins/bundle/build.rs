@@ -8,6 +8,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use sha2::{Digest as _, Sha256};
+
 include!("guests.rs");
 
 const TARGET: &str = "wasm32-wasip2";
@@ -163,9 +165,16 @@ fn compile(root: &Path, target_directory: &Path, guests: &[&str]) -> Result<(), 
 fn write_list(out: &Path) -> Result<(), String> {
     let entry = |guest: &&str| {
         let path = out.join(format!("{guest}.wasm"));
-        format!("Component {{ id: {guest:?}, bytes: include_bytes!({path:?}) }},")
+        let bytes = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(bytes)));
+        Ok(format!(
+            "Component {{ id: {guest:?}, bytes: include_bytes!({path:?}), digest: {digest:?} }},"
+        ))
     };
-    let entries: String = GUESTS.iter().map(entry).collect();
+    let entries = GUESTS
+        .iter()
+        .map(entry)
+        .collect::<Result<String, String>>()?;
     let list = format!("&[{entries}]");
     let path = out.join("components.rs");
     fs::write(&path, list).map_err(|e| format!("{}: {e}", path.display()))

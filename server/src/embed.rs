@@ -5,6 +5,7 @@ use std::{fs, io, path::Path, sync::Arc};
 use naosu_engine::{
     Code, Error, Naosu,
     engine::{Engine, EngineConfig},
+    model::Digest,
     plugin::{HostSettings, Limits, Origin, Plugin, PluginHost},
     store::SqliteStore,
 };
@@ -59,6 +60,16 @@ impl Embedded {
     }
 }
 
+fn bundled_digest(component: &naosu_bundle::Component) -> Result<Digest, Error> {
+    Digest::parse(component.digest).ok_or_else(|| {
+        Error::new(
+            Code::Internal,
+            format!("plugin {} was bundled without its address", component.id),
+            "report it",
+        )
+    })
+}
+
 /// The plugins that come with Naosu, then those of the folder by file name.
 async fn plugins(config: &Config) -> Result<Vec<Arc<dyn Plugin>>, Error> {
     let embedded = &config.engine;
@@ -69,7 +80,9 @@ async fn plugins(config: &Config) -> Result<Vec<Arc<dyn Plugin>>, Error> {
     })?;
     let mut plugins = Vec::new();
     for component in naosu_bundle::COMPONENTS {
-        plugins.push(host.load(component.bytes, Origin::Bundled).await?);
+        let digest = bundled_digest(component)?;
+        let loaded = host.load_addressed(component.bytes, digest, Origin::Bundled);
+        plugins.push(loaded.await?);
         // Compiling takes seconds where nothing is cached; who is asked to end
         // meanwhile must hear it.
         tokio::task::yield_now().await;

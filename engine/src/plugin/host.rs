@@ -136,13 +136,29 @@ impl PluginHost {
     /// `plugin_capability_not_granted`, `plugin_limit_exceeded`, `plugin_trapped`
     /// or `plugin_misbehaved`, each naming what is wrong.
     pub async fn load(&self, bytes: &[u8], origin: Origin) -> Result<Arc<dyn Plugin>, Error> {
+        self.load_addressed(bytes, Digest::of_bytes(bytes), origin)
+            .await
+    }
+
+    /// [`Self::load`] of a component whose content address is known: where its
+    /// compiled code is in the cache, its own bytes are hardly touched, and so not
+    /// held in memory.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; `plugin_misbehaved` where it is not the address of what is
+    /// to be compiled.
+    pub async fn load_addressed(
+        &self,
+        bytes: &[u8],
+        digest: Digest,
+        origin: Origin,
+    ) -> Result<Arc<dyn Plugin>, Error> {
         let limits = &self.shared.limits;
         if bytes.len() > limits.component_bytes {
             let (size, limit) = (bytes.len() as u64, limits.component_bytes as u64);
             return Err(too_large(&origin, size, limit).into());
         }
         check_preamble(bytes, &origin)?;
-        let digest = Digest::of_bytes(bytes);
         let component = self.compiled(bytes, &digest, &origin)?;
         let imports = imports::of(&self.shared.engine, &component);
         let undeclared: Vec<String> = imports
@@ -215,6 +231,14 @@ impl PluginHost {
                 Ok(None) => {}
                 Err(e) => tracing::warn!("compiled plugin is rebuilt: {e}"),
             }
+        }
+        let found = Digest::of_bytes(bytes);
+        if found != *digest {
+            return Err(PluginError::Misbehaved {
+                plugin: origin.to_string(),
+                field: "digest".to_owned(),
+                reason: format!("its bytes have the address {found}, not {digest}"),
+            });
         }
         let component =
             Component::from_binary(engine, bytes).map_err(|e| PluginError::NotAComponent {

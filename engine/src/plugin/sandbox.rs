@@ -1,7 +1,8 @@
 //! The one engine that compiles and runs all plugins.
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmFeatures,
 };
 
 use super::{error::PluginError, limits::Limits};
@@ -32,6 +33,8 @@ pub(super) fn engine(limits: &Limits) -> Result<Engine, PluginError> {
         .table_elements(limits.table_elements)
         .max_unused_warm_slots(calls)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        // Where the kernel can tell which pages a call wrote, only those are reset.
+        .pagemap_scan(Enabled::Auto)
         .table_keep_resident(16 << 10)
         .async_stack_keep_resident(64 << 10);
     let mut config = Config::new();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use naosu_engine::{
     Code,
-    model::Capability,
+    model::{Capability, Digest},
     plugin::{HostSettings, Limits, Origin, PluginHost},
 };
 
@@ -53,6 +53,23 @@ async fn every_bundled_plugin_loads_has_its_id_and_has_tests_of_its_own() {
             "a symptom speaks for {cause}, which no plugin judges"
         );
     }
+}
+
+#[tokio::test]
+async fn a_component_is_only_loaded_by_its_own_address() {
+    let host = PluginHost::new(HostSettings::default()).unwrap();
+    let component = &naosu_bundle::COMPONENTS[0];
+    let digest = Digest::parse(component.digest).unwrap();
+    let load = |digest| host.load_addressed(component.bytes, digest, Origin::Bundled);
+    let plugin = load(digest.clone()).await.unwrap();
+    assert_eq!(plugin.info().digest, digest);
+    let other = Digest::of_bytes(b"other");
+    let error = match load(other).await {
+        Ok(plugin) => panic!("{} was loaded", plugin.info().id),
+        Err(error) => error,
+    };
+    assert_eq!(error.code, Code::PluginMisbehaved);
+    assert!(error.message.contains(digest.as_str()), "{}", error.message);
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ pub struct Component {
     pub id: &'static str,
     /// The WebAssembly component.
     pub bytes: &'static [u8],
+    /// SHA-256 of the bytes, "sha256:<64 hex digits>".
+    pub digest: &'static str,
 }
 
 /// All first-party plugins.
