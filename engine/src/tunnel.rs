@@ -161,6 +161,7 @@ mod tests {
     };
 
     fn seen(query: Query, answer: Result<String, ObserveError>) -> Observation {
+        let answer = answer.map(Into::into);
         Observation {
             query,
             digest: answer_digest(&answer),

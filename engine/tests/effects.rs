@@ -46,7 +46,7 @@ fn reversible() -> impl Iterator<Item = Case> {
 fn observed(case: &Case, body: &Value) -> Observation {
     Observation {
         query: case.target(),
-        answer: Ok(body.to_string()),
+        answer: Ok(body.to_string().into()),
         version: None,
         observed_at: jiff::Timestamp::UNIX_EPOCH,
         digest: naosu_engine::model::Digest::of_bytes(b""),

@@ -118,7 +118,7 @@ async fn whatever_answer_is_spoilt_no_plugin_crashes_or_concludes_from_it() {
                 let body = observation.answer.clone().unwrap();
                 let body = spoil(&body);
                 observation.digest = Digest::of_bytes(body.as_bytes());
-                observation.answer = Ok(body);
+                observation.answer = Ok(body.into());
                 let query = observation.query.clone();
                 let id = plugin.info().id.clone();
                 let context = format!("{id}, {query} {how}");

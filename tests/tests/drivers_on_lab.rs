@@ -57,7 +57,7 @@ impl Bench {
         let reading = reading.unwrap_or_else(|error| panic!("{query}: {error}"));
         Observation {
             digest: Digest::of_bytes(reading.body.as_bytes()),
-            answer: Ok(reading.body),
+            answer: Ok(reading.body.into()),
             version: reading.version,
             observed_at: jiff::Timestamp::now(),
             query,

@@ -75,7 +75,7 @@ impl Bench {
         };
         Observation {
             query,
-            answer,
+            answer: answer.map(Into::into),
             version,
             observed_at: jiff::Timestamp::now(),
             digest: Digest::of_bytes(b""),

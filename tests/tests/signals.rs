@@ -518,7 +518,7 @@ async fn someone_else_adds_a_rule(lab: &Lab) {
     let read = drivers.observe(&cluster, &query).await.unwrap();
     let before = Observation {
         digest: Digest::of_bytes(read.body.as_bytes()),
-        answer: Ok(read.body),
+        answer: Ok(read.body.into()),
         version: read.version,
         observed_at: jiff::Timestamp::now(),
         query,

@@ -16,7 +16,6 @@ use naosu_plugin::testing::Estate;
 
 use crate::{
     large_estate::{Fault, record},
-    processor_time::ProcessorTime,
     replay::Replay,
 };
 
@@ -97,7 +96,7 @@ fn check(diagnosis: &Diagnosis, plugins: usize, cause: &str) {
     assert!(confirmed.contains(&cause), "{confirmed:?}");
 }
 
-pub fn all_plugins(criterion: &mut Criterion<ProcessorTime>) {
+pub fn all_plugins(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let host = PluginHost::new(HostSettings::default()).expect("a sandbox");
     let plugins: Vec<Arc<dyn Plugin>> = runtime.block_on(async {

@@ -1,8 +1,8 @@
 //! An estate with all that plugins read of it, nodes' own words included.
 
 use naosu_plugin::{
-    MetricQuery, NodeObservation, NodeQuery, ObjectRef, Query, TcpProbe, kubernetes,
-    testing::{Estate, Recorded},
+    NodeObservation, NodeQuery, ObjectRef, Query, TcpProbe, kubernetes,
+    testing::{Estate, MeasuredNode, Recorded},
 };
 use serde_json::{Value, json};
 
@@ -10,6 +10,11 @@ use crate::aks_ruleset::aks_ruleset;
 
 /// Rules of each node: those every AKS node has, and a few services.
 const RULES: usize = 100;
+
+/// Minutes of metrics that are asked for.
+const MINUTES: usize = 60;
+/// Pods of a node, each with a route of its own.
+const PODS: u32 = 30;
 
 /// What the estate suffers from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,35 +89,20 @@ pub fn record(nodes: u32, fault: Fault) -> Recorded {
         }),
         json!({ "data": { "ladder": ladder } }),
     );
-    for (metric, aggregation, filter) in [
-        (
-            "SnatConnectionCount",
-            "Total",
-            "ConnectionState eq 'Failed'",
-        ),
-        ("UsedSnatPorts", "Average", ""),
-        ("AllocatedSnatPorts", "Average", ""),
-    ] {
-        put(
-            Query::AzureMetric(MetricQuery {
-                resource: load_balancer(),
-                metric: metric.into(),
-                aggregation: aggregation.into(),
-                filter: filter.into(),
-                window_minutes: 60,
-            }),
-            json!({ "value": [{ "timeseries": [{ "data": [{ "total": 0.0, "average": 12.0 }] }] }] }),
-        );
-    }
+    let measured: Vec<MeasuredNode> = (0..nodes).map(busy).collect();
+    recorded.put_outbound_ports(&measured);
     recorded
 }
 
-fn load_balancer() -> String {
-    let id = Estate::cluster().id;
-    let subscription = id.split('/').take(3).collect::<Vec<_>>().join("/");
-    format!(
-        "{subscription}/resourceGroups/MC_rg_aks/providers/Microsoft.Network/loadBalancers/kubernetes"
-    )
+/// A node with enough ports, minute by minute.
+fn busy(index: u32) -> MeasuredNode {
+    let minutes = |value| vec![Some(value); MINUTES];
+    MeasuredNode {
+        index,
+        failed: minutes(0.0),
+        used: minutes(12.0),
+        allocated: minutes(1_024.0),
+    }
 }
 
 /// The nodes with what a real one has besides: labels, annotations, conditions,
@@ -175,5 +165,35 @@ fn firewall(index: u32, is_faulty: bool) -> Value {
             &format!(":INPUT ACCEPT [{}:{}]", 1021 + index, 99 * index),
         )
         .replacen("-A IP-MASQ-AGENT -d 10.244.0.0/16", &own, 1);
-    json!({ "ipv4_nft": text, "ipv4_legacy": null, "ipv6_nft": "", "ipv6_legacy": null })
+    json!({
+        "ipv4_nft": text, "ipv4_legacy": null, "ipv6_nft": "", "ipv6_legacy": null,
+        "ipv4_routes": routes(index),
+    })
+}
+
+/// What `ip route show table all` shows on a node of Azure CNI.
+fn routes(index: u32) -> String {
+    let own = Estate::node_address(index);
+    let pods: String = (2..2 + PODS)
+        .map(|pod| {
+            let (high, low) = (index / 256, index % 256);
+            format!(
+                "10.{}.{low}.{pod} dev azv{pod:08x} proto static scope link\n",
+                128 + high
+            )
+        })
+        .collect();
+    format!(
+        "default via 10.224.0.1 dev eth0 proto dhcp src {own} metric 100\n\
+         10.224.0.0/16 dev eth0 proto kernel scope link src {own} metric 100\n\
+         10.224.0.1 dev eth0 proto dhcp scope link src {own} metric 100\n\
+         168.63.129.16 via 10.224.0.1 dev eth0 proto dhcp src {own} metric 100\n\
+         169.254.169.254 via 10.224.0.1 dev eth0 proto dhcp src {own} metric 100\n\
+         {pods}\
+         local {own} dev eth0 table local proto kernel scope host src {own}\n\
+         broadcast 10.224.255.255 dev eth0 table local proto kernel scope link src {own}\n\
+         local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1\n\
+         local 127.0.0.1 dev lo table local proto kernel scope host src 127.0.0.1\n\
+         broadcast 127.255.255.255 dev lo table local proto kernel scope link src 127.0.0.1\n"
+    )
 }

@@ -48,7 +48,10 @@ impl Observer for Replay {
     async fn observe(&self, _: &ClusterId, query: &Query) -> Result<Reading, ObserveError> {
         let version = Some("W/\"1\"".to_owned());
         let answer = self.answer(query).answer;
-        answer.map(|body| Reading { body, version })
+        answer.map(|body| Reading {
+            body: body.as_ref().to_owned(),
+            version,
+        })
     }
 }
 
@@ -79,7 +82,7 @@ fn observation(query: Query, body: Option<String>) -> Observation {
     let at = i64::try_from(OBSERVED_AT).expect("a time");
     Observation {
         digest: Digest::of_bytes(body.as_deref().unwrap_or_default().as_bytes()),
-        answer: body.ok_or_else(|| ObserveError {
+        answer: body.map(Into::into).ok_or_else(|| ObserveError {
             kind: ObserveErrorKind::NotFound,
             code: Code::AzureNotFound,
             message: query.to_string(),

@@ -107,7 +107,7 @@ mod tests {
         } } });
         let state = |body: &Value| State {
             what: "the cluster".into(),
-            answer: Ok(body.to_string()),
+            answer: Ok(body.to_string().into()),
         };
         let patch = json!({
             "outboundType": "managedNATGateway",

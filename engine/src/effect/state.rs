@@ -1,5 +1,7 @@
 //! The observed state of a target, and how it is understood.
 
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ pub struct State {
     /// What was asked, in words.
     pub what: String,
     /// What came.
-    pub answer: Result<String, ObserveError>,
+    pub answer: Result<Arc<str>, ObserveError>,
 }
 
 impl State {
@@ -31,7 +33,7 @@ impl State {
     pub fn with_body(&self, body: String) -> Self {
         Self {
             what: self.what.clone(),
-            answer: Ok(body),
+            answer: Ok(body.into()),
         }
     }
 

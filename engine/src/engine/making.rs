@@ -1,12 +1,12 @@
 //! Making plans, and making them again.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Engine, diagnosing::now};
 use crate::{
     error::{Code, Error},
     facade::PlanRequest,
-    model::{Diagnosis, DiagnosisId, Digest, Plan, PlanId, Principal, plan::PlanContent},
+    model::{Diagnosis, DiagnosisId, Digest, Plan, PlanId, Principal, Query, plan::PlanContent},
     planning::{Derivation, DryRuns, derive, select},
     snapshot::Snapshot,
     store::{PlanInputs, PlanRecord},
@@ -46,8 +46,13 @@ impl Engine {
             content,
             approvals: Vec::new(),
         };
+        // The diagnosis is kept, and so is what it read.
+        let known: BTreeSet<&Query> = diagnosis.observations.iter().map(|o| &o.query).collect();
+        let observations = snapshot.observations().into_iter();
         let inputs = PlanInputs {
-            observations: snapshot.observations(),
+            observations: observations
+                .filter(|observation| !known.contains(&observation.query))
+                .collect(),
             dry_runs: dry_runs.into_answers(),
         };
         self.store().add_plan(&record, &inputs).await?;
@@ -70,7 +75,11 @@ impl Engine {
         let inputs = inputs.ok_or_else(|| plan_not_found(id))?;
         let snapshot = Arc::new(Snapshot::replay(
             content.cluster.clone(),
-            inputs.observations,
+            diagnosis
+                .observations
+                .iter()
+                .cloned()
+                .chain(inputs.observations),
             Arc::clone(&self.tools.clock),
         ));
         let parameters = content.parameters.as_object().cloned().unwrap_or_default();

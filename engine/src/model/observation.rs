@@ -1,5 +1,7 @@
 //! Recorded reads.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,13 +13,14 @@ use super::{digest::Digest, query::Query};
 pub struct Observation {
     /// What was asked.
     pub query: Query,
-    /// What came, or why nothing did. Both are replayed.
-    pub answer: Result<String, ObserveError>,
+    /// What came, or why nothing did. Both are replayed, to many readers.
+    pub answer: Result<Arc<str>, ObserveError>,
     /// ETag or resourceVersion to fence a write with, when the peer gave one.
     pub version: Option<String>,
     /// When it was read.
     pub observed_at: Timestamp,
-    /// Digest of the answer (canonical JSON of `answer`).
+    /// Digest of the answer: of the bytes of what came, or of the canonical JSON of
+    /// why nothing did.
     pub digest: Digest,
 }
 

@@ -238,14 +238,16 @@ impl Driving {
         let content = &plan.content;
         let inputs = store.plan_inputs(&plan.id).await?;
         let inputs = inputs.ok_or_else(|| absent(&plan.id.0))?;
+        let diagnosis = store.diagnosis(&content.diagnosis).await?;
+        let (findings, diagnosed) = diagnosis
+            .map(|diagnosis| (diagnosis.findings, diagnosis.observations))
+            .unwrap_or_default();
         let replay = Snapshot::replay(
             content.cluster.clone(),
-            inputs.observations,
+            diagnosed.into_iter().chain(inputs.observations),
             Arc::clone(&self.tools.clock),
         );
         let befores = states_before(&content.steps, &replay).await?;
-        let diagnosis = store.diagnosis(&content.diagnosis).await?;
-        let findings = diagnosis.map(|d| d.findings).unwrap_or_default();
         Ok((befores, verify::other_causes(&findings, &content.finding)))
     }
 

@@ -44,10 +44,12 @@ impl PlanRecord {
     }
 }
 
-/// Everything from outside that went into a plan, so that it can be derived again.
+/// What from outside went into a plan beside its diagnosis, so that it can be
+/// derived again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanInputs {
-    /// Every read, of the diagnosis and of planning, in the order of the queries.
+    /// Every read of planning that the diagnosis had not made, in the order of the
+    /// queries.
     pub observations: Vec<Observation>,
     /// For each step what the system's own dry run said, where it has one.
     pub dry_runs: Vec<Option<DryRun>>,

@@ -115,7 +115,7 @@ impl Anything {
             return Err(refuse(Code::Drift, "its version is another".into()));
         }
         let now = Observation {
-            answer: thing.answer.clone(),
+            answer: thing.answer.clone().map(Into::into),
             ..before.clone()
         };
         match effect::standing(effect, &now).map_err(PerformError::NotApplied)? {
@@ -138,7 +138,7 @@ impl Anything {
                 inner.switched_on.insert(query.clone(), shown);
             }
             // Its files hold rules that it does not show while it is off.
-            Effect::UfwEnable { .. } => after = Ok(inner.switched_on[&query].clone()),
+            Effect::UfwEnable { .. } => after = Ok(inner.switched_on[&query].as_str().into()),
             _ => {}
         }
         let thing = Thing {
@@ -326,7 +326,7 @@ impl Plugin for Proposing {
 pub fn seen_by(effect: &Effect, answer: Result<String, ObserveError>) -> Digest {
     let state = State {
         what: "the target".into(),
-        answer,
+        answer: answer.map(Into::into),
     };
     effect::state_digest(effect, &state).unwrap()
 }

@@ -238,7 +238,7 @@ pub fn key() -> IdempotencyKey {
 pub fn observation(query: Query, body: &str, version: Option<&str>) -> Observation {
     Observation {
         query,
-        answer: Ok(body.to_owned()),
+        answer: Ok(body.into()),
         version: version.map(str::to_owned),
         observed_at: jiff::Timestamp::UNIX_EPOCH,
         digest: Digest::of_bytes(body.as_bytes()),

@@ -27,7 +27,8 @@ fn state() -> State {
             numbered: NUMBERED.into(),
             settings: "MANAGE_BUILTINS=no\n".into(),
         })
-        .to_string()),
+        .to_string()
+        .into()),
     }
 }
 

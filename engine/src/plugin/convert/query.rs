@@ -141,7 +141,7 @@ pub(in super::super) fn observation_to_guest(
     let observed_at = u64::try_from(observation.observed_at.as_millisecond()).unwrap_or(0);
     match observation.answer {
         Ok(body) => Ok(guest::Observation {
-            body,
+            body: body.as_ref().to_owned(),
             observed_at,
             digest: observation.digest.as_str().to_owned(),
         }),

@@ -410,7 +410,7 @@ mod tests {
         Observation {
             query: Query::TunnelProbe { node: "n".into() },
             answer: answer
-                .map(|value| value.to_string())
+                .map(|value| value.to_string().into())
                 .map_err(|kind| ObserveError {
                     kind,
                     code: Code::KubernetesNotFound,

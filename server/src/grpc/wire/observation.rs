@@ -1,5 +1,7 @@
 //! Reads and what they gave.
 
+use std::sync::Arc;
+
 use naosu_engine::model::{
     Observation, ObserveError, ObserveErrorKind, Query,
     query::{NodeObservation, ObjectRef},
@@ -138,17 +140,17 @@ impl Wire<v1::Query> for Query {
 }
 wire_optional_and_list!(Query, v1::Query);
 
-impl Wire<Option<Answer>> for Result<String, ObserveError> {
+impl Wire<Option<Answer>> for Result<Arc<str>, ObserveError> {
     fn into_wire(self) -> Option<Answer> {
         Some(match self {
-            Ok(body) => Answer::Body(body),
+            Ok(body) => Answer::Body(body.as_ref().to_owned()),
             Err(error) => Answer::Error(error.into_wire()),
         })
     }
 
     fn from_wire(wire: Option<Answer>) -> Result<Self, WireError> {
         match wire {
-            Some(Answer::Body(body)) => Ok(Ok(body)),
+            Some(Answer::Body(body)) => Ok(Ok(body.into())),
             Some(Answer::Error(error)) => Ok(Err(Wire::from_wire(error)?)),
             None => Err(WireError::new("is missing")),
         }

@@ -52,7 +52,7 @@ impl Reads for Recorded {
         });
         Observation {
             query: query.clone(),
-            answer,
+            answer: answer.map(Into::into),
             version: None,
             observed_at: jiff::Timestamp::UNIX_EPOCH,
             digest: Digest::of_bytes(b""),

@@ -220,7 +220,7 @@ mod tests {
                 node: "n".into(),
                 what: NodeObservation::FirewallRuleset,
             },
-            answer: Ok(serde_json::to_string(&ruleset).unwrap()),
+            answer: Ok(serde_json::to_string(&ruleset).unwrap().into()),
             version: None,
             observed_at: jiff::Timestamp::UNIX_EPOCH,
             digest: Digest::of_bytes(b""),
