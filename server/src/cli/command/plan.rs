@@ -42,7 +42,9 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
             }
             PlanCommand::Show { id } => {
                 let plan = naosu.plan(&PlanId(id)).await?;
-                printer.value(&plan, render::plan);
+                let runs = naosu.runs(Some(&plan.content.cluster)).await?;
+                let run = runs.iter().find(|run| run.plan == plan.id);
+                printer.value(&plan, |page, plan| render::plan_with_run(page, plan, run));
             }
             PlanCommand::List { of, state } => {
                 let filter = PlanFilter {

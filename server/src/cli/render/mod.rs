@@ -15,7 +15,7 @@ pub use diagnosis::diagnosis;
 pub use error::error;
 pub use flow_answer::flow_answer;
 pub use lists::{diagnoses, plans, plugins, runs};
-pub use plan::{next_of_plan, plan};
+pub use plan::{next_of_plan, plan, plan_with_run};
 pub use plugin::plugin;
 pub use run::{event_words, run};
 

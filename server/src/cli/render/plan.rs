@@ -1,12 +1,32 @@
 //! A plan: everything that an approver must know.
 
-use naosu_engine::model::{Decision, Effect, Inverse, Plan, PlanState, Step};
+use naosu_engine::model::{Decision, Effect, Inverse, Plan, PlanState, Run, Step};
 
-use super::{flow, judgement, principal, risk, time};
+use super::{flow, judgement, principal, risk, run_state, time};
 use crate::cli::page::{Page, Tone};
 
-/// The whole plan, the warnings first, the command that approves it last.
+/// The whole plan, the warnings first, the command that goes on with it last.
 pub fn plan(page: &mut Page, plan: &Plan) {
+    what(page, plan);
+    next_of_plan(page, plan);
+}
+
+/// The whole plan, and what became of it where it was applied.
+pub fn plan_with_run(page: &mut Page, plan: &Plan, run: Option<&Run>) {
+    what(page, plan);
+    let Some(run) = run else {
+        next_of_plan(page, plan);
+        return;
+    };
+    page.gap();
+    let (state, tone) = run_state(run.state);
+    let who = format!("{}, {}", principal(&run.principal), time(run.started_at));
+    page.field(0, "Applied by", Tone::Plain, &who);
+    page.field(0, "Run", tone, &format!("{} {state}", run.id.0));
+    page.line(2, Tone::Strong, &format!("naosu run show {}", run.id.0));
+}
+
+fn what(page: &mut Page, plan: &Plan) {
     let content = &plan.content;
     page.line(0, Tone::Strong, &plan.id.0);
     page.words(2, Tone::Plain, &content.summary);
@@ -63,7 +83,6 @@ pub fn plan(page: &mut Page, plan: &Plan) {
         page.words(0, Tone::Strong, &of);
         self::step(page, step);
     }
-    next_of_plan(page, plan);
 }
 
 /// The command that goes on with it.
