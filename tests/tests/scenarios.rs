@@ -241,6 +241,7 @@ scenarios! {
     egress_9000_konnectivity_decoy = "egress-9000-konnectivity-decoy",
     egress_firewall_denies_first = "egress-firewall-denies-first",
     egress_firewall_konnectivity_decoy = "egress-firewall-konnectivity-decoy",
+    egress_firewall_parent_policy = "egress-firewall-parent-policy",
     egress_firewall_policy_aks_link = "egress-firewall-policy-aks-link",
     egress_firewall_tunnelfront = "egress-firewall-tunnelfront",
     egress_nsg_aks_link = "egress-nsg-aks-link",

@@ -7,7 +7,7 @@ use super::etag::Etag;
 use super::shape::{Kind, instance, network_interface, normalise};
 use super::store::{Store, Stored};
 use crate::data_plane::ArmResources;
-use crate::estate::{AzureFirewall, Estate, Node, Pool};
+use crate::estate::{AzureFirewall, Estate, NetworkRule, NetworkRuleCollection, Node, Pool};
 
 /// The Azure resources an estate begins with.
 pub fn resources_of(estate: &Estate) -> ArmResources {
@@ -154,6 +154,45 @@ impl Seed<'_> {
         );
     }
 
+    /// A firewall policy with its one group of rule collections.
+    fn firewall_policy(
+        &mut self,
+        id: &str,
+        mut body: Value,
+        collections: &[NetworkRuleCollection],
+    ) {
+        let group_id = format!("{id}/ruleCollectionGroups/DefaultNetworkRuleCollectionGroup");
+        let collections: Vec<Value> = collections
+            .iter()
+            .map(|collection| {
+                let rules: Vec<Value> = collection
+                    .rules
+                    .iter()
+                    .map(|rule| {
+                        let mut rule = network_rule(rule, "ipProtocols");
+                        rule["ruleType"] = json!("NetworkRule");
+                        rule
+                    })
+                    .collect();
+                json!({
+                    "ruleCollectionType": "FirewallPolicyFilterRuleCollection",
+                    "name": collection.name,
+                    "priority": collection.priority,
+                    "action": { "type": collection.action },
+                    "rules": rules,
+                })
+            })
+            .collect();
+        body["properties"]["ruleCollectionGroups"] = json!([{ "id": group_id }]);
+        self.put("Microsoft.Network/firewallPolicies", id, body);
+        let group = json!({ "properties": { "priority": 200, "ruleCollections": collections } });
+        self.put(
+            "Microsoft.Network/firewallPolicies/ruleCollectionGroups",
+            &group_id,
+            group,
+        );
+    }
+
     fn firewall(&mut self, firewall: &AzureFirewall) {
         let estate = self.estate;
         let group = &estate.cluster.resource_group;
@@ -165,60 +204,16 @@ impl Seed<'_> {
                 "subnet": { "id": estate.subnet_id("AzureFirewallSubnet") },
             }}],
         });
-        let rule = |rule: &crate::estate::NetworkRule, protocols: &str| {
-            json!({
-                "name": rule.name,
-                protocols: rule.protocols,
-                "sourceAddresses": rule.source_addresses,
-                "destinationAddresses": rule.destination_addresses,
-                "sourceIpGroups": [],
-                "destinationIpGroups": [],
-                "destinationFqdns": [],
-                "destinationPorts": rule.destination_ports,
-            })
-        };
         if let Some(policy) = &firewall.policy {
             let policy_id = network_id("firewallPolicies", policy);
-            let group_id =
-                format!("{policy_id}/ruleCollectionGroups/DefaultNetworkRuleCollectionGroup");
-            let collections: Vec<Value> = firewall
-                .network_rule_collections
-                .iter()
-                .map(|collection| {
-                    let rules: Vec<Value> = collection
-                        .rules
-                        .iter()
-                        .map(|one| {
-                            let mut one = rule(one, "ipProtocols");
-                            one["ruleType"] = json!("NetworkRule");
-                            one
-                        })
-                        .collect();
-                    json!({
-                        "ruleCollectionType": "FirewallPolicyFilterRuleCollection",
-                        "name": collection.name,
-                        "priority": collection.priority,
-                        "action": { "type": collection.action },
-                        "rules": rules,
-                    })
-                })
-                .collect();
-            let policy_body = json!({ "properties": {
-                "ruleCollectionGroups": [{ "id": group_id }],
-                "firewalls": [{ "id": id }],
-            }});
-            self.put(
-                "Microsoft.Network/firewallPolicies",
-                &policy_id,
-                policy_body,
-            );
-            let group_body =
-                json!({ "properties": { "priority": 200, "ruleCollections": collections } });
-            self.put(
-                "Microsoft.Network/firewallPolicies/ruleCollectionGroups",
-                &group_id,
-                group_body,
-            );
+            let mut body = json!({ "properties": { "firewalls": [{ "id": id }] } });
+            if let Some(base) = &firewall.base_policy {
+                let base_id = network_id("firewallPolicies", &base.name);
+                let children = json!({ "properties": { "childPolicies": [{ "id": policy_id }] } });
+                self.firewall_policy(&base_id, children, &base.network_rule_collections);
+                body["properties"]["basePolicy"] = json!({ "id": base_id });
+            }
+            self.firewall_policy(&policy_id, body, &firewall.network_rule_collections);
             properties["firewallPolicy"] = json!({ "id": policy_id });
         } else {
             properties["networkRuleCollections"] = firewall
@@ -228,7 +223,7 @@ impl Seed<'_> {
                     let rules: Vec<Value> = collection
                         .rules
                         .iter()
-                        .map(|one| rule(one, "protocols"))
+                        .map(|one| network_rule(one, "protocols"))
                         .collect();
                     json!({ "name": collection.name, "properties": {
                         "priority": collection.priority,
@@ -418,4 +413,18 @@ impl Seed<'_> {
             cluster_effects::apply(&mut self.store, &stored);
         }
     }
+}
+
+/// A rule as ARM has it; where its protocols are depends on what holds it.
+fn network_rule(rule: &NetworkRule, protocols: &str) -> Value {
+    json!({
+        "name": rule.name,
+        protocols: rule.protocols,
+        "sourceAddresses": rule.source_addresses,
+        "destinationAddresses": rule.destination_addresses,
+        "sourceIpGroups": [],
+        "destinationIpGroups": [],
+        "destinationFqdns": [],
+        "destinationPorts": rule.destination_ports,
+    })
 }

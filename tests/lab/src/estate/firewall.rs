@@ -17,7 +17,21 @@ pub struct AzureFirewall {
     /// Name of its policy; without one the rules are classic.
     #[serde(default)]
     pub policy: Option<String>,
+    /// The policy's parent, whose rules come first.
+    #[serde(default)]
+    pub base_policy: Option<BasePolicy>,
     /// Network rule collections, on the firewall or in the policy's one rule collection group.
+    #[serde(default)]
+    pub network_rule_collections: Vec<NetworkRuleCollection>,
+}
+
+/// A firewall policy that others inherit from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BasePolicy {
+    /// Name.
+    pub name: String,
+    /// Network rule collections of its one rule collection group.
     #[serde(default)]
     pub network_rule_collections: Vec<NetworkRuleCollection>,
 }

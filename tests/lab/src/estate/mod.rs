@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use cluster::{Cluster, TunnelType};
-pub use firewall::{AzureFirewall, NetworkRule, NetworkRuleCollection};
+pub use firewall::{AzureFirewall, BasePolicy, NetworkRule, NetworkRuleCollection};
 pub use network::{ApplicationSecurityGroup, Route, RouteTable, Subnet, VirtualNetwork};
 pub use nodes::{KubeletFault, Node, NodeSettings, Pod, Pool, Workload};
 pub use security_rules::{Access, Direction, NetworkSecurityGroup, RuleRun, SecurityRule};
