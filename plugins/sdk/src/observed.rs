@@ -16,6 +16,15 @@ pub struct Observed<T> {
 }
 
 impl<T> Observed<T> {
+    /// Of what it was read and when, without what was.
+    pub fn without_value(&self) -> Observed<()> {
+        Observed {
+            value: (),
+            resource: self.resource.clone(),
+            observed_at: self.observed_at,
+        }
+    }
+
     /// Evidence from a field of this observation.
     pub fn evidence(
         &self,
@@ -33,8 +42,7 @@ impl<T> Observed<T> {
     }
 }
 
-/// Of what a query reads: an ARM id, `node/<name>`, `pod/<namespace>/<name>`.
-pub(crate) fn resource(query: &Query) -> String {
+fn resource(query: &Query) -> String {
     match query {
         Query::AzureGet(id) => id.clone(),
         Query::AzureList(path) => path.clone(),
@@ -57,8 +65,7 @@ pub(crate) fn resource(query: &Query) -> String {
     }
 }
 
-/// What an answer says, as JSON.
-pub(crate) fn parse<T: DeserializeOwned>(
+fn parse<T: DeserializeOwned>(
     query: &Query,
     answer: Result<Observation, ObserveError>,
 ) -> Result<Observed<T>, PluginError> {

@@ -71,7 +71,7 @@ impl AlikeNodes {
                     && group.exemplar.decides_as(&dumps.value, known)
             });
             if let Some(group) = group {
-                group.members.push((node, of(&dumps)));
+                group.members.push((node, dumps.without_value()));
                 return;
             }
         }
@@ -120,7 +120,7 @@ impl AlikeNodes {
                 ..
             } = group;
             if is_passing {
-                alike.passing.push(of(&rules));
+                alike.passing.push(rules.without_value());
                 alike
                     .passing
                     .extend(members.into_iter().map(|(_, read)| read));
@@ -133,15 +133,6 @@ impl AlikeNodes {
             }
         }
         alike
-    }
-}
-
-/// What was read, without its content.
-fn of<T>(observed: &Observed<T>) -> Observed<()> {
-    Observed {
-        value: (),
-        resource: observed.resource.clone(),
-        observed_at: observed.observed_at,
     }
 }
 

@@ -26,8 +26,8 @@ use self::{
     mention::Mention,
 };
 use crate::{
-    KUBELET_PORT, NodeObservation, NodeQuery, Observation, ObserveError, Observed, PluginError,
-    Query, Reads, Tunnel, error::in_words, kubernetes::Node, observed, prefixes,
+    KUBELET_PORT, NodeObservation, NodeQuery, Observed, PluginError, Query, Reads, Tunnel,
+    error::in_words, kubernetes::Node, prefixes, read_json_many,
 };
 
 /// Something that stops the tunnel's packets.
@@ -105,12 +105,14 @@ impl JudgedNode {
         let mut alike = AlikeNodes::default();
         let mut judged = Vec::new();
         let mut known = Specifications::default();
-        for_each_answer(reads, Self::unread(tunnel, nodes), |node, query, answer| {
-            match observed::parse(query, answer) {
+        for_each_dumps(
+            reads,
+            Self::unread(tunnel, nodes),
+            |node, dumps| match dumps {
                 Ok(dumps) => alike.add(node, dumps, &mut known),
-                Err(error) => judged.push(node.unreadable(&in_words(&error))),
-            }
-        });
+                unreadable => judged.push(node.with_dumps(unreadable, &mut known)),
+            },
+        );
         let Alike { passing, others } = alike.finish();
         let mut again = Vec::new();
         for other in others {
@@ -119,8 +121,8 @@ impl JudgedNode {
                 Other::Unread(node) => again.push(*node),
             }
         }
-        for_each_answer(reads, again, |node, query, answer| {
-            judged.push(node.read(query, answer, &mut known));
+        for_each_dumps(reads, again, |node, dumps| {
+            judged.push(node.with_dumps(dumps, &mut known));
         });
         judged_in_order(judged, nodes, passing)
     }
@@ -141,35 +143,25 @@ impl JudgedNode {
         let mention = Mention::of(word);
         let (mut judged, mut passing) = (Vec::new(), Vec::new());
         let mut known = Specifications::default();
-        for_each_answer(
+        for_each_dumps(
             reads,
             Self::unread(tunnel, nodes),
-            |node, query, answer| match &answer {
-                Ok(shown) if mention.is_absent(&shown.body) => passing.push(Observed {
-                    value: (),
-                    resource: observed::resource(query),
-                    observed_at: shown.observed_at,
-                }),
-                _ => judged.push(node.read(query, answer, &mut known)),
+            |node, dumps| match dumps {
+                Ok(dumps) if mention.is_absent(&dumps.value) => passing.push(dumps.without_value()),
+                dumps => judged.push(node.with_dumps(dumps, &mut known)),
             },
         );
         judged_in_order(judged, nodes, passing)
     }
 
-    fn read(
+    fn with_dumps(
         mut self,
-        query: &Query,
-        answer: Result<Observation, ObserveError>,
+        dumps: Result<Observed<FirewallRuleset>, PluginError>,
         known: &mut Specifications,
     ) -> Self {
-        self.firewall = observed::parse(query, answer)
+        self.firewall = dumps
             .map_err(|error| in_words(&error))
             .and_then(|dumps| firewall(dumps, self.address, known));
-        self
-    }
-
-    fn unreadable(mut self, reason: &str) -> Self {
-        self.firewall = Err(reason.to_owned());
         self
     }
 
@@ -294,10 +286,10 @@ fn firewall(
 }
 
 /// Reads the dumps of nodes, a few at a time: together they are large.
-fn for_each_answer(
+fn for_each_dumps(
     reads: &dyn Reads,
     mut nodes: Vec<JudgedNode>,
-    mut take: impl FnMut(JudgedNode, &Query, Result<Observation, ObserveError>),
+    mut take: impl FnMut(JudgedNode, Result<Observed<FirewallRuleset>, PluginError>),
 ) {
     while !nodes.is_empty() {
         let some: Vec<JudgedNode> = nodes.drain(..nodes.len().min(DUMPS_AT_ONCE)).collect();
@@ -310,9 +302,8 @@ fn for_each_answer(
                 })
             })
             .collect();
-        let answers = reads.read_many(&queries);
-        for ((node, query), answer) in some.into_iter().zip(&queries).zip(answers) {
-            take(node, query, answer);
+        for (node, dumps) in some.into_iter().zip(read_json_many(reads, &queries)) {
+            take(node, dumps);
         }
     }
 }
