@@ -5,9 +5,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
+benches=(--bench nsg --bench iptables --bench plugins --bench start --bench lab_diagnosis)
 
-cargo bench --workspace --locked \
-  --bench nsg --bench iptables --bench plugins --bench start --bench lab_diagnosis
-cargo build --release --locked --workspace --bins
+# Binaries and benchmarks in one build: apart, cargo would choose other features
+# for each and build every dependency twice.
+cargo build --release --locked --workspace --bins "${benches[@]}"
+cargo bench --locked --workspace --bins "${benches[@]}"
 
 python3 scripts/bench_report.py "$target"

@@ -117,6 +117,20 @@ pub fn plan(criterion: &mut Criterion<ProcessorTime>) {
         .block_on(plugin.diagnose(&id, &Symptom::default(), reads.clone()))
         .expect("a finding");
     let mut group = criterion.benchmark_group("plugin_plan");
+    // A plan judges anew before it places its rule.
+    let symptom = Symptom::default();
+    group.bench_function(BenchmarkId::new("native", "judging"), |bencher| {
+        bencher.iter(|| {
+            let finding = NsgAllowPort::diagnose(&recorded, &cluster, &guest_symptom);
+            black_box(finding.expect("a finding"))
+        });
+    });
+    group.bench_function(BenchmarkId::new("sandboxed", "judging"), |bencher| {
+        bencher.to_async(&runtime).iter(|| async {
+            let finding = plugin.diagnose(&id, &symptom, reads.clone()).await;
+            black_box(finding.expect("a finding"))
+        });
+    });
     for scope in ["addresses", "subnet"] {
         let mut parameters = Map::new();
         parameters.insert("scope".to_owned(), json!(scope));
