@@ -10,6 +10,6 @@ benches=(--bench nsg --bench iptables --bench plugins --bench start --bench lab_
 # Binaries and benchmarks in one build: apart, cargo would choose other features
 # for each and build every dependency twice.
 cargo build --release --locked --workspace --bins "${benches[@]}"
-cargo bench --locked --workspace --bins "${benches[@]}"
+cargo bench --locked --workspace "${benches[@]}"
 
 python3 scripts/bench_report.py "$target"

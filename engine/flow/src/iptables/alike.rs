@@ -81,13 +81,17 @@ impl Exemplar {
                     if let Some(table) = a.strip_prefix('*') {
                         let name = TableName::from_name(table.trim());
                         chains = name.and_then(|name| self.tables.get(&(family, backend, name)));
+                    } else if a.trim_end() == "COMMIT" {
+                        chains = None;
                     }
                     (our, their) = (ours.next(), theirs.next());
                 }
                 (Some(a), _) if beside(a, chains).is_some() => our = ours.next(),
                 (a, Some(b)) => match (beside(b, chains), chains) {
                     (Some(specification), Some(chains)) => {
-                        if !is_read_alone(family, b, specification, chains, known) {
+                        // A rule stands after the declarations of all chains.
+                        let is_early = a.is_some_and(|a| a.starts_with(':'));
+                        if is_early || !is_read_alone(family, b, specification, chains, known) {
                             return false;
                         }
                         their = theirs.next();

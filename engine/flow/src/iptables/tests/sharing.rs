@@ -107,6 +107,8 @@ fn dumps_that_cannot_be_read_are_like_none() {
         usual.replace(":UNREACHED - [0:0]\n", ""),
         usual.replace("*filter", "*raw"),
         usual.strip_suffix("COMMIT\n").unwrap().to_owned(),
+        format!("{usual}-A UNREACHED -j DROP\n"),
+        usual.replace(":INPUT", "-A UNREACHED -j DROP\n:INPUT"),
         format!("{usual}# Warning: iptables-legacy tables present, use iptables-legacy-save\n"),
         headed(&usual),
     ] {
