@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use naosu_flow::firewall::{Firewall, RouteTable};
-use naosu_flow::iptables::{Family, Hook, Knowledge, NodeFirewall, Ruleset, Specifications};
+use naosu_flow::iptables::{
+    Exemplar, Family, FirewallRuleset, Hook, Knowledge, NodeFirewall, Ruleset, Specifications,
+};
 use naosu_flow::nsg::{
     AdminRule, Nsg, NsgChain, NsgRule, PlacementRequest, Side, TagContext, place,
 };
@@ -66,6 +68,7 @@ pub fn iptables_save(text: &str) {
             let shared = Ruleset::parse_sharing(family, text, &mut known);
             assert_eq!(shared.as_ref(), Ok(&ruleset));
         }
+        alike(family, text);
         let mut space = small();
         let firewall = NodeFirewall::new([ruleset], Knowledge::default());
         for hook in [Hook::Input, Hook::Forward, Hook::Output] {
@@ -75,6 +78,40 @@ pub fn iptables_save(text: &str) {
         }
     }
 }
+
+/// A dump does as itself; without one of its lines it is taken to do so only
+/// where it can be read.
+fn alike(family: Family, text: &str) {
+    let shown = |text: &str| match family {
+        Family::Ipv4 => FirewallRuleset {
+            ipv4_nft: Some(text.to_owned()),
+            ..FirewallRuleset::default()
+        },
+        Family::Ipv6 => FirewallRuleset {
+            ipv6_nft: Some(text.to_owned()),
+            ..FirewallRuleset::default()
+        },
+    };
+    let dumps = shown(text);
+    let firewall = dumps.firewall(&[]).expect("it was read before");
+    let exemplar = Exemplar::new(dumps.clone(), &firewall, Hook::Input);
+    let mut known = Specifications::default();
+    assert!(exemplar.decides_as(&dumps, &mut known));
+    for left_out in 0..text.lines().count().min(LINES_LEFT_OUT) {
+        let lines = text.lines().enumerate();
+        let others: Vec<&str> = lines
+            .filter(|(at, _)| *at != left_out)
+            .map(|(_, line)| line)
+            .collect();
+        let other = shown(&others.join("\n"));
+        if exemplar.decides_as(&other, &mut known) {
+            other.firewall(&[]).expect("what does the same can be read");
+        }
+    }
+}
+
+/// Lines that are left out in turn.
+const LINES_LEFT_OUT: usize = 16;
 
 /// Reads what ufw says of itself, and decides by its rules.
 pub fn ufw_status(text: &str) {
