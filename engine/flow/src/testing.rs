@@ -43,8 +43,8 @@ pub(crate) fn universe() -> Vec<Packet> {
         for state in [ConnectionState::New, ConnectionState::Established] {
             for protocol in [Protocol::ICMP, Protocol::TCP, Protocol::UDP] {
                 for (source, destination) in &pairs {
-                    for source_port in 0..2 {
-                        for destination_port in 0..3 {
+                    for source_port in 0..3 {
+                        for destination_port in 0..4 {
                             packets.push(Packet {
                                 direction,
                                 state,
