@@ -140,7 +140,7 @@ impl Demo<'_> {
             say("Nothing here for Naosu to mend");
             return Ok(());
         };
-        self.mend(fix, &id, &before).await
+        self.mend(fix, &id, &before, false).await
     }
 
     async fn mend(
@@ -148,6 +148,7 @@ impl Demo<'_> {
         fix: &ExpectedFix,
         diagnosis: &str,
         before: &BTreeSet<NodeName>,
+        is_second_try: bool,
     ) -> Result<(), DemoError> {
         say("What would mend it, and what exactly that changes");
         let create = ["plan", "create", diagnosis, "--plugin", &fix.plugin];
@@ -173,6 +174,13 @@ impl Demo<'_> {
         let finished = self.show_command(&["apply", &plan]).await?;
         let run = self.newest("run").await?;
         let state = text(&self.naosu.json(&["run", "show", &run]).await?["state"]);
+        if state == "CANCELLED" && !is_second_try {
+            say("Someone changed it meanwhile: nothing was written, so we look again");
+            let cluster = self.lab.cluster_id().to_string();
+            self.typed(&["diagnose", &cluster]).await?;
+            let again = self.newest("diagnosis").await?;
+            return Box::pin(self.mend(fix, &again, before, true)).await;
+        }
         if !fix.mends && state == "SUCCEEDED" {
             say("One of several causes is gone, and taken back for this demonstration");
             self.typed(&["run", "rollback", &run]).await?;
