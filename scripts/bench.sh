@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures what is promised, in the release build, and prints each figure beside
-# its limit: medians of time on the processor by criterion; start-up and memory of
-# the real server; a diagnosis and the demonstration on the lab.
+# its limit: medians by criterion, of calls in time on the processor and of whole
+# diagnoses by the clock; start-up and memory of the real server; a diagnosis and
+# the demonstration on the lab.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}

@@ -7,8 +7,7 @@ use crate::cli::page::{Page, Tone};
 
 /// The whole plan, the warnings first, the command that goes on with it last.
 pub fn plan(page: &mut Page, plan: &Plan) {
-    what(page, plan);
-    next_of_plan(page, plan);
+    plan_with_run(page, plan, None);
 }
 
 /// The whole plan, and what became of it where it was applied.

@@ -1,9 +1,9 @@
 //! What people read, on results that the lab gave: 80 columns, no colour.
 
-use naosu_engine::model::{Diagnosis, Effect, Event, Plan, Run};
+use naosu_engine::model::{Diagnosis, Effect, Event, Plan, PlanState, Run};
 use serde::de::DeserializeOwned;
 
-use super::{diagnosis, plan, run};
+use super::{diagnosis, plan, plan_with_run, run};
 use crate::{
     cli::page::{Page, WIDTH},
     escape::is_obeyed,
@@ -40,6 +40,27 @@ fn a_plan_reads_so() {
     let text = shown(PLAN, plan);
     require_80_columns(&text);
     insta::assert_snapshot!("plan", text);
+}
+
+#[test]
+fn a_plan_that_was_applied_names_its_run_and_no_command_to_apply_it() {
+    let text = shown(PLAN, |page, made: &Plan| {
+        let mut approved = made.clone();
+        approved.state = PlanState::Approved;
+        plan(page, &approved);
+    });
+    assert!(text.contains("naosu apply"), "{text}");
+    let applied: Run = serde_json::from_str(RUN).unwrap();
+    let text = shown(PLAN, |page, made: &Plan| {
+        let mut approved = made.clone();
+        approved.state = PlanState::Approved;
+        plan_with_run(page, &approved, Some(&applied));
+    });
+    require_80_columns(&text);
+    assert!(!text.contains("naosu apply"), "{text}");
+    let command = format!("naosu run show {}", applied.id.0);
+    assert!(text.contains(&command), "{text}");
+    assert!(text.contains("ROLLED_BACK"), "{text}");
 }
 
 #[test]
