@@ -1,8 +1,8 @@
 //! What Azure Monitor knows of a load balancer's outbound ports, node by node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer, de::Visitor};
+use serde::Deserialize;
 
 use crate::{Evidence, MetricQuery, Observed, PluginError, Query, Reads, read_json_many};
 
@@ -13,87 +13,36 @@ pub const WINDOW_MINUTES: u32 = 60;
 /// minutes late, and who gets no port tries again within a few.
 pub const LATELY_MINUTES: usize = 15;
 
+const MINUTE_MS: i64 = 60_000;
+
 const FAILED: &str = "ConnectionState eq 'Failed' and BackendIPAddress eq '*'";
 /// Ports are allocated for each protocol of its own.
 const PORTS: &str = "BackendIPAddress eq '*' and ProtocolType eq '*'";
 
-/// A metric as Azure Monitor answers it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Metrics {
-    value: Vec<Metric>,
-}
-
+/// A metric as the contract tells it: one value a minute, the oldest first.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Metric {
-    timeseries: Vec<Series>,
+    /// When the first values begin; absent when nothing was measured.
+    first_ms: Option<i64>,
+    series: Vec<Series>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Series {
-    #[serde(rename = "metadatavalues")]
-    dimensions: Vec<Dimension>,
-    /// One point a minute, the oldest first; a minute without a value has a
-    /// point without one.
-    data: Vec<Point>,
+    dimensions: BTreeMap<String, String>,
+    values: Vec<Option<f64>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Dimension {
-    name: DimensionName,
-    value: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct DimensionName {
-    value: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Point {
-    time_stamp: Stamp,
-    total: Option<f64>,
-    average: Option<f64>,
-}
-
-/// A time as Azure writes it. Of an answer there are tens of thousands, so none is
-/// a text of its own. All stamps of one answer have one form, in which later sorts
-/// after.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Stamp([u8; 32]);
-
-impl<'de> Deserialize<'de> for Stamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(StampVisitor)
-    }
-}
-
-struct StampVisitor;
-
-impl Visitor<'_> for StampVisitor {
-    type Value = Stamp;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a time of at most 32 characters")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Stamp, E> {
-        let mut stamp = Stamp::default();
-        let place = stamp.0.get_mut(..text.len());
-        let place = place.ok_or_else(|| E::invalid_length(text.len(), &self))?;
-        place.copy_from_slice(text.as_bytes());
-        Ok(stamp)
-    }
-}
-
-impl Metrics {
-    fn series(&self) -> impl Iterator<Item = &Series> {
-        self.value.iter().flat_map(|metric| &metric.timeseries)
+impl Metric {
+    /// Every value with its minute, counted from 1970.
+    fn values(&self) -> impl Iterator<Item = (i64, f64)> {
+        let first = self.first_ms.unwrap_or_default() / MINUTE_MS;
+        self.series.iter().flat_map(move |series| {
+            let minutes = (first..).zip(&series.values);
+            minutes.filter_map(|(minute, value)| Some((minute, (*value)?)))
+        })
     }
 }
 
@@ -101,31 +50,12 @@ impl Series {
     /// The address of the node that it is of; empty when it is of all.
     fn node(&self) -> &str {
         self.dimensions
-            .iter()
-            .find(|dimension| {
-                dimension
-                    .name
-                    .value
-                    .eq_ignore_ascii_case("BackendIPAddress")
-            })
-            .map_or("", |dimension| dimension.value.as_str())
+            .get("backendipaddress")
+            .map_or("", String::as_str)
     }
 
-    /// What tells it from the other series of an answer.
-    fn key(&self) -> Vec<(String, &str)> {
-        let dimensions = self.dimensions.iter();
-        let mut key: Vec<(String, &str)> = dimensions
-            .map(|dimension| {
-                let name = dimension.name.value.to_ascii_lowercase();
-                (name, dimension.value.as_str())
-            })
-            .collect();
-        key.sort_unstable();
-        key
-    }
-
-    fn newest_average(&self) -> Option<f64> {
-        self.data.iter().rev().find_map(|point| point.average)
+    fn newest(&self) -> Option<f64> {
+        self.values.iter().rev().find_map(|value| *value)
     }
 }
 
@@ -173,9 +103,9 @@ pub(crate) fn queries(balancer: &str) -> [Query; 3] {
 
 /// The metrics of one load balancer.
 pub struct PortMetrics {
-    failed: Observed<Metrics>,
-    used: Observed<Metrics>,
-    allocated: Observed<Metrics>,
+    failed: Observed<Metric>,
+    used: Observed<Metric>,
+    allocated: Observed<Metric>,
 }
 
 impl PortMetrics {
@@ -184,7 +114,7 @@ impl PortMetrics {
     /// # Errors
     /// When one of them cannot be read.
     pub fn observe(reads: &dyn Reads, balancer: &str) -> Result<Self, PluginError> {
-        let mut answers = read_json_many::<Metrics>(reads, &queries(balancer)).into_iter();
+        let mut answers = read_json_many::<Metric>(reads, &queries(balancer)).into_iter();
         let mut next = || {
             let none = || Err(PluginError::Malformed("no answer".to_owned()));
             answers.next().unwrap_or_else(none)
@@ -199,20 +129,19 @@ impl PortMetrics {
     /// Each node that anything was measured of, by its address.
     pub fn by_node(&self) -> BTreeMap<String, NodePorts> {
         let mut nodes: BTreeMap<String, NodePorts> = BTreeMap::new();
-        for series in self.failed.value.series() {
+        for series in &self.failed.value.series {
             let node = nodes.entry(series.node().to_owned()).or_default();
-            let totals = || series.data.iter().rev().map(|p| p.total.unwrap_or(0.0));
-            node.failed += totals().sum::<f64>();
-            node.failed_lately += totals().take(LATELY_MINUTES).sum::<f64>();
+            let newest_first = || series.values.iter().rev().map(|total| total.unwrap_or(0.0));
+            node.failed += newest_first().sum::<f64>();
+            node.failed_lately += newest_first().take(LATELY_MINUTES).sum::<f64>();
         }
-        let allocated = self.allocated.value.series();
-        let allocated: BTreeMap<_, &Series> = allocated.map(|s| (s.key(), s)).collect();
-        for used in self.used.value.series() {
-            let allocated = allocated.get(&used.key());
-            let (Some(used_now), Some(allocated_now)) = (
-                used.newest_average(),
-                allocated.and_then(|series| series.newest_average()),
-            ) else {
+        let allocated = self.allocated.value.series.iter();
+        let allocated: BTreeMap<_, &Series> = allocated.map(|s| (&s.dimensions, s)).collect();
+        for used in &self.used.value.series {
+            let allocated = allocated.get(&used.dimensions);
+            let (Some(used_now), Some(allocated_now)) =
+                (used.newest(), allocated.and_then(|series| series.newest()))
+            else {
                 continue;
             };
             let node = nodes.entry(used.node().to_owned()).or_default();
@@ -232,25 +161,17 @@ impl PortMetrics {
     /// and the connections that got none in them.
     pub fn since_allocated(&self, ports: f64) -> (usize, f64) {
         // A minute in which the number changed is measured in between.
-        let fewer = |point: &&Point| point.average.is_some_and(|average| average < ports);
-        let points = |metrics: &'_ Observed<Metrics>| -> Vec<Point> {
-            let series = metrics.value.series();
-            series.flat_map(|series| series.data.clone()).collect()
-        };
-        let allocated = points(&self.allocated);
-        let changed = allocated.iter().filter(fewer).map(|p| p.time_stamp).max();
-        let is_since = |point: &&Point| changed.is_none_or(|changed| point.time_stamp > changed);
-        let mut minutes: Vec<Stamp> = allocated
-            .iter()
-            .filter(|point| point.average.is_some())
-            .filter(is_since)
-            .map(|point| point.time_stamp)
+        let allocated = || self.allocated.value.values();
+        let fewer = allocated().filter(|(_, average)| *average < ports);
+        let changed = fewer.map(|(minute, _)| minute).max();
+        let is_since = |minute: i64| changed.is_none_or(|changed| minute > changed);
+        let minutes: BTreeSet<i64> = allocated()
+            .map(|(minute, _)| minute)
+            .filter(|minute| is_since(*minute))
             .collect();
-        minutes.sort_unstable();
-        minutes.dedup();
-        let failed = points(&self.failed);
-        let failed = failed.iter().filter(is_since).filter_map(|p| p.total);
-        (minutes.len(), failed.sum())
+        let failed = self.failed.value.values();
+        let failed = failed.filter(|(minute, _)| is_since(*minute));
+        (minutes.len(), failed.map(|(_, total)| total).sum())
     }
 
     /// What [`Self::since_allocated`] found, as evidence.

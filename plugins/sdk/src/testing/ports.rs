@@ -32,43 +32,34 @@ impl MeasuredNode {
     }
 }
 
+/// The newest minute of every series.
+const NEWEST_MS: u64 = 1_767_229_080_000;
+const MINUTE_MS: u64 = 60_000;
+
 impl Recorded {
     /// Records the metrics of the estate's load balancer.
     pub fn put_outbound_ports(&mut self, nodes: &[MeasuredNode]) {
-        let answer = |aggregation: &str, of: fn(&MeasuredNode) -> &[Option<f64>]| {
-            let series: Vec<Value> = nodes
-                .iter()
-                .map(|node| series(node.index, aggregation, of(node)))
-                .collect();
-            json!({ "value": [{ "name": { "value": "m" }, "timeseries": series }] })
+        let answer = |of: fn(&MeasuredNode) -> &[Option<f64>]| {
+            let minutes = nodes.iter().map(|node| of(node).len()).max().unwrap_or(0);
+            let before_newest = minutes.saturating_sub(1) as u64;
+            let first_ms = NEWEST_MS - before_newest * MINUTE_MS;
+            let series = nodes.iter().map(|node| {
+                let unmeasured = vec![None; minutes - of(node).len()];
+                let values = [unmeasured.as_slice(), of(node)].concat();
+                json!({
+                    "dimensions": {
+                        "backendipaddress": Estate::node_address(node.index).to_string(),
+                        "protocoltype": "TCP",
+                    },
+                    "values": values,
+                })
+            });
+            let series: Vec<Value> = series.collect();
+            json!({ "first_ms": first_ms, "series": series })
         };
         let [failed, used, allocated] = snat::queries(&Estate::load_balancer_id());
-        self.put(failed, answer("total", |node| &node.failed));
-        self.put(used, answer("average", |node| &node.used));
-        self.put(allocated, answer("average", |node| &node.allocated));
+        self.put(failed, answer(|node| &node.failed));
+        self.put(used, answer(|node| &node.used));
+        self.put(allocated, answer(|node| &node.allocated));
     }
-}
-
-fn series(index: u32, aggregation: &str, values: &[Option<f64>]) -> Value {
-    let first = 59_usize.saturating_sub(values.len());
-    let data: Vec<Value> = values
-        .iter()
-        .enumerate()
-        .map(|(place, value)| {
-            let minute = first + place;
-            let mut point = json!({ "timeStamp": format!("2026-01-01T00:{minute:02}:00Z") });
-            if let Some(value) = value {
-                point[aggregation] = json!(value);
-            }
-            point
-        })
-        .collect();
-    let dimension = |name: &str, value: String| json!({ "name": { "value": name, "localizedValue": name }, "value": value });
-    json!({
-        "metadatavalues": [
-            dimension("backendipaddress", Estate::node_address(index).to_string()),
-            dimension("protocoltype", "TCP".to_owned()),
-        ],
-        "data": data,
-    })
 }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod credential;
 pub mod effects;
 pub mod error;
+mod metric;
 pub mod operation;
 mod read;
 pub mod resource_id;
@@ -17,7 +18,7 @@ pub mod retry;
 
 pub use client::ArmClient;
 pub use error::AzureError;
-pub use read::MetricQuery;
+pub use metric::MetricQuery;
 pub use resource_id::ResourceId;
 
 /// Makes ring the TLS implementation of this process, unless one was chosen.

@@ -1,4 +1,4 @@
-//! Reads: one resource, a collection over all its pages, a metric.
+//! Reads: one resource, a collection over all its pages.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -16,10 +16,6 @@ use naosu_engine::driver::Reading;
 /// Actions that only read, for which ARM wants a POST; their answers are
 /// collections whose pages follow by a token.
 const READING_ACTIONS: [&str; 1] = ["listNetworkManagerEffectiveSecurityAdminRules"];
-/// Series of a metric that is split by dimensions: two protocols of the most nodes
-/// that a cluster may have. Without it Azure leaves out all but ten, and does not
-/// say so.
-const METRIC_SERIES: &str = "10000";
 
 impl ArmClient {
     /// GET of a URL, with its status checked.
@@ -125,53 +121,4 @@ impl ArmClient {
             }
         }
     }
-
-    /// A metric of the last minutes, as Azure Monitor answers it.
-    ///
-    /// # Errors
-    /// [`AzureError`].
-    pub async fn metric(&self, query: &MetricQuery<'_>) -> Result<Reading, AzureError> {
-        let metrics = query
-            .resource
-            .child("providers/Microsoft.Insights/metrics")?;
-        let mut url = self.url(&metrics)?;
-        let end = jiff::Timestamp::now();
-        let window = jiff::SignedDuration::from_mins(i64::from(query.window_minutes.max(1)));
-        let start = end.saturating_sub(window).unwrap_or(end);
-        let time = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        url.query_pairs_mut()
-            .append_pair("metricnames", query.metric)
-            .append_pair("timespan", &format!("{}/{}", time(start), time(end)))
-            .append_pair("interval", "PT1M")
-            .append_pair("aggregation", query.aggregation);
-        if !query.filter.is_empty() {
-            url.query_pairs_mut()
-                .append_pair("$filter", query.filter)
-                .append_pair("top", METRIC_SERIES);
-        }
-        let response = self.get(url, Uuid::new_v4()).await?;
-        let body = response.object()?;
-        if !body.get("value").is_some_and(Value::is_array) {
-            return Err(response.bad("a metric without the array \"value\""));
-        }
-        Ok(Reading {
-            body: body.to_string(),
-            version: None,
-        })
-    }
-}
-
-/// What is asked of Azure Monitor.
-#[derive(Clone, Copy, Debug)]
-pub struct MetricQuery<'a> {
-    /// The resource measured.
-    pub resource: &'a ResourceId,
-    /// "SnatConnectionCount".
-    pub metric: &'a str,
-    /// "Total".
-    pub aggregation: &'a str,
-    /// OData filter, or empty.
-    pub filter: &'a str,
-    /// How far back, in minutes.
-    pub window_minutes: u32,
 }

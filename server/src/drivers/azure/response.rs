@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, error::Category};
 
 use super::{
     error::{ArmErrorBody, AzureError},
@@ -37,11 +38,11 @@ impl ArmResponse {
         retry_after(self.header("retry-after")?, Timestamp::now())
     }
 
-    /// The body as JSON.
+    /// The body as JSON, of any shape or of a certain one.
     ///
     /// # Errors
-    /// [`AzureError::BadResponse`] when it is empty or not JSON.
-    pub fn json(&self) -> Result<Value, AzureError> {
+    /// [`AzureError::BadResponse`] when it is empty, not JSON or of another shape.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, AzureError> {
         let body = self
             .body
             .strip_prefix(b"\xef\xbb\xbf")
@@ -49,7 +50,13 @@ impl ArmResponse {
         if body.is_empty() {
             return Err(self.bad("the body is empty"));
         }
-        serde_json::from_slice(body).map_err(|error| self.bad(&format!("not JSON: {error}")))
+        serde_json::from_slice(body).map_err(|error| {
+            let what = match error.classify() {
+                Category::Data => "not as documented",
+                _ => "not JSON",
+            };
+            self.bad(&format!("{what}: {error}"))
+        })
     }
 
     /// The body as a JSON object.
@@ -57,7 +64,7 @@ impl ArmResponse {
     /// # Errors
     /// [`AzureError::BadResponse`].
     pub fn object(&self) -> Result<Value, AzureError> {
-        let value = self.json()?;
+        let value: Value = self.json()?;
         if value.is_object() {
             Ok(value)
         } else {
