@@ -51,9 +51,13 @@
 //! naosu_plugin::export!(ClusterStopped);
 //! ```
 
+#[cfg(any(target_arch = "wasm32", test))]
+mod allocator;
 mod api_server;
 pub mod arm;
 pub mod azure_firewall;
+#[cfg(any(target_arch = "wasm32", test))]
+mod compare;
 pub mod contract;
 mod error;
 mod evidence;
@@ -95,3 +99,7 @@ pub use tunnel::{Agent, KUBELET_PORT, Tunnel, TunnelNodes, TunnelType};
 
 #[doc(hidden)]
 pub use plugin::HostReads;
+
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static MEMORY: allocator::Pools<std::alloc::System> = allocator::Pools::new();
