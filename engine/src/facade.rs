@@ -103,7 +103,7 @@ pub trait Naosu: Send + Sync {
     ) -> Result<ItemStream<DiagnoseProgress>, Error>;
     /// A stored diagnosis, or `diagnosis_not_found`.
     async fn diagnosis(&self, id: &DiagnosisId) -> Result<Diagnosis, Error>;
-    /// Stored diagnoses, newest first.
+    /// Stored diagnoses, newest first, without their observations.
     async fn diagnoses(&self, cluster: Option<&ClusterId>) -> Result<Vec<Diagnosis>, Error>;
 
     /// Makes a plan of a finding.

@@ -28,7 +28,7 @@ const QUERIES_AT_MOST: usize = 20_000;
 /// Told of each read that really happens.
 pub type ProgressSink = Arc<dyn Fn(DiagnoseProgress) + Send + Sync>;
 
-type Cell = Arc<OnceCell<Observation>>;
+type Cell = Arc<OnceCell<Arc<Observation>>>;
 
 /// The reads of one diagnosis, plan or verification.
 pub struct Snapshot {
@@ -56,7 +56,7 @@ impl Snapshot {
     /// Answers from `recorded` alone; anything else is `observation_missing`.
     pub fn replay(
         cluster: ClusterId,
-        recorded: impl IntoIterator<Item = Observation>,
+        recorded: impl IntoIterator<Item = Arc<Observation>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let snapshot = Self {
@@ -72,7 +72,7 @@ impl Snapshot {
 
     /// Replays `recorded` for its queries.
     #[must_use]
-    pub fn with_recorded(mut self, recorded: impl IntoIterator<Item = Observation>) -> Self {
+    pub fn with_recorded(mut self, recorded: impl IntoIterator<Item = Arc<Observation>>) -> Self {
         let cells = self.cells.get_mut().unwrap_or_else(PoisonError::into_inner);
         for observation in recorded {
             cells.insert(
@@ -96,7 +96,7 @@ impl Snapshot {
     }
 
     /// Every finished read, in the order of the queries.
-    pub fn observations(&self) -> Vec<Observation> {
+    pub fn observations(&self) -> Vec<Arc<Observation>> {
         let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         cells.values().filter_map(|c| c.get().cloned()).collect()
     }
@@ -118,7 +118,7 @@ impl Snapshot {
         }
     }
 
-    async fn observe(&self, query: &Query) -> Observation {
+    async fn observe(&self, query: &Query) -> Arc<Observation> {
         let Some(observer) = &self.observer else {
             let message = format!("{query} is not among the recorded observations");
             return self.recorded(query, Err(missing(Code::ObservationMissing, message)));
@@ -141,24 +141,24 @@ impl Snapshot {
         &self,
         query: &Query,
         answer: Result<(String, Option<String>), ObserveError>,
-    ) -> Observation {
+    ) -> Arc<Observation> {
         let (answer, version) = match answer {
             Ok((body, version)) => (Ok(body.into()), version),
             Err(error) => (Err(error), None),
         };
-        Observation {
+        Arc::new(Observation {
             query: query.clone(),
-            digest: answer_digest(&answer),
+            digest: Observation::digest_of(&answer),
             answer,
             version,
             observed_at: self.clock.now(),
-        }
+        })
     }
 }
 
 #[async_trait]
 impl Reads for Snapshot {
-    async fn read(&self, query: &Query) -> Observation {
+    async fn read(&self, query: &Query) -> Arc<Observation> {
         match self.cell(query) {
             Some(cell) => cell.get_or_init(|| self.observe(query)).await.clone(),
             None => {
@@ -178,37 +178,26 @@ fn missing(code: Code, message: String) -> ObserveError {
     }
 }
 
-/// The digest of an answer, as every observation carries it: of the body's own
-/// bytes, or of the canonical JSON of why there is none.
-pub fn answer_digest(answer: &Result<Arc<str>, ObserveError>) -> Digest {
-    match answer {
-        Ok(body) => Digest::of_bytes(body.as_bytes()),
-        // An error always has a JSON form.
-        Err(error) => Digest::of_value(error).unwrap_or_else(|_| Digest::of_bytes(b"")),
-    }
-}
-
 /// What of an observation goes into a digest over many.
 #[derive(Serialize)]
 struct Digested<'a> {
     query: &'a Query,
     is_answered: bool,
-    answer: Digest,
+    answer: &'a Digest,
     version: Option<&'a str>,
     observed_at: Timestamp,
 }
 
 /// Digest over observations: every query, answer, version and time. Answers go in
-/// by their own digests, which are calculated anew: those of a thousand nodes have
-/// megabytes.
+/// by their own digests: those of a thousand nodes have megabytes.
 ///
 /// # Errors
 /// `internal`, which cannot happen for observations that were read.
-pub fn observations_digest(observations: &[Observation]) -> Result<Digest, Error> {
+pub fn observations_digest(observations: &[Arc<Observation>]) -> Result<Digest, Error> {
     let digested = observations.iter().map(|observation| Digested {
         query: &observation.query,
         is_answered: observation.answer.is_ok(),
-        answer: answer_digest(&observation.answer),
+        answer: &observation.digest,
         version: observation.version.as_deref(),
         observed_at: observation.observed_at,
     });
@@ -299,7 +288,7 @@ mod tests {
         let recorded = live.read(&query("/a")).await;
         let replay = Snapshot::replay(CLUSTER.parse().unwrap(), live.observations(), clock);
         assert_eq!(replay.read(&query("/a")).await, recorded);
-        let absent = replay.read(&query("/b")).await.answer.unwrap_err();
+        let absent = replay.read(&query("/b")).await.answer.clone().unwrap_err();
         assert_eq!(absent.code, Code::ObservationMissing);
     }
 }

@@ -41,7 +41,8 @@ pub(crate) fn nodes_in(observation: &Observation) -> Result<Vec<Value>, String> 
 
 /// Asks the kubelet of each node.
 pub(crate) async fn ask(reads: &Arc<dyn Reads>) -> TunnelAnswers {
-    let nodes = match nodes_in(&reads.read(&all_nodes()).await) {
+    let listed = reads.read(&all_nodes()).await;
+    let nodes = match nodes_in(&listed) {
         Ok(nodes) => nodes,
         Err(error) => return TunnelAnswers::not_asked(error),
     };
@@ -57,16 +58,16 @@ pub(crate) async fn ask(reads: &Arc<dyn Reads>) -> TunnelAnswers {
         let answer = reads.read(&Query::TunnelProbe { node: node.clone() }).await;
         (node, answer)
     });
-    let probed: Vec<(String, Observation)> =
+    let probed: Vec<(String, Arc<Observation>)> =
         stream::iter(probes).buffered(CONCURRENT).collect().await;
     answers(
         total,
-        probed.iter().map(|(node, seen)| (node.as_str(), seen)),
+        probed.iter().map(|(node, seen)| (node.as_str(), &**seen)),
     )
 }
 
 /// What was answered among recorded reads; `None` when nobody asked.
-pub(crate) fn among(observations: &[Observation]) -> Option<TunnelAnswers> {
+pub(crate) fn among(observations: &[Arc<Observation>]) -> Option<TunnelAnswers> {
     let listed = observations.iter().find(|seen| seen.query == all_nodes());
     let total = listed
         .and_then(|seen| nodes_in(seen).ok())
@@ -74,7 +75,7 @@ pub(crate) fn among(observations: &[Observation]) -> Option<TunnelAnswers> {
     let probed: Vec<(&str, &Observation)> = observations
         .iter()
         .filter_map(|seen| match &seen.query {
-            Query::TunnelProbe { node } => Some((node.as_str(), seen)),
+            Query::TunnelProbe { node } => Some((node.as_str(), &**seen)),
             _ => None,
         })
         .collect();
@@ -157,21 +158,20 @@ mod tests {
     use crate::{
         error::Code,
         model::{ObserveError, ObserveErrorKind},
-        snapshot::answer_digest,
     };
 
-    fn seen(query: Query, answer: Result<String, ObserveError>) -> Observation {
+    fn seen(query: Query, answer: Result<String, ObserveError>) -> Arc<Observation> {
         let answer = answer.map(Into::into);
-        Observation {
+        Arc::new(Observation {
             query,
-            digest: answer_digest(&answer),
+            digest: Observation::digest_of(&answer),
             answer,
             version: None,
             observed_at: Timestamp::UNIX_EPOCH,
-        }
+        })
     }
 
-    fn probe(node: &str, reached: bool, error: &str, answered: u32) -> Observation {
+    fn probe(node: &str, reached: bool, error: &str, answered: u32) -> Arc<Observation> {
         let body = json!({ "reached": reached, "error": error, "elapsed_ms": 3, "tries": 4, "answered": answered });
         seen(
             Query::TunnelProbe { node: node.into() },

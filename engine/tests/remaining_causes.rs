@@ -58,7 +58,10 @@ impl Plugin for Other {
     ) -> Result<Finding, Error> {
         let resource = nsg("a");
         let group = reads.read(&Query::AzureGet { resource }).await;
-        let is_mended = group.answer.is_ok_and(|body| body.contains("allow-10250"));
+        let is_mended = group
+            .answer
+            .as_ref()
+            .is_ok_and(|body| body.contains("allow-10250"));
         Ok(Finding {
             plugin: self.info.id.clone(),
             cause: self.info.cause.clone(),

@@ -48,6 +48,7 @@ async fn judge(plugin: &dyn Plugin, recorded: Recorded) -> Result<Finding, Error
         observations,
     } = recorded;
     let clock = Arc::new(SystemClock);
+    let observations = observations.into_iter().map(Arc::new);
     let reads: Arc<dyn Reads> = Arc::new(Snapshot::replay(cluster.clone(), observations, clock));
     let symptom = Symptom {
         text: "dial tcp 10.224.0.5:10250: i/o timeout".to_owned(),

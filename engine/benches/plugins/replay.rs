@@ -17,7 +17,7 @@ use naosu_engine::{
 use naosu_plugin::testing::{OBSERVED_AT, Recorded};
 
 /// Answers from what was recorded; all else is not there.
-pub struct Replay(HashMap<Query, Observation>);
+pub struct Replay(HashMap<Query, Arc<Observation>>);
 
 impl Replay {
     pub fn of(recorded: &Recorded) -> Arc<Self> {
@@ -28,9 +28,9 @@ impl Replay {
         Arc::new(Self(answers.collect()))
     }
 
-    fn answer(&self, query: &Query) -> Observation {
+    fn answer(&self, query: &Query) -> Arc<Observation> {
         match self.0.get(query) {
-            Some(observation) => observation.clone(),
+            Some(observation) => Arc::clone(observation),
             None => observation(query.clone(), None),
         }
     }
@@ -38,7 +38,7 @@ impl Replay {
 
 #[async_trait]
 impl Reads for Replay {
-    async fn read(&self, query: &Query) -> Observation {
+    async fn read(&self, query: &Query) -> Arc<Observation> {
         self.answer(query)
     }
 }
@@ -47,7 +47,7 @@ impl Reads for Replay {
 impl Observer for Replay {
     async fn observe(&self, _: &ClusterId, query: &Query) -> Result<Reading, ObserveError> {
         let version = Some("W/\"1\"".to_owned());
-        let answer = self.answer(query).answer;
+        let answer = self.answer(query).answer.clone();
         answer.map(|body| Reading {
             body: body.as_ref().to_owned(),
             version,
@@ -78,9 +78,9 @@ impl Effector for Replay {
     }
 }
 
-fn observation(query: Query, body: Option<String>) -> Observation {
+fn observation(query: Query, body: Option<String>) -> Arc<Observation> {
     let at = i64::try_from(OBSERVED_AT).expect("a time");
-    Observation {
+    Arc::new(Observation {
         digest: Digest::of_bytes(body.as_deref().unwrap_or_default().as_bytes()),
         answer: body.map(Into::into).ok_or_else(|| ObserveError {
             kind: ObserveErrorKind::NotFound,
@@ -90,7 +90,7 @@ fn observation(query: Query, body: Option<String>) -> Observation {
         query,
         version: None,
         observed_at: Timestamp::from_millisecond(at).expect("a time"),
-    }
+    })
 }
 
 fn query(query: &naosu_plugin::Query) -> Query {

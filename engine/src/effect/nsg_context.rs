@@ -75,7 +75,7 @@ async fn admin_rules(
         let list = Query::AzureList {
             path: format!("{network}/{ADMIN_RULES}"),
         };
-        let answer = reads.read(&list).await.answer;
+        let answer = reads.read(&list).await.answer.clone();
         let body = answer.map_err(|error| failed(error.message))?;
         let rules: Vec<Value> =
             serde_json::from_str(&body).map_err(|error| failed(error.to_string()))?;
@@ -93,8 +93,8 @@ async fn admin_rules(
 }
 
 async fn get(resource: &str, reads: &dyn Reads) -> Option<Value> {
-    let body = reads.read(&arm(resource)).await.answer.ok()?;
-    serde_json::from_str(&body).ok()
+    let observation = reads.read(&arm(resource)).await;
+    serde_json::from_str(observation.answer.as_ref().ok()?).ok()
 }
 
 fn ids<'a>(resource: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {

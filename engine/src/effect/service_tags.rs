@@ -59,7 +59,7 @@ async fn list(resource: &Value, reads: &dyn Reads) -> Result<Value, String> {
     let list = arm(&format!(
         "/subscriptions/{subscription}/providers/Microsoft.Network/locations/{location}/serviceTags"
     ));
-    let answer = reads.read(&list).await.answer;
+    let answer = reads.read(&list).await.answer.clone();
     let body = answer.map_err(|error| error.message)?;
     serde_json::from_str(&body).map_err(|error| error.to_string())
 }

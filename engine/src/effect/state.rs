@@ -63,7 +63,7 @@ impl State {
             answer: self.answer.clone(),
             version: None,
             observed_at: like.observed_at,
-            digest: crate::snapshot::answer_digest(&self.answer),
+            digest: Observation::digest_of(&self.answer),
         }
     }
 

@@ -88,7 +88,8 @@ impl Looking {
             .with_progress(Arc::new(move |p| drop(progress.send(Ok(p))))),
         );
         // A cluster that is not there, or not to be read, is no diagnosis.
-        ClusterFacts::of(&snapshot.read(&ClusterFacts::query(cluster)).await)?;
+        let facts = snapshot.read(&ClusterFacts::query(cluster)).await;
+        ClusterFacts::of(&facts)?;
         let (mut hint, told) = self.hint(&snapshot).await;
         let request = DiagnoseRequest {
             symptom: told,
@@ -152,8 +153,8 @@ impl Looking {
             return (None, given.clone());
         };
         // Every plugin lists the nodes as well, so this costs no read of its own.
-        let nodes = tunnel::nodes_in(&snapshot.read(&tunnel::all_nodes()).await);
-        let Ok(nodes) = nodes else {
+        let nodes = snapshot.read(&tunnel::all_nodes()).await;
+        let Ok(nodes) = tunnel::nodes_in(&nodes) else {
             return (Some(hint), given.clone());
         };
         hint.locate(given, &nodes);

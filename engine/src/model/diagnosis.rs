@@ -1,5 +1,7 @@
 //! All findings of one look at a cluster, over one set of observations.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,8 +43,10 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// Plugins that gave no finding, and why.
     pub failures: Vec<PluginFailure>,
-    /// Every read, in the order of the queries.
-    pub observations: Vec<Observation>,
+    /// Every read, in the order of the queries. Left out of lists of diagnoses:
+    /// those of a large cluster are megabytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observations: Vec<Arc<Observation>>,
     /// Digest over the observations.
     pub observations_digest: Digest,
 }

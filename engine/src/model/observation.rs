@@ -24,6 +24,22 @@ pub struct Observation {
     pub digest: Digest,
 }
 
+impl Observation {
+    /// The digest of an answer.
+    pub fn digest_of(answer: &Result<Arc<str>, ObserveError>) -> Digest {
+        match answer {
+            Ok(body) => Digest::of_bytes(body.as_bytes()),
+            // An error always has a JSON form.
+            Err(error) => Digest::of_value(error).unwrap_or_else(|_| Digest::of_bytes(b"")),
+        }
+    }
+
+    /// Whether the answer is still the one that the digest was taken of.
+    pub fn is_intact(&self) -> bool {
+        Self::digest_of(&self.answer) == self.digest
+    }
+}
+
 /// Why a read gave nothing. A fact like any other: a plugin may conclude from
 /// `not_found` that a cause is ruled out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! The state that each step of a plan finds: what was observed, or what the
 //! steps before leave behind.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Before {
     /// The state of its target.
-    pub observation: Observation,
+    pub observation: Arc<Observation>,
     /// Whether it was observed, not simulated.
     pub is_observed: bool,
 }
@@ -24,10 +24,10 @@ pub struct Before {
 /// The simulated states so far.
 #[derive(Debug, Default)]
 pub struct Chain {
-    simulated: BTreeMap<Query, Observation>,
+    simulated: BTreeMap<Query, Arc<Observation>>,
     /// States of other things than the steps' targets, good for judging packets
     /// alone: their text is not the systems' own.
-    beside: BTreeMap<Query, Observation>,
+    beside: BTreeMap<Query, Arc<Observation>>,
 }
 
 impl Chain {
@@ -49,12 +49,12 @@ impl Chain {
     /// What the step left behind.
     pub fn goes_on_with(&mut self, after: Observation) {
         self.beside.remove(&after.query);
-        self.simulated.insert(after.query.clone(), after);
+        self.simulated.insert(after.query.clone(), Arc::new(after));
     }
 
     /// What the step changed beside its target.
     pub fn goes_on_beside(&mut self, after: Observation) {
-        self.beside.insert(after.query.clone(), after);
+        self.beside.insert(after.query.clone(), Arc::new(after));
     }
 
     /// Reads that see what the steps so far leave behind.
@@ -71,7 +71,7 @@ pub struct Foreseen<'a> {
 
 #[async_trait]
 impl Reads for Foreseen<'_> {
-    async fn read(&self, query: &Query) -> Observation {
+    async fn read(&self, query: &Query) -> Arc<Observation> {
         let Chain { simulated, beside } = self.chain;
         match beside.get(query).or_else(|| simulated.get(query)) {
             Some(foreseen) => foreseen.clone(),

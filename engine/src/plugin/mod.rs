@@ -39,7 +39,7 @@ use crate::{
 #[async_trait]
 pub trait Reads: Send + Sync {
     /// Reads, or replays.
-    async fn read(&self, query: &Query) -> Observation;
+    async fn read(&self, query: &Query) -> Arc<Observation>;
 }
 
 /// One step as a plugin proposes it.

@@ -89,7 +89,7 @@ async fn answer(
 ) -> Answer {
     let query = query?;
     match reads {
-        Some(reads) => convert::observation_to_guest(reads.read(&query).await),
+        Some(reads) => convert::observation_to_guest(&*reads.read(&query).await),
         None => Err(guest::ObserveError::Unavailable(
             "describe reads nothing".to_owned(),
         )),

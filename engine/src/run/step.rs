@@ -53,7 +53,7 @@ impl Subject<'_> {
     }
 
     /// Reads the target now, trying again when it cannot be read.
-    async fn read(&self, effect: &Effect) -> Result<Observation, Error> {
+    async fn read(&self, effect: &Effect) -> Result<Arc<Observation>, Error> {
         let query = effect::target(effect);
         let mut tries = 1;
         loop {
@@ -136,7 +136,7 @@ impl Subject<'_> {
         &self,
         flight: InFlight,
         effect: Effect,
-        before: Observation,
+        before: Arc<Observation>,
     ) -> Result<Performed, PerformError> {
         let effector = Arc::clone(&self.tools.effector);
         let cluster = self.content.cluster.clone();
@@ -158,7 +158,10 @@ impl Subject<'_> {
     }
 
     /// Whether what the step was computed from still holds.
-    async fn ready_forward(&self, flight: InFlight) -> Result<(Effect, Observation), Box<Event>> {
+    async fn ready_forward(
+        &self,
+        flight: InFlight,
+    ) -> Result<(Effect, Arc<Observation>), Box<Event>> {
         let refuse = |error| Box::new(refused(flight, error));
         let (step, _) = self.step(flight.step).map_err(refuse)?;
         let observed = self.read(&step.effect).await.map_err(refuse)?;
@@ -196,7 +199,7 @@ impl Subject<'_> {
         &self,
         log: &RunLog,
         flight: InFlight,
-    ) -> Result<(Effect, Observation), Box<Event>> {
+    ) -> Result<(Effect, Arc<Observation>), Box<Event>> {
         let refuse = |error| Box::new(refused(flight, error));
         let (step, before) = self.step(flight.step).map_err(refuse)?;
         let done = |detail: &str| {

@@ -5,6 +5,8 @@
 pub mod error;
 pub mod sqlite;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -50,7 +52,7 @@ impl PlanRecord {
 pub struct PlanInputs {
     /// Every read of planning that the diagnosis had not made, in the order of the
     /// queries.
-    pub observations: Vec<Observation>,
+    pub observations: Vec<Arc<Observation>>,
     /// For each step what the system's own dry run said, where it has one.
     pub dry_runs: Vec<Option<DryRun>>,
 }
@@ -90,7 +92,7 @@ pub trait Store: Send + Sync {
     async fn add_diagnosis(&self, diagnosis: &Diagnosis) -> Result<(), StoreError>;
     /// One diagnosis.
     async fn diagnosis(&self, id: &DiagnosisId) -> Result<Option<Diagnosis>, StoreError>;
-    /// At most `limit` diagnoses, newest first.
+    /// At most `limit` diagnoses, newest first, without their observations.
     async fn diagnoses(
         &self,
         cluster: Option<&ClusterId>,

@@ -88,10 +88,10 @@ pub struct NothingThere(pub Mutex<Vec<Query>>);
 
 #[async_trait]
 impl Reads for NothingThere {
-    async fn read(&self, query: &Query) -> Observation {
+    async fn read(&self, query: &Query) -> Arc<Observation> {
         self.0.lock().unwrap().push(query.clone());
         let observed_at: Timestamp = OBSERVED_AT.parse().unwrap();
-        Observation {
+        Arc::new(Observation {
             query: query.clone(),
             answer: Err(ObserveError {
                 kind: ObserveErrorKind::NotFound,
@@ -101,6 +101,6 @@ impl Reads for NothingThere {
             version: None,
             observed_at,
             digest: Digest::of_bytes(b""),
-        }
+        })
     }
 }

@@ -160,7 +160,7 @@ mod tests {
             2 => (any::<usize>(), size()).prop_map(|(which, size)| Act::Resize(which, size)),
             2 => any::<usize>().prop_map(Act::Give),
         ];
-        prop::collection::vec(act, 1..400)
+        prop::collection::vec(act, 1..200)
     }
 
     /// A block that was handed out, and the byte that all of it was filled with.

@@ -1,6 +1,8 @@
 //! What tools answer, where that is more than a word of the model: what to do
 //! next, and without what would only fill an assistant's context.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use naosu_engine::model::{
     ClusterId, Diagnosis, DiagnosisId, Digest, Finding, Hint, Observation, Plan, PlanState,
@@ -45,7 +47,7 @@ pub(super) struct DiagnosisAnswer {
     observations_digest: Digest,
     /// The reads themselves, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    observations: Option<Vec<Observation>>,
+    observations: Option<Vec<Arc<Observation>>>,
 }
 
 impl DiagnosisAnswer {

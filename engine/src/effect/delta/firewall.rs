@@ -166,7 +166,7 @@ impl Around {
 }
 
 async fn read_json(query: &Query, reads: &dyn Reads) -> Result<Value, String> {
-    let answer = reads.read(query).await.answer;
+    let answer = reads.read(query).await.answer.clone();
     let body = answer.map_err(|error| error.message)?;
     serde_json::from_str(&body).map_err(|error| error.to_string())
 }

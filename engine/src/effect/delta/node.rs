@@ -126,8 +126,9 @@ async fn addresses(node: &str, shown: &FirewallRuleset, reads: &dyn Reads) -> Ve
             name: node.to_owned(),
         },
     };
-    let body = reads.read(&query).await.answer.unwrap_or_default();
-    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    let observation = reads.read(&query).await;
+    let body = observation.answer.as_deref().unwrap_or_default();
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
     let list = body.pointer("/status/addresses").and_then(Value::as_array);
     let own = list.into_iter().flatten().filter(|address| {
         matches!(

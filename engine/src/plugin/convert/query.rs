@@ -136,17 +136,17 @@ pub(super) fn object_ref_to_guest(object: &ObjectRef) -> guest::ObjectRef {
 }
 
 pub(in super::super) fn observation_to_guest(
-    observation: Observation,
+    observation: &Observation,
 ) -> Result<guest::Observation, guest::ObserveError> {
     let observed_at = u64::try_from(observation.observed_at.as_millisecond()).unwrap_or(0);
-    match observation.answer {
+    match &observation.answer {
         Ok(body) => Ok(guest::Observation {
             body: body.as_ref().to_owned(),
             observed_at,
             digest: observation.digest.as_str().to_owned(),
         }),
         Err(error) => {
-            let message = error.message;
+            let message = error.message.clone();
             Err(match error.kind {
                 ObserveErrorKind::NotFound => guest::ObserveError::NotFound(message),
                 ObserveErrorKind::Forbidden => guest::ObserveError::Forbidden(message),

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: WAL, synchronous FULL, one writer thread and
 //! one reader thread.
 
+mod observations;
 mod open;
 mod rows;
 mod worker;
@@ -53,10 +54,9 @@ fn key(cluster: &ClusterId) -> String {
 #[async_trait]
 impl Store for SqliteStore {
     async fn add_diagnosis(&self, diagnosis: &Diagnosis) -> Result<(), StoreError> {
-        let (id, cluster) = (diagnosis.id.0.clone(), key(&diagnosis.cluster));
-        let body = rows::encode(diagnosis)?;
+        let diagnosis = diagnosis.clone();
         self.writer
-            .call(move |c| rows::add_diagnosis(c, &id, &cluster, &body))
+            .call(move |c| rows::add_diagnosis(c, diagnosis))
             .await
     }
 

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 /// "NAOS", in the header of every store.
 const APPLICATION_ID: i32 = 0x4e41_4f53;
 /// Version of [`SCHEMA`].
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 /// How long one process waits for another's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,7 +24,8 @@ CREATE TABLE diagnoses (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
   cluster TEXT NOT NULL,
-  body TEXT NOT NULL
+  body TEXT NOT NULL,
+  observations BLOB NOT NULL
 ) STRICT;
 CREATE INDEX diagnoses_of_cluster ON diagnoses (cluster);
 CREATE TABLE plans (

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::{key, observations};
 use crate::{
     model::{Approval, Diagnosis, Digest, Entry, PlanId, RunId},
     store::{Activity, PlanInputs, PlanRecord, RunRecord, StoreError},
@@ -40,16 +41,18 @@ fn texts(
     rows.collect::<Result<_, _>>().map_err(failed)
 }
 
+/// The observations are a column of their own: lists of diagnoses do without.
 pub(super) fn add_diagnosis(
     connection: &Connection,
-    id: &str,
-    cluster: &str,
-    body: &str,
+    mut diagnosis: Diagnosis,
 ) -> Result<(), StoreError> {
+    let observations = observations::encode(&std::mem::take(&mut diagnosis.observations))?;
+    let cluster = key(&diagnosis.cluster);
+    let body = encode(&diagnosis)?;
     connection
         .execute(
-            "INSERT INTO diagnoses (id, cluster, body) VALUES (?1, ?2, ?3)",
-            params![id, cluster, body],
+            "INSERT INTO diagnoses (id, cluster, body, observations) VALUES (?1, ?2, ?3, ?4)",
+            params![diagnosis.id.0, cluster, body, observations],
         )
         .map_err(failed)
         .map(drop)
@@ -59,10 +62,20 @@ pub(super) fn diagnosis(
     connection: &Connection,
     id: &str,
 ) -> Result<Option<Diagnosis>, StoreError> {
-    texts(connection, "SELECT body FROM diagnoses WHERE id = ?1", [id])?
-        .first()
-        .map(|body| decode(id, body))
-        .transpose()
+    let row: Option<(String, Vec<u8>)> = connection
+        .query_row(
+            "SELECT body, observations FROM diagnoses WHERE id = ?1",
+            [id],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()
+        .map_err(failed)?;
+    let Some((body, column)) = row else {
+        return Ok(None);
+    };
+    let mut diagnosis: Diagnosis = decode(id, &body)?;
+    diagnosis.observations = observations::decode(id, &column)?;
+    Ok(Some(diagnosis))
 }
 
 pub(super) fn diagnoses(

@@ -20,16 +20,15 @@ const FAILED: &str = "ConnectionState eq 'Failed' and BackendIPAddress eq '*'";
 const PORTS: &str = "BackendIPAddress eq '*' and ProtocolType eq '*'";
 
 /// A metric as the contract tells it: one value a minute, the oldest first.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Deserialize)]
 struct Metric {
     /// When the first values begin; absent when nothing was measured.
+    #[serde(default)]
     first_ms: Option<i64>,
     series: Vec<Series>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Deserialize)]
 struct Series {
     dimensions: BTreeMap<String, String>,
     values: Vec<Option<f64>>,

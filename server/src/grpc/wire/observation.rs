@@ -10,7 +10,7 @@ use naosu_proto::v1::{self, observation::Answer, query::Query as Kind};
 
 use super::{
     Wire, WireError,
-    macros::{wire_enum, wire_message, wire_optional_and_list},
+    macros::{wire_enum, wire_list, wire_message, wire_optional_and_list},
 };
 
 wire_enum!(
@@ -166,3 +166,14 @@ wire_message!(
         digest
     }
 );
+
+impl Wire<v1::Observation> for Arc<Observation> {
+    fn into_wire(self) -> v1::Observation {
+        Arc::unwrap_or_clone(self).into_wire()
+    }
+
+    fn from_wire(wire: v1::Observation) -> Result<Self, WireError> {
+        Ok(Self::new(Wire::from_wire(wire)?))
+    }
+}
+wire_list!(Arc<Observation>, v1::Observation);

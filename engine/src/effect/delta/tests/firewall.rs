@@ -76,9 +76,8 @@ async fn a_classic_rule_opens_what_no_earlier_collection_denies_and_its_removal_
     assert_eq!(excess, 0);
     let (_, excess) = words(&add, &needed("10.224.0.4", "20.8.0.0/15"), &recorded).await;
     assert!(excess > 0, "more sources than are needed");
-    let after = semantics(&add)
-        .simulate(&State::of(&recorded.read(&semantics(&add).target()).await))
-        .unwrap();
+    let before = recorded.read(&semantics(&add).target()).await;
+    let after = semantics(&add).simulate(&State::of(&before)).unwrap();
     let mut recorded = recorded;
     recorded.arm(&classic_id(), after.state.json().unwrap());
     let remove = Effect::FirewallRuleRemove(rule(&classic_id(), "20.8.0.0/15"));

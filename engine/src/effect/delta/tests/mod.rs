@@ -4,7 +4,7 @@ mod admin_rules;
 mod firewall;
 mod node;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -44,19 +44,19 @@ impl Recorded {
 
 #[async_trait]
 impl Reads for Recorded {
-    async fn read(&self, query: &Query) -> Observation {
+    async fn read(&self, query: &Query) -> Arc<Observation> {
         let answer = self.0.get(query).map(Value::to_string).ok_or(ObserveError {
             kind: ObserveErrorKind::Forbidden,
             code: Code::AzureForbidden,
             message: format!("{query} may not be read"),
         });
-        Observation {
+        Arc::new(Observation {
             query: query.clone(),
             answer: answer.map(Into::into),
             version: None,
             observed_at: jiff::Timestamp::UNIX_EPOCH,
             digest: Digest::of_bytes(b""),
-        }
+        })
     }
 }
 
