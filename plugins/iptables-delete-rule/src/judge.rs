@@ -1,5 +1,7 @@
 //! Whether a rule that a person put there blocks the tunnel.
 
+use std::collections::BTreeSet;
+
 use naosu_plugin::{
     Cluster, Evidence, Finding, FindingBuilder, Flow, Judgement, KUBELET_PORT, PluginError, Reads,
     TunnelNodes, Verdict, finding,
@@ -8,6 +10,7 @@ use naosu_plugin::{
     node_firewall::{JudgedNode, JudgedNodes, NodeBlock, is_managed, is_ufws},
     prefixes,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::CAUSE;
 
@@ -21,8 +24,16 @@ pub struct Judged {
     pub infeasible: Option<String>,
 }
 
+/// What planning needs to know again.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Subject {
+    /// The nodes that something blocks on.
+    nodes: BTreeSet<String>,
+}
+
 pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginError> {
-    let judged = match judge(reads, cluster) {
+    let judged = match judge(reads, cluster, None) {
         Ok(judged) => judged,
         Err(error @ PluginError::AnalysisTooComplex(_)) => return Err(error),
         Err(error) => {
@@ -32,18 +43,31 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
     let mut builder = finding(CAUSE, judged.judgement, judged.summary)
         .evidence_of(judged.evidence)
         .infeasible(judged.infeasible);
+    let mut subject = Subject::default();
     for node in judged
         .nodes
         .iter()
         .filter(|node| own_blocks(node).next().is_some())
     {
         builder = builder.required_flow(required_flow(node));
+        subject.nodes.insert(node.node.clone());
     }
-    Ok(builder.build())
+    Ok(builder.subject(&serde_json::json!(subject)).build())
+}
+
+/// The nodes of a finding, judged again; the others are not its to mend.
+pub fn judge_found(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    finding: &Finding,
+) -> Result<Judged, PluginError> {
+    let subject: Subject = serde_json::from_str(&finding.subject)
+        .map_err(|e| PluginError::Malformed(format!("the finding's subject: {e}")))?;
+    judge(reads, cluster, Some(&subject.nodes))
 }
 
 pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginError> {
-    let judged = judge(reads, cluster)?;
+    let judged = judge(reads, cluster, None)?;
     Ok(Verdict {
         mended: judged.judgement == Judgement::RuledOut,
         summary: judged.summary,
@@ -74,7 +98,11 @@ pub fn is_deletable(block: &NodeBlock) -> bool {
     matches!(block.by, DecidedBy::Rule(_)) && !is_managed(&block.by)
 }
 
-pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError> {
+fn judge(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    of: Option<&BTreeSet<String>>,
+) -> Result<Judged, PluginError> {
     let observed = TunnelNodes::observe(reads, cluster)?;
     if let Some(reason) = observed.tunnel.why_not_judged() {
         return Ok(Judged {
@@ -85,10 +113,14 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
             infeasible: None,
         });
     }
+    let (tunnel, nodes) = (&observed.tunnel, &observed.nodes);
     let JudgedNodes {
         judged: nodes,
         passing,
-    } = JudgedNode::observe_all(reads, &observed.tunnel, &observed.nodes)?;
+    } = match of {
+        Some(names) => JudgedNode::observe_some(reads, tunnel, nodes, names)?,
+        None => JudgedNode::observe_all(reads, tunnel, nodes)?,
+    };
     let (mut evidence, mut unknown, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let mut blocked = Vec::new();
     for node in &nodes {

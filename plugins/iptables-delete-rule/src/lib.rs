@@ -44,10 +44,10 @@ impl Plugin for IptablesDeleteRule {
     fn plan(
         reads: &dyn Reads,
         cluster: &Cluster,
-        _finding: &Finding,
+        finding: &Finding,
         _parameters: &str,
     ) -> Result<Proposal, PluginError> {
-        propose::plan(reads, cluster)
+        propose::plan(reads, cluster, finding)
     }
 
     fn verify(

@@ -1,8 +1,8 @@
 //! The rules to delete: as many as have to go for the packets to pass.
 
 use naosu_plugin::{
-    Cluster, Effect, IpFamily, IptablesBackend, IptablesRuleEffect, KUBELET_PORT, PluginError,
-    Proposal, Reads, Step,
+    Cluster, Effect, Finding, IpFamily, IptablesBackend, IptablesRuleEffect, KUBELET_PORT,
+    PluginError, Proposal, Reads, Step,
     flow::iptables::{Backend, DecidedBy, Family, NodeFirewall, RulePlace},
     node_firewall::{JudgedNode, is_ufws},
 };
@@ -12,8 +12,12 @@ use crate::judge::{self, is_deletable, own_blocks};
 /// Most rules deleted on a node: beyond it the ruleset wants another look.
 const RULES: usize = 100;
 
-pub fn plan(reads: &dyn Reads, cluster: &Cluster) -> Result<Proposal, PluginError> {
-    let judged = judge::judge(reads, cluster)?;
+pub fn plan(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    finding: &Finding,
+) -> Result<Proposal, PluginError> {
+    let judged = judge::judge_found(reads, cluster, finding)?;
     let mut steps = Vec::new();
     let mut warnings = Vec::new();
     for node in &judged.nodes {

@@ -127,6 +127,26 @@ impl JudgedNode {
         judged_in_order(judged, nodes, passing)
     }
 
+    /// [`JudgedNode::observe_all`] of these nodes alone, each judged by itself.
+    ///
+    /// # Errors
+    /// When the analysis is too complex to be exact.
+    pub fn observe_some(
+        reads: &dyn Reads,
+        tunnel: &Tunnel,
+        nodes: &[Node],
+        names: &BTreeSet<String>,
+    ) -> Result<JudgedNodes, PluginError> {
+        let mut judged = Vec::new();
+        let mut known = Specifications::default();
+        let mut asked = Self::unread(tunnel, nodes);
+        asked.retain(|node| names.contains(&node.node));
+        for_each_dumps(reads, asked, |node, dumps| {
+            judged.push(node.with_dumps(dumps, &mut known));
+        });
+        judged_in_order(judged, nodes, Vec::new())
+    }
+
     /// [`JudgedNode::observe_all`], but that nodes are only judged where a rule or
     /// chain has the word in it: of a component that puts it everywhere, the
     /// others have nothing, and they are given as passing. Whatever else is asked
