@@ -1,6 +1,7 @@
 //! A node's routes, as `ip route show table all` lists those of one family.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -42,7 +43,7 @@ impl NodeRoutes {
         let mut ways: Vec<Way<'_>> = Vec::new();
         let mut other_tables = false;
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let mut words = line.split_whitespace();
+            let mut words = line.split_ascii_whitespace();
             let first = words.next()?;
             if first == "nexthop" {
                 // One more way of the route above it.
@@ -55,12 +56,15 @@ impl NodeRoutes {
                 destination => ("unicast", destination),
             };
             let prefix = destination_of(family, destination)?;
-            let rest: Vec<&str> = words.collect();
-            let value = |name: &str| {
-                let at = rest.iter().position(|word| *word == name)?;
-                rest.get(at + 1).copied()
-            };
-            match (value("table"), kind) {
+            let (mut table, mut interface) = (None, None);
+            while let Some(word) = words.next() {
+                match word {
+                    "table" => table = words.next(),
+                    "dev" => interface = words.next(),
+                    _ => {}
+                }
+            }
+            match (table, kind) {
                 (Some("local"), "local") => local.push(prefix),
                 (Some("local"), "broadcast") => broadcast.push(prefix),
                 (Some("local"), _) => {}
@@ -69,7 +73,7 @@ impl NodeRoutes {
                 (Some(_), _) => other_tables = true,
                 (None, _) => ways.push(Way {
                     prefix,
-                    interface: value("dev").filter(|_| kind == "unicast"),
+                    interface: interface.filter(|_| kind == "unicast"),
                 }),
             }
         }
@@ -110,12 +114,10 @@ fn destination_of(family: Family, text: &str) -> Option<IpNet> {
     match (text, family) {
         ("default", Family::Ipv4) => Some(IpNet::V4(ipnet::Ipv4Net::default())),
         ("default", Family::Ipv6) => Some(IpNet::V6(ipnet::Ipv6Net::default())),
-        (text, _) => {
-            let host = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-            let net = text.parse().ok().or_else(host)?;
-            let is_v4 = matches!(net, IpNet::V4(_));
-            (is_v4 == (family == Family::Ipv4)).then_some(net)
-        }
+        (text, Family::Ipv4) if text.contains('/') => Some(IpNet::V4(text.parse().ok()?)),
+        (text, Family::Ipv6) if text.contains('/') => Some(IpNet::V6(text.parse().ok()?)),
+        (text, Family::Ipv4) => Some(IpNet::V4(text.parse::<Ipv4Addr>().ok()?.into())),
+        (text, Family::Ipv6) => Some(IpNet::V6(text.parse::<Ipv6Addr>().ok()?.into())),
     }
 }
 
