@@ -61,7 +61,7 @@ impl<A: GlobalAlloc> Pools<A> {
     /// The first block of a new chunk. What was left of the one before is lost.
     #[cold]
     #[inline(never)]
-    fn from_new_chunk(&self, bytes: usize) -> *mut u8 {
+    fn cut_new_chunk(&self, bytes: usize) -> *mut u8 {
         let Ok(layout) = Layout::from_size_align(CHUNK_BYTES, GRAIN_BYTES) else {
             return null_mut();
         };
@@ -97,7 +97,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Pools<A> {
         let bytes = class * GRAIN_BYTES;
         let left_bytes = self.left_bytes.get();
         if bytes > left_bytes {
-            return self.from_new_chunk(bytes);
+            return self.cut_new_chunk(bytes);
         }
         let block = self.next.get();
         // SAFETY: so many bytes of the chunk are left.
