@@ -7,16 +7,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::{
     clock::Clock,
     driver::Observer,
-    error::{Code, Error},
+    error::Code,
     facade::DiagnoseProgress,
-    model::{ClusterId, Digest, Observation, ObserveError, ObserveErrorKind, Query},
+    model::{ClusterId, Observation, ObserveError, ObserveErrorKind, Query},
     plugin::Reads,
 };
 
@@ -176,39 +174,6 @@ fn missing(code: Code, message: String) -> ObserveError {
         code,
         message,
     }
-}
-
-/// What of an observation goes into a digest over many.
-#[derive(Serialize)]
-struct Digested<'a> {
-    query: &'a Query,
-    is_answered: bool,
-    answer: &'a Digest,
-    version: Option<&'a str>,
-    observed_at: Timestamp,
-}
-
-/// Digest over observations: every query, answer, version and time. Answers go in
-/// by their own digests: those of a thousand nodes have megabytes.
-///
-/// # Errors
-/// `internal`, which cannot happen for observations that were read.
-pub fn observations_digest(observations: &[Arc<Observation>]) -> Result<Digest, Error> {
-    let digested = observations.iter().map(|observation| Digested {
-        query: &observation.query,
-        is_answered: observation.answer.is_ok(),
-        answer: &observation.digest,
-        version: observation.version.as_deref(),
-        observed_at: observation.observed_at,
-    });
-    let digested: Vec<Digested<'_>> = digested.collect();
-    Digest::of_value(&digested).map_err(|e| {
-        Error::new(
-            Code::Internal,
-            format!("observations have no canonical form: {e}"),
-            "report this",
-        )
-    })
 }
 
 #[cfg(test)]

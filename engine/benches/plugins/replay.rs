@@ -9,7 +9,7 @@ use naosu_engine::{
     Code, Error,
     driver::{Effector, IdempotencyKey, Observer, PerformError, Performed, Reading},
     model::{
-        ClusterId, Digest, DryRun, Effect, Observation, ObserveError, ObserveErrorKind, Query,
+        ClusterId, DryRun, Effect, Observation, ObserveError, ObserveErrorKind, Query,
         query::{NodeObservation, ObjectRef},
     },
     plugin::Reads,
@@ -80,13 +80,14 @@ impl Effector for Replay {
 
 fn observation(query: Query, body: Option<String>) -> Arc<Observation> {
     let at = i64::try_from(OBSERVED_AT).expect("a time");
+    let answer = body.map(Into::into).ok_or_else(|| ObserveError {
+        kind: ObserveErrorKind::NotFound,
+        code: Code::AzureNotFound,
+        message: query.to_string(),
+    });
     Arc::new(Observation {
-        digest: Digest::of_bytes(body.as_deref().unwrap_or_default().as_bytes()),
-        answer: body.map(Into::into).ok_or_else(|| ObserveError {
-            kind: ObserveErrorKind::NotFound,
-            code: Code::AzureNotFound,
-            message: query.to_string(),
-        }),
+        digest: Observation::digest_of(&answer),
+        answer,
         query,
         version: None,
         observed_at: Timestamp::from_millisecond(at).expect("a time"),

@@ -13,11 +13,14 @@ use crate::{
     effect::facts::ClusterFacts,
     error::{Code, Error},
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream},
-    model::{Diagnosis, DiagnosisId, Finding, Hint, PluginFailure, Principal, Symptom},
+    model::{
+        Diagnosis, DiagnosisId, Finding, Hint, PluginFailure, Principal, Symptom,
+        observations_digest,
+    },
     planning::not_loaded,
     plugin::{Plugin, Reads},
     run::Tools,
-    snapshot::{Snapshot, observations_digest},
+    snapshot::Snapshot,
     symptom, tunnel,
 };
 

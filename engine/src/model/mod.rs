@@ -26,7 +26,7 @@ pub use effect::{Effect, EffectKind};
 pub use finding::{Evidence, Finding, Flow, Judgement};
 pub use hint::{Bearing, Hint, HintKind};
 pub use journal::{Entry, Event};
-pub use observation::{Observation, ObserveError, ObserveErrorKind};
+pub use observation::{Observation, ObserveError, ObserveErrorKind, observations_digest};
 pub use plan::{
     Delta, DryRun, Inverse, Plan, PlanId, PlanState, Precondition, Risk, Step, Warning,
 };

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{digest::Digest, query::Query};
+use crate::error::{Code, Error};
 
 /// One recorded read: what was asked, what came, when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +41,39 @@ impl Observation {
     }
 }
 
+/// What of an observation goes into a digest over many.
+#[derive(Serialize)]
+struct Digested<'a> {
+    query: &'a Query,
+    is_answered: bool,
+    answer: &'a Digest,
+    version: Option<&'a str>,
+    observed_at: Timestamp,
+}
+
+/// Digest over observations: every query, answer, version and time. Answers go in
+/// by their own digests: those of a thousand nodes have megabytes.
+///
+/// # Errors
+/// `internal`, which cannot happen for observations that were read.
+pub fn observations_digest(observations: &[Arc<Observation>]) -> Result<Digest, Error> {
+    let digested = observations.iter().map(|observation| Digested {
+        query: &observation.query,
+        is_answered: observation.answer.is_ok(),
+        answer: &observation.digest,
+        version: observation.version.as_deref(),
+        observed_at: observation.observed_at,
+    });
+    let digested: Vec<Digested<'_>> = digested.collect();
+    Digest::of_value(&digested).map_err(|e| {
+        Error::new(
+            Code::Internal,
+            format!("observations have no canonical form: {e}"),
+            "report this",
+        )
+    })
+}
+
 /// Why a read gave nothing. A fact like any other: a plugin may conclude from
 /// `not_found` that a cause is ruled out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
@@ -48,7 +82,7 @@ pub struct ObserveError {
     /// Which kind.
     pub kind: ObserveErrorKind,
     /// Stable code of the driver's error: "azure_forbidden".
-    pub code: crate::error::Code,
+    pub code: Code,
     /// What was wrong, with the value.
     pub message: String,
 }

@@ -27,7 +27,8 @@ pub enum Query {
         /// ARM path of the collection.
         path: String,
     },
-    /// A metric of one resource.
+    /// A metric of one resource, answered as JSON: the dimensions of each series and
+    /// its values, one a minute.
     AzureMetric {
         /// ARM id.
         resource: String,

@@ -21,11 +21,12 @@ use crate::{
     effect::{self, Standing, State, caution, delta, facts::ClusterFacts},
     error::{Code, Error},
     model::{
-        Diagnosis, Effect, Finding, Precondition, Principal, Risk, Step, Warning, plan::PlanContent,
+        Diagnosis, Effect, Finding, Precondition, Principal, Risk, Step, Warning,
+        observations_digest, plan::PlanContent,
     },
     plugin::{Plugin, ProposedStep, Reads, parameters},
     policy::Policy,
-    snapshot::{Snapshot, observations_digest},
+    snapshot::Snapshot,
 };
 
 /// How many steps a plan may have; more is a plugin gone astray.

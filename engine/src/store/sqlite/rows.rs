@@ -75,6 +75,7 @@ pub(super) fn diagnosis(
     };
     let mut diagnosis: Diagnosis = decode(id, &body)?;
     diagnosis.observations = observations::decode(id, &column)?;
+    observations::check(&diagnosis)?;
     Ok(Some(diagnosis))
 }
 
@@ -159,10 +160,13 @@ pub(super) fn plan_inputs(
     connection: &Connection,
     id: &str,
 ) -> Result<Option<PlanInputs>, StoreError> {
-    texts(connection, "SELECT inputs FROM plans WHERE id = ?1", [id])?
-        .first()
-        .map(|inputs| decode(id, inputs))
-        .transpose()
+    let stored = texts(connection, "SELECT inputs FROM plans WHERE id = ?1", [id])?;
+    let Some(inputs) = stored.first() else {
+        return Ok(None);
+    };
+    let inputs: PlanInputs = decode(id, inputs)?;
+    observations::check_answers(id, &inputs.observations)?;
+    Ok(Some(inputs))
 }
 
 pub(super) fn plans(

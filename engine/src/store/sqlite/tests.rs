@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    model::{Digest, Entry, Event, Principal},
+    model::{Digest, Entry, Event, Observation, Principal, Query, Symptom, observations_digest},
     store::RunRecord,
 };
 
@@ -47,6 +47,92 @@ fn run(id: &str, plan: &str, cluster: &str) -> RunRecord {
         step_count: 1,
         entries: vec![entry(id, 0, started)],
     }
+}
+
+fn diagnosis() -> Diagnosis {
+    let seen = |resource: &str, body: &str| {
+        let answer = Ok(body.into());
+        Arc::new(Observation {
+            query: Query::AzureGet {
+                resource: resource.to_owned(),
+            },
+            digest: Observation::digest_of(&answer),
+            answer,
+            version: Some("W/\"1\"".to_owned()),
+            observed_at: Timestamp::UNIX_EPOCH,
+        })
+    };
+    let observations = vec![seen("/a", "{}"), seen("/b", "[1]")];
+    Diagnosis {
+        id: DiagnosisId("dia-1".into()),
+        cluster: CLUSTER.parse().unwrap(),
+        symptom: Symptom::default(),
+        hint: None,
+        tunnel: None,
+        requester: Principal::person("alice"),
+        started_at: Timestamp::UNIX_EPOCH,
+        finished_at: Timestamp::UNIX_EPOCH,
+        findings: Vec::new(),
+        failures: Vec::new(),
+        observations_digest: observations_digest(&observations).unwrap(),
+        observations,
+    }
+}
+
+#[tokio::test]
+async fn a_diagnosis_is_read_with_its_observations_and_listed_without() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    let diagnosis = diagnosis();
+    store.add_diagnosis(&diagnosis).await.unwrap();
+    let read = store.diagnosis(&diagnosis.id).await.unwrap();
+    assert_eq!(read.as_ref(), Some(&diagnosis));
+    let listed = store.diagnoses(Some(&diagnosis.cluster), 9).await.unwrap();
+    let bare = Diagnosis {
+        observations: Vec::new(),
+        ..diagnosis
+    };
+    assert_eq!(listed, [bare]);
+}
+
+#[tokio::test]
+async fn observations_that_are_not_those_that_were_read_are_told() {
+    let spoil: [fn(&mut Diagnosis); 4] = [
+        |d| Arc::make_mut(&mut d.observations[0]).answer = Ok("{ }".into()),
+        |d| Arc::make_mut(&mut d.observations[1]).version = None,
+        |d| d.observations[0] = Arc::clone(&d.observations[1]),
+        |d| d.observations.truncate(1),
+    ];
+    for spoil in spoil {
+        let place = Place::new();
+        let store = place.open().unwrap();
+        let mut spoilt = diagnosis();
+        spoil(&mut spoilt);
+        store.add_diagnosis(&spoilt).await.unwrap();
+        let read = store.diagnosis(&spoilt.id).await;
+        assert!(matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_planning_read_is_checked_against_its_digests() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    let mut observations = diagnosis().observations;
+    Arc::make_mut(&mut observations[0]).answer = Ok("{ }".into());
+    let inputs = PlanInputs {
+        observations,
+        dry_runs: Vec::new(),
+    };
+    let inputs = rows::encode(&inputs).unwrap();
+    let id = "plan-1".to_owned();
+    store
+        .writer
+        .call(move |c| rows::add_plan(c, (&id, "c", "d"), "{}", &inputs))
+        .await
+        .unwrap();
+    let read = store.plan_inputs(&PlanId("plan-1".into())).await;
+    assert!(matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
 }
 
 /// Rows that runs refer to; what they say is of no matter here.
