@@ -1,9 +1,11 @@
 //! The plugin's judgement and proposal on recorded rulesets.
 
+use std::cell::RefCell;
+
 use naosu_iptables_delete_rule::IptablesDeleteRule;
 use naosu_plugin::{
-    Effect, Finding, IptablesBackend, Judgement, NodeObservation, NodeQuery, ObserveError, Plugin,
-    PluginError, Query, Symptom,
+    Effect, Finding, IptablesBackend, Judgement, NodeObservation, NodeQuery, Observation,
+    ObserveError, Plugin, PluginError, Query, Reads, Symptom,
     testing::{Estate, Recorded},
 };
 use serde_json::json;
@@ -57,6 +59,27 @@ fn deletions(recorded: &Recorded) -> Result<Vec<(String, u32, String)>, PluginEr
         other => panic!("{other:?}"),
     });
     Ok(steps.collect())
+}
+
+/// Recorded reads, and the nodes whose rules were read of them.
+struct Counted(Recorded, RefCell<Vec<String>>);
+
+impl Reads for Counted {
+    fn read(&self, query: &Query) -> Result<Observation, ObserveError> {
+        if let Query::Node(asked) = query {
+            self.1.borrow_mut().push(asked.node.clone());
+        }
+        self.0.read(query)
+    }
+}
+
+#[test]
+fn a_plan_reads_the_rules_of_the_findings_nodes_alone() {
+    let recorded = recorded("-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n");
+    let finding = diagnose(&recorded);
+    let counted = Counted(recorded, RefCell::default());
+    IptablesDeleteRule::plan(&counted, &Estate::cluster(), &finding, "{}").unwrap();
+    assert_eq!(counted.1.into_inner(), [Estate::node_name(1)]);
 }
 
 #[test]
