@@ -83,18 +83,23 @@ struct Point {
     count: Option<f64>,
 }
 
-impl Point {
-    fn value(&self, aggregation: &str) -> Option<f64> {
-        match aggregation.to_ascii_lowercase().as_str() {
-            "total" => self.total,
-            "average" => self.average,
-            "minimum" => self.minimum,
-            "maximum" => self.maximum,
-            "count" => self.count,
-            _ => None,
-        }
-    }
+/// Takes one value of a point.
+type Aggregation = fn(&Point) -> Option<f64>;
 
+/// # Errors
+/// What is no aggregation of Azure Monitor.
+fn aggregation(name: &str) -> Result<Aggregation, String> {
+    Ok(match name.to_ascii_lowercase().as_str() {
+        "total" => |point| point.total,
+        "average" => |point| point.average,
+        "minimum" => |point| point.minimum,
+        "maximum" => |point| point.maximum,
+        "count" => |point| point.count,
+        _ => return Err(format!("no aggregation is called {name:?}")),
+    })
+}
+
+impl Point {
     /// Minutes since 1970.
     fn minute(&self) -> i64 {
         self.time_stamp.as_second().div_euclid(60)
@@ -121,7 +126,8 @@ struct MeasuredSeries {
 impl Measured {
     /// # Errors
     /// What of the answer makes no sense.
-    fn of(answer: Answer, aggregation: &str, window_minutes: u32) -> Result<Self, String> {
+    fn of(answer: Answer, aggregated: &str, window_minutes: u32) -> Result<Self, String> {
+        let value = aggregation(aggregated)?;
         let mut given = Vec::new();
         for metric in answer.value {
             match metric.error_code.as_deref() {
@@ -134,7 +140,9 @@ impl Measured {
         }
         let minutes = || given.iter().flat_map(|s| &s.data).map(Point::minute);
         let (Some(first), Some(last)) = (minutes().min(), minutes().max()) else {
-            let series = given.into_iter().map(|s| MeasuredSeries::of(s, 0, 0, ""));
+            let series = given
+                .into_iter()
+                .map(|s| MeasuredSeries::of(s, 0, 0, value));
             return Ok(Self {
                 first_ms: None,
                 series: series.collect(),
@@ -149,7 +157,7 @@ impl Measured {
         let length = usize::try_from(spanned).map_err(|e| e.to_string())?;
         let series = given
             .into_iter()
-            .map(|series| MeasuredSeries::of(series, first, length, aggregation));
+            .map(|series| MeasuredSeries::of(series, first, length, value));
         Ok(Self {
             first_ms: Some(first * MINUTE_MS),
             series: series.collect(),
@@ -158,12 +166,12 @@ impl Measured {
 }
 
 impl MeasuredSeries {
-    fn of(series: Series, first_minute: i64, length: usize, aggregation: &str) -> Self {
+    fn of(series: Series, first_minute: i64, length: usize, value: Aggregation) -> Self {
         let mut values = vec![None; length];
         for point in &series.data {
             let place = usize::try_from(point.minute() - first_minute).ok();
-            if let Some(value) = place.and_then(|place| values.get_mut(place)) {
-                *value = point.value(aggregation);
+            if let Some(minute) = place.and_then(|place| values.get_mut(place)) {
+                *minute = value(point);
             }
         }
         let dimensions = series.dimensions.into_iter();
@@ -271,6 +279,13 @@ mod tests {
         ] }]));
         let error = far.unwrap_err();
         assert!(error.contains("where 60 were asked for"), "{error}");
+    }
+
+    #[test]
+    fn an_aggregation_that_there_is_not_is_no_metric_without_values() {
+        let answer: Answer = serde_json::from_value(json!({ "value": [] })).unwrap();
+        let error = Measured::of(answer, "Median", 60).unwrap_err();
+        assert_eq!(error, "no aggregation is called \"Median\"");
     }
 
     #[test]
