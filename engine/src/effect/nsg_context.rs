@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use naosu_flow::nsg::{AdminPolicy, AdminRule, Nsg, TagContext};
+use naosu_flow::nsg::{AdminPolicy, AdminRulesInForce, EFFECTIVE_ADMIN_RULES, Nsg, TagContext};
 use serde_json::Value;
 
 use super::{State, service_tags, state::arm};
@@ -13,9 +13,6 @@ use crate::{error::Error, model::Query, plugin::Reads};
 
 /// Interfaces are all in the subnets of few networks; so many are asked.
 const INTERFACES_ASKED: usize = 4;
-
-/// The action of a network that lists the security admin rules in force there.
-const ADMIN_RULES: &str = "listNetworkManagerEffectiveSecurityAdminRules";
 
 /// What the group's rules are judged in.
 pub(super) struct Surroundings {
@@ -43,53 +40,31 @@ pub(super) async fn surroundings(
     let rules = before.rules.iter().chain(&after.rules);
     let prefixes = rules.flat_map(|r| r.source_prefixes.iter().chain(&r.destination_prefixes));
     let mut prefixes: BTreeSet<String> = prefixes.cloned().collect();
-    let admin = admin_rules(networks.as_ref(), reads).await;
-    if let Ok(rules) = &admin {
-        let used = rules
-            .iter()
-            .flat_map(|r| r.sources.iter().chain(&r.destinations));
-        prefixes.extend(used.cloned());
-    }
+    let in_force = admin_rules(networks.as_ref(), reads).await;
+    prefixes.extend(in_force.named_places().map(str::to_owned));
     let tags = service_tags::read_into(context, &prefixes, &group, reads).await;
-    let admin = match admin {
-        Ok(rules) => AdminPolicy::new(&rules, &tags).map_err(|e| state.malformed(&e))?,
-        Err((network, reason)) => AdminPolicy::default().with_unread(&network, &reason),
-    };
+    let admin = in_force.policy(&tags).map_err(|e| state.malformed(&e))?;
     Ok(Surroundings { tags, admin })
 }
 
-/// The security admin rules in force on the networks; else which network's are
-/// not known, and why.
-async fn admin_rules(
-    networks: Option<&BTreeSet<String>>,
-    reads: &dyn Reads,
-) -> Result<Vec<AdminRule>, (String, String)> {
+/// The security admin rules in force on the networks.
+async fn admin_rules(networks: Option<&BTreeSet<String>>, reads: &dyn Reads) -> AdminRulesInForce {
     let Some(networks) = networks else {
         let reason = "the networks of the group could not be read";
-        return Err(("of the group".to_owned(), reason.to_owned()));
+        return AdminRulesInForce::unread("of the group", reason);
     };
-    let mut in_force: Option<Vec<AdminRule>> = None;
+    let mut answers = Vec::new();
     for network in networks {
-        let name = network.rsplit('/').next().unwrap_or_default();
-        let failed = |reason: String| (name.to_owned(), reason);
         let list = Query::AzureList {
-            path: format!("{network}/{ADMIN_RULES}"),
+            path: format!("{network}/{EFFECTIVE_ADMIN_RULES}"),
         };
         let answer = reads.read(&list).await.answer.clone();
-        let body = answer.map_err(|error| failed(error.message))?;
-        let rules: Vec<Value> =
-            serde_json::from_str(&body).map_err(|error| failed(error.to_string()))?;
-        let rules: Result<Vec<AdminRule>, _> = rules.iter().map(AdminRule::from_arm).collect();
-        let rules = rules.map_err(|error| failed(error.to_string()))?;
-        match &in_force {
-            Some(others) if *others != rules => {
-                let reason = "the networks of the group have different ones";
-                return Err(failed(reason.to_owned()));
-            }
-            _ => in_force = Some(rules),
-        }
+        let rules = answer
+            .map_err(|error| error.message)
+            .and_then(|body| serde_json::from_str(&body).map_err(|error| error.to_string()));
+        answers.push((network.as_str(), rules));
     }
-    Ok(in_force.unwrap_or_default())
+    AdminRulesInForce::of_networks(answers)
 }
 
 async fn get(resource: &str, reads: &dyn Reads) -> Option<Value> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use naosu_plugin::{
-    Cluster, Decided, Evidence, Finding, FindingBuilder, Flow, Judgement, PluginError, Reads,
-    Verdict, finding, listed, prefixes,
+    ADMIN_RULE_REMEDY, Cluster, Decided, Evidence, Finding, FindingBuilder, Flow, Judgement,
+    PluginError, Reads, Verdict, admin_rule_words, finding, listed, prefixes,
     way_out::{Leg, Next, Probed, Way, WayOut},
 };
 
@@ -166,6 +166,7 @@ pub fn judge(reads: &dyn Reads, way: &WayOut) -> Result<Judged, PluginError> {
         let reason = format!("node {node}: its network interface was not found");
         judging.unknown.insert(reason);
     }
+    judging.admin_rules()?;
     judging.groups()?;
     for index in 0..way.legs.len() {
         judging.leg(index)?;
@@ -174,9 +175,26 @@ pub fn judge(reads: &dyn Reads, way: &WayOut) -> Result<Judged, PluginError> {
 }
 
 impl Judging<'_> {
+    fn admin_rules(&mut self) -> Result<(), PluginError> {
+        let outcome = self.way.judge_admin_rules()?;
+        for (rule, packets) in &outcome.blocks {
+            let named = admin_rule_words(rule);
+            self.judged
+                .advice
+                .push(format!("{named} stops it: {ADMIN_RULE_REMEDY}"));
+            self.certain.push(named);
+            let evidence = self
+                .way
+                .admin_rules
+                .evidence(rule, format!("blocks {packets}"));
+            self.judged.evidence.extend(evidence);
+        }
+        self.unknown.extend(outcome.unknown);
+        Ok(())
+    }
+
     fn groups(&mut self) -> Result<(), PluginError> {
-        for checkpoint in &self.way.checkpoints {
-            let outcome = checkpoint.judge(&self.way.tags)?;
+        for (checkpoint, outcome) in self.way.judge_groups()? {
             let group = &checkpoint.group.value.name;
             for block in &outcome.blocks {
                 let rule = &block.rule;

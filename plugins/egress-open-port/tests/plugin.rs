@@ -603,6 +603,33 @@ fn a_security_group_that_stops_it_is_left_to_the_plugin_that_mends_groups() {
 }
 
 #[test]
+fn a_security_admin_rule_that_stops_it_is_left_to_its_owner() {
+    let estate = Estate {
+        admin_rules: Some(vec![Estate::admin_rule(
+            "deny", "Outbound", 10, "Deny", "443",
+        )]),
+        ..Estate::default()
+    };
+    let finding = diagnose(&estate.record());
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    assert!(
+        finding.summary.contains("baseline/deny"),
+        "{}",
+        finding.summary
+    );
+    assert!(finding.infeasible.unwrap().contains("network manager"));
+    assert!(matches!(
+        plan(&estate.record(), "{}"),
+        Err(PluginError::Infeasible(_))
+    ));
+}
+
+#[test]
 fn a_firewall_is_mended_also_where_a_group_stops_it_as_well() {
     let estate = Estate {
         subnet_rules: vec![Estate::rule("deny-out", "Outbound", 300, "Deny", "9000")],

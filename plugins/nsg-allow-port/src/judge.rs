@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use naosu_plugin::{
-    Cluster, Evidence, Exit, Finding, FindingBuilder, Flow, Judgement, PluginError, Reads, Verdict,
-    finding, listed, prefixes,
+    ADMIN_RULE_REMEDY, Cluster, Evidence, Exit, Finding, FindingBuilder, Flow, Judgement, Need,
+    PluginError, Reads, Verdict, admin_rule_words, finding, listed, prefixes,
     security_groups::{Checkpoint, Outcome},
     way_out::tunnel_evidence,
 };
@@ -24,6 +24,10 @@ pub struct Judged {
     pub evidence: Vec<Evidence>,
     /// Indexes of the checkpoints that block.
     pub blocking: Vec<usize>,
+    /// Security admin rules that block, in words.
+    pub admin_blocks: Vec<String>,
+    /// What would have to be known to tell whether anything that was read blocks.
+    pub unknown: BTreeSet<String>,
 }
 
 pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginError> {
@@ -36,9 +40,10 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
         }
     };
     let judged = judge(&situation)?;
+    let infeasible = infeasible(&situation, &judged);
     let mut builder = finding(CAUSE, judged.judgement, judged.summary)
         .evidence_of(judged.evidence)
-        .infeasible(infeasible(&situation, &judged.blocking));
+        .infeasible(infeasible);
     for flow in required_flows(&situation, &judged.blocking) {
         builder = builder.required_flow(flow);
     }
@@ -63,92 +68,173 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
 
 pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginError> {
     let judged = judge(&Situation::observe(reads, cluster)?)?;
+    // Security admin rules that may not be read stay a doubt before and after; the
+    // probe answers that.
     Ok(Verdict {
-        mended: judged.judgement == Judgement::RuledOut,
+        mended: judged.nothing_blocks() && judged.unknown.is_empty(),
         summary: judged.summary,
         evidence: judged.evidence,
     })
 }
 
-/// What has to pass a checkpoint, in words.
-pub fn words(checkpoint: &Checkpoint) -> String {
-    let port = checkpoint.need.port;
-    if is_to_nodes(checkpoint) {
+/// What has to pass, in words.
+pub fn words(need: &Need) -> String {
+    let port = need.port;
+    if is_to_nodes(need) {
         format!("{port} from the agents to nodes")
     } else {
         format!("{port} from the agents to the API server")
     }
 }
 
-/// Judges every group on the way.
+/// Judges the security admin rules and every group on the way.
 pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
     if let Some(judged) = nothing_to_judge(situation) {
         return Ok(judged);
     }
-    let mut evidence = vec![tunnel_evidence(&situation.tunnel)];
-    let mut unknown = BTreeSet::new();
+    let mut judging = Judging {
+        situation,
+        evidence: vec![tunnel_evidence(&situation.tunnel)],
+        allowing: Vec::new(),
+        blocked: Vec::new(),
+        blocking: Vec::new(),
+        admin_blocks: Vec::new(),
+        unknown: BTreeSet::new(),
+    };
     match &situation.exit {
-        Exit::Needed { server, .. } => evidence.push(server.evidence.clone()),
+        Exit::Needed { server, .. } => judging.evidence.push(server.evidence.clone()),
         // Without an agent there is none whose way out could be closed.
         Exit::Unknown(reason) if !situation.tunnel.agents.is_empty() => {
-            unknown.insert(reason.clone());
+            judging.unknown.insert(reason.clone());
         }
         Exit::Unknown(_) | Exit::NotNeeded(_) => {}
     }
-    let (mut blocking, mut allowing) = (Vec::new(), Vec::new());
-    let mut blocked: Vec<(String, Vec<String>)> = Vec::new();
-    for (index, checkpoint) in situation.checkpoints.iter().enumerate() {
-        let outcome = checkpoint.judge(&situation.tags)?;
-        for block in &outcome.blocks {
-            let rule = &block.rule;
-            let named = format!(
-                "rule {} (priority {}, {}) of {}",
-                rule.name,
-                rule.priority,
-                rule.direction.arm(),
-                checkpoint.group.value.name,
-            );
-            let what = words(checkpoint);
-            match blocked.iter_mut().find(|(other, _)| *other == what) {
-                Some((_, rules)) => rules.push(named),
-                None => blocked.push((what, vec![named])),
-            }
-            evidence.push(checkpoint.evidence(rule, format!("blocks {}", block.packets)));
-        }
-        if !outcome.blocks.is_empty() {
-            blocking.push(index);
-        }
-        allowing.extend(allow_evidence(checkpoint, &outcome));
-        unknown.extend(outcome.unknown);
-    }
     for node in &situation.network.nodes_without_interface {
-        unknown.insert(format!("node {node}: its network interface was not found"));
+        let reason = format!("node {node}: its network interface was not found");
+        judging.unknown.insert(reason);
     }
-    if !blocking.is_empty() {
-        return Ok(Judged {
-            judgement: Judgement::Confirmed,
-            summary: confirmed_summary(blocked),
-            evidence,
-            blocking,
-        });
-    }
-    evidence.extend(allowing);
-    let (judgement, summary) = if unknown.is_empty() {
-        (Judgement::RuledOut, ruled_out_summary(situation))
-    } else {
-        let reasons = listed(&unknown, "; ");
-        let summary = format!("Security groups may block it: {reasons}");
-        (Judgement::Unknown, summary)
-    };
-    Ok(Judged {
-        judgement,
-        summary,
-        evidence,
-        blocking,
-    })
+    judging.admin_rules()?;
+    judging.groups()?;
+    Ok(judging.conclude())
 }
 
-fn confirmed_summary(blocked: Vec<(String, Vec<String>)>) -> String {
+/// Collects what is in the way.
+struct Judging<'a> {
+    situation: &'a Situation,
+    evidence: Vec<Evidence>,
+    /// Shown where nothing blocks.
+    allowing: Vec<Evidence>,
+    /// What is blocked, each with the rules that do it.
+    blocked: Vec<(String, Vec<String>)>,
+    blocking: Vec<usize>,
+    admin_blocks: Vec<String>,
+    unknown: BTreeSet<String>,
+}
+
+impl Judging<'_> {
+    fn block(&mut self, need: &Need, rule: String) {
+        let what = words(need);
+        match self.blocked.iter_mut().find(|(other, _)| *other == what) {
+            Some((_, rules)) => rules.push(rule),
+            None => self.blocked.push((what, vec![rule])),
+        }
+    }
+
+    fn admin_rules(&mut self) -> Result<(), PluginError> {
+        let situation = self.situation;
+        if situation.admin_rules.is_empty() {
+            return Ok(());
+        }
+        for (direction, need) in &situation.needs {
+            let rules = &situation.admin_rules;
+            let outcome = rules.judge(need, *direction, &situation.tags)?;
+            for (rule, packets) in &outcome.blocks {
+                let named = admin_rule_words(rule);
+                self.block(need, named.clone());
+                self.admin_blocks.push(named);
+                let evidence = rules.evidence(rule, format!("blocks {packets}"));
+                self.evidence.extend(evidence);
+            }
+            for rule in &outcome.always_allows {
+                let meaning = format!("lets {} pass before any group", words(need));
+                self.allowing.extend(rules.evidence(rule, meaning));
+            }
+            self.unknown.extend(outcome.unknown);
+        }
+        Ok(())
+    }
+
+    fn groups(&mut self) -> Result<(), PluginError> {
+        let situation = self.situation;
+        let admin = situation.admin_rules.policy(&situation.tags)?;
+        for (index, checkpoint) in situation.checkpoints.iter().enumerate() {
+            let outcome = checkpoint.judge(&situation.tags, &admin)?;
+            for block in &outcome.blocks {
+                let rule = &block.rule;
+                let named = format!(
+                    "rule {} (priority {}, {}) of {}",
+                    rule.name,
+                    rule.priority,
+                    rule.direction.arm(),
+                    checkpoint.group.value.name,
+                );
+                self.block(&checkpoint.need, named);
+                let meaning = format!("blocks {}", block.packets);
+                self.evidence.push(checkpoint.evidence(rule, meaning));
+            }
+            if !outcome.blocks.is_empty() {
+                self.blocking.push(index);
+            }
+            self.allowing.extend(allow_evidence(checkpoint, &outcome));
+            self.unknown.extend(outcome.unknown);
+        }
+        Ok(())
+    }
+
+    fn conclude(self) -> Judged {
+        let unread = self.situation.admin_rules.unread();
+        let unread = unread.filter(|_| !self.situation.needs.is_empty());
+        let is_blocked = !self.blocked.is_empty();
+        let mut evidence = self.evidence;
+        if !is_blocked {
+            evidence.extend(self.allowing);
+        }
+        let (judgement, summary) = match unread {
+            _ if !self.admin_blocks.is_empty() => {
+                (Judgement::Confirmed, blocked_summary(self.blocked))
+            }
+            Some(unread) if is_blocked => (
+                Judgement::Suspected,
+                format!(
+                    "{}, unless a security admin rule always allows it: {unread}",
+                    blocked_summary(self.blocked)
+                ),
+            ),
+            None if is_blocked => (Judgement::Confirmed, blocked_summary(self.blocked)),
+            unread => {
+                let reasons: BTreeSet<String> =
+                    self.unknown.iter().cloned().chain(unread).collect();
+                if reasons.is_empty() {
+                    (Judgement::RuledOut, ruled_out_summary(self.situation))
+                } else {
+                    let reasons = listed(&reasons, "; ");
+                    let summary = format!("Security rules may block it: {reasons}");
+                    (Judgement::Unknown, summary)
+                }
+            }
+        };
+        Judged {
+            judgement,
+            summary,
+            evidence,
+            blocking: self.blocking,
+            admin_blocks: self.admin_blocks,
+            unknown: self.unknown,
+        }
+    }
+}
+
+fn blocked_summary(blocked: Vec<(String, Vec<String>)>) -> String {
     let sentences: Vec<String> = blocked
         .into_iter()
         .map(|(what, rules)| format!("{what} is blocked by {}", listed(rules, ", ")))
@@ -157,7 +243,8 @@ fn confirmed_summary(blocked: Vec<(String, Vec<String>)>) -> String {
 }
 
 fn ruled_out_summary(situation: &Situation) -> String {
-    let mut whats: Vec<String> = situation.checkpoints.iter().map(words).collect();
+    let checkpoints = situation.checkpoints.iter();
+    let mut whats: Vec<String> = checkpoints.map(|one| words(&one.need)).collect();
     whats.sort_unstable();
     whats.dedup();
     if whats.is_empty() {
@@ -166,13 +253,22 @@ fn ruled_out_summary(situation: &Situation) -> String {
     format!("Every security group lets {} pass", whats.join(" and "))
 }
 
-/// Situations in which no group needs a look.
+impl Judged {
+    /// Whether nothing that was read blocks.
+    pub fn nothing_blocks(&self) -> bool {
+        self.blocking.is_empty() && self.admin_blocks.is_empty()
+    }
+}
+
+/// Situations in which no rule needs a look.
 fn nothing_to_judge(situation: &Situation) -> Option<Judged> {
-    let (judgement, summary) = if let Some(reason) = situation.tunnel.why_not_judged() {
-        (Judgement::Unknown, reason)
+    let unjudged = situation.tunnel.why_not_judged();
+    let (judgement, summary) = if let Some(reason) = &unjudged {
+        (Judgement::Unknown, *reason)
     } else if situation.checkpoints.is_empty()
         && situation.pairs.is_empty()
         && situation.network.nodes_without_interface.is_empty()
+        && (situation.needs.is_empty() || situation.admin_rules.is_none_in_force())
     {
         (
             Judgement::RuledOut,
@@ -186,13 +282,15 @@ fn nothing_to_judge(situation: &Situation) -> Option<Judged> {
         summary: summary.to_owned(),
         evidence: vec![tunnel_evidence(&situation.tunnel)],
         blocking: Vec::new(),
+        admin_blocks: Vec::new(),
+        unknown: unjudged.into_iter().map(str::to_owned).collect(),
     })
 }
 
 fn allow_evidence(checkpoint: &Checkpoint, outcome: &Outcome) -> Vec<Evidence> {
     let allows = outcome.allows.iter();
     allows
-        .map(|rule| checkpoint.evidence(rule, format!("lets {} pass", words(checkpoint))))
+        .map(|rule| checkpoint.evidence(rule, format!("lets {} pass", words(&checkpoint.need))))
         .collect()
 }
 
@@ -213,7 +311,7 @@ fn required_flows(situation: &Situation, blocking: &[usize]) -> Vec<Flow> {
     let out = blocking
         .iter()
         .filter_map(|index| situation.checkpoints.get(*index))
-        .filter(|checkpoint| !is_to_nodes(checkpoint));
+        .filter(|checkpoint| !is_to_nodes(&checkpoint.need));
     for checkpoint in out {
         let to = checkpoint.need.pairings.first();
         let to = to.and_then(|pairing| pairing.destinations.known(&situation.tags));
@@ -233,12 +331,19 @@ fn required_flows(situation: &Situation, blocking: &[usize]) -> Vec<Flow> {
     flows
 }
 
-/// Why no rule can be written, when a blocking group lies where only AKS writes.
-pub fn infeasible(situation: &Situation, blocking: &[usize]) -> Option<String> {
+/// Why no rule helps, or none can be written.
+pub fn infeasible(situation: &Situation, judged: &Judged) -> Option<String> {
+    if !judged.admin_blocks.is_empty() {
+        let rules: BTreeSet<&String> = judged.admin_blocks.iter().collect();
+        return Some(format!(
+            "{} denies it: {ADMIN_RULE_REMEDY}",
+            listed(rules, ", ")
+        ));
+    }
     let cluster = &situation.cluster.value;
     let (field, value) = cluster.lockdown()?;
+    let blocking = judged.blocking.iter();
     let locked = blocking
-        .iter()
         .filter_map(|index| situation.checkpoints.get(*index))
         .find(|checkpoint| checkpoint.is_in_group(&cluster.properties.node_resource_group))?;
     Some(format!(

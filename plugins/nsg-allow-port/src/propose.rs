@@ -49,10 +49,10 @@ pub fn plan(
 ) -> Result<Proposal, PluginError> {
     let situation = Situation::observe(reads, cluster)?;
     let judged = judge::judge(&situation)?;
-    if judged.blocking.is_empty() {
+    if judged.nothing_blocks() {
         return Err(PluginError::NothingToDo(judged.summary));
     }
-    if let Some(reason) = judge::infeasible(&situation, &judged.blocking) {
+    if let Some(reason) = judge::infeasible(&situation, &judged) {
         return Err(PluginError::Infeasible(reason));
     }
     let mut steps = Vec::new();
@@ -75,8 +75,8 @@ pub fn plan(
         let after = placement.apply(&before).map_err(flow_error)?;
         steps.push(step(checkpoint, &placement, &after));
         groups.insert(key, after);
-        whats.insert(judge::words(checkpoint));
-        if !is_to_nodes(checkpoint) {
+        whats.insert(judge::words(&checkpoint.need));
+        if !is_to_nodes(&checkpoint.need) {
             warnings.push(WAY_OUT_WARNING.to_owned());
         }
     }
@@ -165,7 +165,7 @@ fn rule(
     let mut sources = checkpoint.need.sources();
     // An agent may come up on any of these nodes.
     sources.extend(&checkpoint.other_sources);
-    let (destinations, default_name, description) = if is_to_nodes(checkpoint) {
+    let (destinations, default_name, description) = if is_to_nodes(&checkpoint.need) {
         (
             scoped(situation, parameters.scope, &destinations(&checkpoint.need)),
             "naosu-allow-kubelet",

@@ -7,8 +7,8 @@ use std::{
 };
 
 use naosu_plugin::{
-    Cluster, Destinations, Exit, Need, NodeNetwork, Observed, Pairing, PluginError, Query, Reads,
-    ResourceId, ServicePort, Tunnel, TunnelType,
+    AdminRules, Cluster, Destinations, Exit, Need, NodeNetwork, Observed, Pairing, PluginError,
+    Query, Reads, ResourceId, ServicePort, Tunnel, TunnelType,
     arm::ManagedCluster,
     flow::nsg::{Direction, TagContext},
     kubernetes::{Node, all_nodes},
@@ -40,6 +40,10 @@ pub struct Situation {
     /// Each security group that any of it passes, by direction: first those on
     /// the way to the nodes, then those on the way out.
     pub checkpoints: Vec<Checkpoint>,
+    /// The security admin rules in force, which come before all groups.
+    pub admin_rules: AdminRules,
+    /// All that has to pass them.
+    pub needs: Vec<(Direction, Need)>,
     pub tags: TagContext,
 }
 
@@ -55,6 +59,8 @@ impl Situation {
             pairs: pairs(&tunnel, &nodes.value, &network),
             exit: Exit::observe(reads, &cluster, &tunnel)?,
             checkpoints: Vec::new(),
+            admin_rules: AdminRules::default(),
+            needs: Vec::new(),
             tags: TagContext::new(),
             cluster,
             tunnel,
@@ -63,6 +69,8 @@ impl Situation {
         if situation.tunnel.tunnel_type == TunnelType::VnetIntegration {
             return Ok(situation);
         }
+        situation.admin_rules = AdminRules::observe(reads, &situation.network);
+        situation.needs = situation.to_nodes();
         let mut groups = Groups::new(reads);
         situation.checkpoints = situation.on_the_way_to_nodes(&mut groups)?;
         let mut of_server = None;
@@ -72,11 +80,22 @@ impl Situation {
             let network = &situation.network;
             let out = way_out::checkpoints(&mut groups, network, &starts, *port, to)?;
             situation.checkpoints.extend(out);
+            let need = Need {
+                port: *port,
+                pairings: vec![Pairing {
+                    sources: starts.iter().map(|start| start.address).collect(),
+                    destinations: to.clone(),
+                }],
+            };
+            if !starts.is_empty() {
+                situation.needs.push((Direction::Outbound, need));
+            }
             if let Destinations::Tag(tag) = to {
                 of_server = Some(tag.clone());
             }
         }
         let named = security_groups::named_places(&situation.checkpoints);
+        let named = named.chain(situation.admin_rules.named_places());
         let named = named.chain(of_server.as_deref());
         let tags = observe_tags(reads, &situation.cluster.value, &situation.network, named)?;
         situation.tags = security_groups::with_application_groups(
@@ -85,6 +104,21 @@ impl Situation {
             &situation.checkpoints,
         );
         Ok(situation)
+    }
+
+    /// What has to leave the agents' nodes for others, and to arrive there.
+    fn to_nodes(&self) -> Vec<(Direction, Need)> {
+        if self.pairs.is_empty() {
+            return Vec::new();
+        }
+        let need = Need {
+            port: ServicePort::KUBELET,
+            pairings: pairings(self.pairs.clone()),
+        };
+        vec![
+            (Direction::Outbound, need.clone()),
+            (Direction::Inbound, need),
+        ]
     }
 
     /// The groups on the way of the pairs, each direction of each group once.
@@ -123,9 +157,9 @@ impl Situation {
     }
 }
 
-/// Whether a checkpoint is on the way to the nodes, and not on the way out.
-pub fn is_to_nodes(checkpoint: &Checkpoint) -> bool {
-    checkpoint.need.port == ServicePort::KUBELET
+/// Whether it is needed on the way to the nodes, and not on the way out.
+pub fn is_to_nodes(need: &Need) -> bool {
+    need.port == ServicePort::KUBELET
 }
 
 fn pairings(pairs: Vec<Pair>) -> Vec<Pairing> {

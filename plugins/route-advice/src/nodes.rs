@@ -8,8 +8,8 @@ use std::{
 };
 
 use naosu_plugin::{
-    Destinations, KUBELET_PORT, Need, NodeInterface, NodeNetwork, Observed, Pairing, PluginError,
-    Reads, ResourceId, ServicePort, TunnelNodes, TunnelType,
+    AdminRules, Destinations, KUBELET_PORT, Need, NodeInterface, NodeNetwork, Observed, Pairing,
+    PluginError, Reads, ResourceId, ServicePort, TunnelNodes, TunnelType, admin_rule_words,
     arm::Subnet,
     flow::{firewall::NextHop, nsg::Direction, set::AddressSet},
     observe_tags, prefixes,
@@ -229,7 +229,8 @@ impl Judging<'_> {
         last
     }
 
-    /// The rule of a security group that stops it whatever the routes are.
+    /// The rule that stops it whatever the routes are: a security admin rule, or
+    /// one of a security group.
     fn stopped_by_groups(
         &self,
         side: &Side,
@@ -266,12 +267,22 @@ impl Judging<'_> {
                 });
             }
         }
-        let named = security_groups::named_places(&checkpoints);
+        let admin = AdminRules::observe(self.reads, self.network);
+        let named = security_groups::named_places(&checkpoints).chain(admin.named_places());
         let cluster = &self.observed.cluster.value;
         let tags = observe_tags(self.reads, cluster, self.network, named)?;
         let tags = security_groups::with_application_groups(tags, self.network, &checkpoints);
+        for direction in ends
+            .iter()
+            .filter_map(|(at, direction)| at.map(|_| *direction))
+        {
+            if let Some((rule, _)) = admin.judge(&need, direction, &tags)?.blocks.first() {
+                return Ok(Some(admin_rule_words(rule)));
+            }
+        }
+        let policy = admin.policy(&tags)?;
         for checkpoint in &checkpoints {
-            let outcome = checkpoint.judge(&tags)?;
+            let outcome = checkpoint.judge(&tags, &policy)?;
             if let Some(block) = outcome.blocks.first() {
                 let group = &checkpoint.group.value.name;
                 return Ok(Some(format!("rule {} of {group}", block.rule.name)));

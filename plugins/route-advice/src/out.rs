@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use naosu_plugin::{
-    Destinations, Observed, PluginError, Reads, Transport,
+    Destinations, Observed, PluginError, Reads, Transport, admin_rule_words,
     arm::Subnet,
     flow::{firewall::NextHop, set::AddressSet},
     observe_tags,
@@ -50,10 +50,13 @@ pub fn passages(reads: &dyn Reads, way: &WayOut) -> Result<Vec<Passage>, PluginE
     Ok(passages)
 }
 
-/// The rule of a security group that stops the way out whatever the routes are.
+/// The rule that stops the way out whatever the routes are: a security admin rule,
+/// or one of a security group.
 fn stopped_by_groups(way: &WayOut) -> Result<Option<String>, PluginError> {
-    for checkpoint in &way.checkpoints {
-        let outcome = checkpoint.judge(&way.tags)?;
+    if let Some((rule, _)) = way.judge_admin_rules()?.blocks.first() {
+        return Ok(Some(admin_rule_words(rule)));
+    }
+    for (checkpoint, outcome) in way.judge_groups()? {
         if let Some(block) = outcome.blocks.first() {
             let group = &checkpoint.group.value.name;
             return Ok(Some(format!("rule {} of {group}", block.rule.name)));

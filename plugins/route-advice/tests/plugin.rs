@@ -243,6 +243,27 @@ fn with_a_group_that_stops_it_too_the_routes_are_only_suspected() {
 }
 
 #[test]
+fn with_a_security_admin_rule_that_stops_it_too_the_routes_are_only_suspected() {
+    for direction in ["Inbound", "Outbound"] {
+        let rule = Estate::admin_rule("deny", direction, 10, "Deny", "10250");
+        let estate = Estate {
+            admin_rules: Some(vec![rule]),
+            ..asymmetric()
+        };
+        let mut recorded = estate.record();
+        second_subnet_answers(&mut recorded, [false, false]);
+        let finding = judged(&recorded, Judgement::Suspected);
+        assert!(
+            finding
+                .summary
+                .contains("security admin rule baseline/deny"),
+            "{}",
+            finding.summary
+        );
+    }
+}
+
+#[test]
 fn both_ways_through_one_appliance_are_tried_like_any_other() {
     let estate = Estate {
         routes: Some(vec![Estate::route("there", "10.224.0.8/29", "10.225.0.9")]),

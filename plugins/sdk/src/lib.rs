@@ -51,6 +51,7 @@
 //! naosu_plugin::export!(ClusterStopped);
 //! ```
 
+mod admin_rules;
 #[cfg(any(target_arch = "wasm32", test))]
 mod allocator;
 mod api_server;
@@ -81,6 +82,7 @@ mod tunnel;
 pub mod ufw;
 pub mod way_out;
 
+pub use admin_rules::{ADMIN_RULE_REMEDY, AdminOutcome, AdminRules, admin_rule_words};
 pub use api_server::{ApiServer, Exit, kubernetes_endpoints};
 pub use contract::naosu::plugin::types::*;
 pub use error::{firewall_error, flow_error, in_words, placement_error, too_complex};

@@ -7,7 +7,8 @@ use std::{
 };
 
 use naosu_flow::{
-    nsg::{Direction, Nsg, NsgRule, TagContext},
+    nsg::{AdminPolicy, Direction, Nsg, NsgRule, TagContext},
+    policy::{DecidingRule, Policy, RulePolicy},
     set::{FlowBox, Space},
 };
 
@@ -57,12 +58,14 @@ impl Checkpoint {
         self.need.flows(self.direction.into(), tags)
     }
 
-    /// What the group does with what has to pass.
+    /// What the group does with what has to pass and is left to it by the
+    /// security admin rules.
     ///
     /// # Errors
     /// When a rule makes no sense, or the exact answer costs too much.
-    pub fn judge(&self, tags: &TagContext) -> Result<Outcome, PluginError> {
-        let policy = self.group.value.policy(tags).map_err(flow_error)?;
+    pub fn judge(&self, tags: &TagContext, admin: &AdminPolicy) -> Result<Outcome, PluginError> {
+        let group = self.group.value.policy(tags).map_err(flow_error)?;
+        let policy = admin.before(&group);
         let mut space = Space::new();
         let required = self.need.packets(&mut space, self.direction.into(), tags);
         let required = required.map_err(too_complex)?;
@@ -71,14 +74,14 @@ impl Checkpoint {
             allows: decided
                 .allows
                 .iter()
-                .filter_map(|rule| self.rule(&rule.rule).cloned())
+                .filter_map(|rule| self.rule_of(&group, rule).cloned())
                 .collect(),
             unknown: decided.unknown,
             ..Outcome::default()
         };
         if decided.is_denied {
             for (deciding, packets) in decided.blocks {
-                if let Some(rule) = self.rule(&deciding.rule).cloned() {
+                if let Some(rule) = self.rule_of(&group, &deciding).cloned() {
                     outcome.blocks.push(BlockingRule { rule, packets });
                 }
             }
@@ -86,9 +89,11 @@ impl Checkpoint {
         Ok(outcome)
     }
 
-    fn rule(&self, name: &str) -> Option<&NsgRule> {
+    /// The group's rule, if it is one of the group's that decides.
+    fn rule_of(&self, group: &RulePolicy, deciding: &DecidingRule) -> Option<&NsgRule> {
         let mut rules = self.group.value.evaluated(self.direction);
-        rules.find(|rule| rule.name == name)
+        let is_own = deciding.policy == group.name();
+        rules.find(|rule| is_own && rule.name == deciding.rule)
     }
 
     /// Evidence from a rule of the group.

@@ -22,10 +22,23 @@ pub enum AdminAccess {
     Deny,
 }
 
+impl AdminAccess {
+    /// As ARM writes it.
+    pub fn arm(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::AlwaysAllow => "AlwaysAllow",
+            Self::Deny => "Deny",
+        }
+    }
+}
+
 /// One security admin rule in force for a virtual network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminRule {
-    /// Its name.
+    /// Its name after that of its collection, as in `baseline/deny-kubelet`:
+    /// rules of several collections may share a name. Where no id tells the
+    /// collection, the name alone.
     pub name: String,
     /// Smaller comes first.
     pub priority: u16,
@@ -55,12 +68,8 @@ impl AdminRule {
             place: place.to_owned(),
             field: field.to_owned(),
         };
-        let name = rule
-            .get("name")
-            .or_else(|| rule.get("id"))
-            .and_then(Value::as_str)
-            .ok_or_else(|| missing("an admin rule", "name"))?;
-        let place = format!("admin rule {}", excerpt(name));
+        let name = name(rule).ok_or_else(|| missing("an admin rule", "id"))?;
+        let place = format!("admin rule {}", excerpt(&name));
         let properties = rule
             .get("properties")
             .and_then(Value::as_object)
@@ -97,7 +106,6 @@ impl AdminRule {
         let access = required("access")?;
         let direction = required("direction")?;
         Ok(Self {
-            name: name.to_owned(),
             priority: priority
                 .as_u64()
                 .and_then(|number| u16::try_from(number).ok())
@@ -125,6 +133,7 @@ impl AdminRule {
             source_ports: list("sourcePortRanges", None)?,
             destinations: list("destinations", Some("addressPrefix"))?,
             destination_ports: list("destinationPortRanges", None)?,
+            name,
         })
     }
 
@@ -173,6 +182,25 @@ impl AdminRule {
             },
         })
     }
+}
+
+/// "…/ruleCollections/c/rules/r" as `c/r`. Lists of what is in force give the id
+/// only.
+fn name(rule: &Value) -> Option<String> {
+    let text = |field| rule.get(field).and_then(Value::as_str);
+    let Some(id) = text("id") else {
+        return text("name").map(str::to_owned);
+    };
+    let parts: Vec<&str> = id.rsplit('/').take(4).collect();
+    Some(match parts.as_slice() {
+        [rule, rules, collection, collections]
+            if rules.eq_ignore_ascii_case("rules")
+                && collections.eq_ignore_ascii_case("ruleCollections") =>
+        {
+            format!("{collection}/{rule}")
+        }
+        _ => text("name").unwrap_or(id).to_owned(),
+    })
 }
 
 fn addresses(

@@ -7,6 +7,8 @@ use super::tags::TagContext;
 use crate::policy::{Decisions, Policy, Rule, RuleMatch, RulePolicy, Verdict};
 use crate::set::{AnalysisTooComplex, Atom, ConnectionState, FlowBox, PacketSet, Space};
 
+const NAME: &str = "security admin rules";
+
 const NO_ADMIN_RULE: &str = "no security admin rule matches";
 
 /// Security admin rules, in order. What they do not decide they hand on to the
@@ -21,7 +23,7 @@ pub struct AdminPolicy {
 impl Default for AdminPolicy {
     fn default() -> Self {
         Self {
-            policy: RulePolicy::constant("security admin rules", NO_ADMIN_RULE, Verdict::Allow),
+            policy: RulePolicy::constant(NAME, NO_ADMIN_RULE, Verdict::Allow),
             handing_on: vec![NO_ADMIN_RULE.to_owned()],
         }
     }
@@ -50,7 +52,6 @@ impl AdminPolicy {
         for rule in ordered {
             let mut compiled = rule.compile(tags)?;
             if rule.access == AdminAccess::Allow {
-                // Rules of several collections may share a name.
                 compiled.name = format!("{} (leaves it to the security groups)", rule.name);
                 admin.handing_on.push(compiled.name.clone());
             }
@@ -79,6 +80,14 @@ impl AdminPolicy {
         self
     }
 
+    /// What a policy decides once these rules have decided.
+    pub fn before<'a>(&'a self, groups: &'a dyn Policy) -> BehindAdmin<'a> {
+        BehindAdmin {
+            admin: self,
+            groups,
+        }
+    }
+
     /// What the rules decide themselves; other packets have no decision.
     pub(super) fn decided(
         &self,
@@ -103,5 +112,47 @@ impl AdminPolicy {
             }
         }
         Ok(handed_on)
+    }
+}
+
+/// The rules on their own: what they hand on passes them.
+impl Policy for AdminPolicy {
+    fn name(&self) -> &str {
+        self.policy.name()
+    }
+
+    fn decide(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+    ) -> Result<Decisions, AnalysisTooComplex> {
+        self.policy.decide(space, within)
+    }
+}
+
+/// Security admin rules and, for what they hand on, another policy.
+#[derive(Clone, Copy)]
+pub struct BehindAdmin<'a> {
+    admin: &'a AdminPolicy,
+    groups: &'a dyn Policy,
+}
+
+impl Policy for BehindAdmin<'_> {
+    fn name(&self) -> &str {
+        self.groups.name()
+    }
+
+    fn decide(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+    ) -> Result<Decisions, AnalysisTooComplex> {
+        // Most networks have no such rule.
+        if self.admin.policy.rules.is_empty() {
+            return self.groups.decide(space, within);
+        }
+        let first = self.admin.decided(space, within)?;
+        let groups = self.groups.decide(space, within)?;
+        first.or_else(space, &groups)
     }
 }

@@ -1,6 +1,7 @@
 //! Network security groups: what ARM returns, what it means, what a change does.
 
 mod admin;
+mod admin_in_force;
 mod admin_policy;
 mod arm;
 mod chain;
@@ -14,7 +15,8 @@ pub mod rule;
 mod tags;
 
 pub use admin::{AdminAccess, AdminRule};
-pub use admin_policy::AdminPolicy;
+pub use admin_in_force::{AdminRulesInForce, EFFECTIVE_ADMIN_RULES, UnreadAdminRules};
+pub use admin_policy::{AdminPolicy, BehindAdmin};
 pub use chain::NsgChain;
 pub use change::{nsg_delta, nsg_delta_behind, nsg_delta_report};
 pub use compile::ESTABLISHED;

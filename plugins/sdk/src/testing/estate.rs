@@ -4,8 +4,10 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
+use naosu_flow::nsg::EFFECTIVE_ADMIN_RULES;
+
 use super::{Recorded, firewall::TestFirewall};
-use crate::{Cluster, Query, TunnelType, kubernetes, kubernetes_endpoints};
+use crate::{Cluster, ObserveError, Query, TunnelType, kubernetes, kubernetes_endpoints};
 
 const SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
 
@@ -21,6 +23,9 @@ pub struct Estate {
     pub subnet_rules: Vec<Value>,
     /// Custom rules of the security group of the interfaces; `None` for no group.
     pub interface_rules: Option<Vec<Value>>,
+    /// Security admin rules in force on the network, as ARM lists them; `None`
+    /// where the caller may not ask.
+    pub admin_rules: Option<Vec<Value>>,
     /// Whether AKS made the network, in the node resource group.
     pub managed_network: bool,
     /// Changes to the managed cluster, merged into it.
@@ -45,6 +50,7 @@ impl Default for Estate {
             nodes: 3,
             subnet_rules: Vec::new(),
             interface_rules: None,
+            admin_rules: Some(Vec::new()),
             managed_network: false,
             cluster: json!({}),
             tunnel: TunnelType::Konnectivity,
@@ -88,6 +94,26 @@ impl Estate {
             "sourceAddressPrefix": "*", "sourceAddressPrefixes": [], "sourcePortRange": "*",
             "destinationAddressPrefix": "*", "destinationPortRange": port,
         }})
+    }
+
+    /// A security admin rule as ARM lists it among those in force, from and to
+    /// anywhere.
+    pub fn admin_rule(
+        name: &str,
+        direction: &str,
+        priority: u16,
+        access: &str,
+        port: &str,
+    ) -> Value {
+        let id = format!(
+            "{SUBSCRIPTION}/resourceGroups/hub/providers/Microsoft.Network/networkManagers/hub\
+             /securityAdminConfigurations/c/ruleCollections/baseline/rules/{name}"
+        );
+        json!({ "id": id, "kind": "Custom", "properties": {
+            "priority": priority, "direction": direction, "access": access, "protocol": "Tcp",
+            "sources": [{ "addressPrefix": "*", "addressPrefixType": "IPPrefix" }],
+            "destinations": [{ "addressPrefix": "*", "addressPrefixType": "IPPrefix" }],
+            "sourcePortRanges": ["0-65535"], "destinationPortRanges": [port] } })
     }
 
     /// ARM id of the security group of the subnet.
@@ -229,6 +255,17 @@ impl Estate {
             Query::AzureGet(self.network_id("virtualNetworks/vnet")),
             self.virtual_network(),
         );
+        let admin_rules = Query::AzureList(format!(
+            "{}/{EFFECTIVE_ADMIN_RULES}",
+            self.virtual_network_id()
+        ));
+        match &self.admin_rules {
+            Some(rules) => recorded.put(admin_rules, json!(rules)),
+            None => recorded.fail(
+                admin_rules,
+                ObserveError::Forbidden("the caller may not perform this action".to_owned()),
+            ),
+        }
         let group = |id: String, rules: &[Value]| {
             let body = json!({ "id": id, "name": id.rsplit('/').next(), "etag": "W/\"1\"",
                 "properties": { "provisioningState": "Succeeded", "securityRules": rules } });

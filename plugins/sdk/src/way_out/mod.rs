@@ -15,14 +15,15 @@ pub use leg::{Leg, Next};
 pub use probe::{Probed, probe_tcp, probe_tunnel};
 
 use crate::{
-    ApiServer, Cluster, Destinations, Evidence, Exit, Need, NodeNetwork, Observed, Pairing,
-    PluginError, Reads, ResourceId, ServicePort, Transport, Tunnel, TunnelNodes, TunnelType,
+    AdminOutcome, AdminRules, ApiServer, Cluster, Destinations, Evidence, Exit, Need, NodeNetwork,
+    Observed, Pairing, PluginError, Reads, ResourceId, ServicePort, Transport, Tunnel, TunnelNodes,
+    TunnelType,
     arm::ManagedCluster,
     azure_firewall::AzureFirewall,
     kubernetes::Node,
     observe_tags,
     routes::Routes,
-    security_groups::{self, Checkpoint, Groups},
+    security_groups::{self, Checkpoint, Groups, Outcome},
 };
 
 /// Where an agent's packets begin.
@@ -59,6 +60,8 @@ pub struct WayOut {
     pub firewalls: Vec<AzureFirewall>,
     /// What tags stand for.
     pub tags: TagContext,
+    /// The security admin rules in force.
+    pub admin_rules: AdminRules,
 }
 
 /// What there is to judge.
@@ -118,6 +121,7 @@ impl Way {
         let checkpoints = checkpoints(groups, &network, &starts, port, &server.destinations)?;
         let mut way = WayOut {
             tags: TagContext::new(),
+            admin_rules: AdminRules::observe(reads, &network),
             legs: Vec::new(),
             firewalls: Vec::new(),
             cluster: cluster.clone(),
@@ -153,6 +157,7 @@ impl WayOut {
         };
         let named = security_groups::named_places(&self.checkpoints)
             .chain(self.firewalls.iter().flat_map(AzureFirewall::named_places))
+            .chain(self.admin_rules.named_places())
             .chain(of_server);
         let tags = observe_tags(reads, &self.cluster.value, &self.network, named)?;
         Ok(security_groups::with_application_groups(
@@ -197,6 +202,29 @@ impl WayOut {
                 destinations: self.server.destinations.clone(),
             }],
         }
+    }
+
+    /// What security admin rules do with the packets of the agents.
+    ///
+    /// # Errors
+    /// When a rule makes no sense, or the exact answer costs too much.
+    pub fn judge_admin_rules(&self) -> Result<AdminOutcome, PluginError> {
+        let sources = self.starts.iter().map(|start| start.address).collect();
+        let need = self.need_of(sources);
+        self.admin_rules
+            .judge(&need, Direction::Outbound, &self.tags)
+    }
+
+    /// What each security group on the way does with what is left to it.
+    ///
+    /// # Errors
+    /// As [`Self::judge_admin_rules`].
+    pub fn judge_groups(&self) -> Result<Vec<(&Checkpoint, Outcome)>, PluginError> {
+        let admin = self.admin_rules.policy(&self.tags)?;
+        let checkpoints = self.checkpoints.iter();
+        checkpoints
+            .map(|checkpoint| Ok((checkpoint, checkpoint.judge(&self.tags, &admin)?)))
+            .collect()
     }
 
     /// Tries the way of a leg, or asks whether the tunnel works.

@@ -1,5 +1,6 @@
 //! Security groups: reading, writing, meaning.
 
+mod admin;
 mod meaning;
 mod placement;
 mod reading;
