@@ -110,23 +110,19 @@ impl AdminRules {
         let required = need.packets(&mut space, direction.into(), tags);
         let required = required.map_err(too_complex)?;
         let decided = decide(&mut space, &policy, required).map_err(too_complex)?;
-        let rule = |name: &str| {
-            let mut rules = self.in_force.rules.iter();
-            rules.find(|rule| rule.direction == direction && rule.name == name)
-        };
         let mut outcome = AdminOutcome {
             unknown: decided.unknown,
             always_allows: decided
                 .allows
                 .iter()
-                .filter_map(|allow| rule(&allow.rule).cloned())
+                .filter_map(|allow| policy.rule(allow, direction).cloned())
                 .filter(|rule| rule.access == AdminAccess::AlwaysAllow)
                 .collect(),
             ..AdminOutcome::default()
         };
         if decided.is_denied {
             for (deciding, packets) in decided.blocks {
-                if let Some(rule) = rule(&deciding.rule) {
+                if let Some(rule) = policy.rule(&deciding, direction) {
                     outcome.blocks.push((rule.clone(), packets));
                 }
             }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 
-pub use flow::{DeltaArgs, ExplainArgs, FlowCommand, KnownNetwork, PacketArgs, RulesetKind};
+pub use flow::{
+    AdminRulesArg, DeltaArgs, ExplainArgs, FlowCommand, KnownNetwork, PacketArgs, RulesetKind,
+};
 
 use super::exit;
 

@@ -56,6 +56,14 @@ fn a_malformed_file_is_named_with_its_line_or_field() {
             "explain --nsg nsg-open.json --service-tags nsg-open.json",
             &["nsg-open.json", "values"],
         ),
+        (
+            "explain --admin-rules nsg-open.json",
+            &["nsg-open.json", "list of rules"],
+        ),
+        (
+            "explain --admin-rules service-tags.json",
+            &["service-tags.json", "list of rules"],
+        ),
     ] {
         let (code, message) = refused(&format!("{arguments} {PACKET}"));
         assert_eq!(code, "ruleset_malformed", "{arguments}: {message}");
@@ -121,6 +129,11 @@ fn a_wrong_parameter_is_named_with_its_value() {
         ),
         (format!("explain --nsg absent.json {PACKET}"), "absent.json"),
         (format!("explain {PACKET}"), "no rules"),
+        (
+            "delta --kind iptables --before node.save --after node.save --admin-rules a.json"
+                .to_owned(),
+            "--admin-rules",
+        ),
         (
             format!("explain --iptables node.save --iptables node-mended.save {PACKET}"),
             "same backend",

@@ -25,6 +25,17 @@ fn a_rule_added_to_a_security_group_opens_exactly_its_packets() {
 }
 
 #[test]
+fn a_security_group_opens_nothing_that_security_admin_rules_decide() {
+    let opened = json(
+        "delta --kind nsg --before nsg-closed.json --after nsg-open.json \
+         --vnet-prefix 10.20.0.0/16 --admin-rules admin-rules.json",
+    );
+    let boxes = opened["newly_allowed"].as_array().unwrap();
+    assert_eq!(boxes.len(), 1, "{opened:#}");
+    assert_eq!(boxes[0]["source"], "10.20.1.128/25");
+}
+
+#[test]
 fn a_change_that_depends_on_a_service_tag_is_unknown_with_its_reason() {
     let change = json("delta --kind nsg --before nsg-closed.json --after nsg-unknown.json");
     assert!(!change["unknown"].as_array().unwrap().is_empty());

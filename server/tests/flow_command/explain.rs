@@ -24,6 +24,42 @@ fn a_security_group_names_the_rule_that_allows_or_denies() {
 }
 
 #[test]
+fn security_admin_rules_decide_before_the_group_and_leave_the_rest_to_it() {
+    let ask = |from: &str| {
+        json(&format!(
+            "explain --nsg nsg-open.json --admin-rules admin-rules.json --from {from} \
+             --to 10.20.0.5 --port 10250/tcp"
+        ))
+    };
+    let denied = ask("10.20.1.4");
+    assert_eq!(denied["verdict"], "deny");
+    let rule = &denied["deciding_rules"][0];
+    assert_eq!(rule["rule"], "baseline/deny-high-ports");
+    assert_eq!(rule["hop"], "security admin rules");
+    assert_eq!(rule["priority"], 20);
+
+    // The group denies it, and is not asked.
+    let allowed = ask("10.20.2.4");
+    assert_eq!(allowed["verdict"], "allow");
+    let rule = &allowed["deciding_rules"][0];
+    assert_eq!(rule["rule"], "baseline/always-kubelet");
+    assert_eq!(rule["priority"], 10);
+
+    let left = ask("10.20.1.200");
+    assert_eq!(left["verdict"], "allow");
+    assert_eq!(left["deciding_rules"][0]["rule"], "allow-agents");
+    assert_eq!(
+        ask("10.20.3.4")["deciding_rules"][0]["rule"],
+        "deny-kubelet"
+    );
+
+    let alone = json(
+        "explain --admin-rules admin-rules.json --from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp",
+    );
+    assert_eq!(alone["verdict"], "deny");
+}
+
+#[test]
 fn a_service_tag_without_prefixes_is_unknown_and_known_with_the_list() {
     let ask = "explain --nsg nsg-open.json --from 203.0.113.9 --to 10.20.0.5 --port 8443/tcp \
                --vnet-prefix 10.20.0.0/16";

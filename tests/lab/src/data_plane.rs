@@ -194,8 +194,8 @@ pub enum TunnelError {
 pub trait DataPlane: Send + Sync {
     /// Makes the fabric enforce these ARM resources, all at once. Called with the whole snapshot
     /// at start and after every ARM write that matters: NSGs, virtual networks and subnets,
-    /// network interfaces of scale-set instances, application security groups, route tables and
-    /// firewalls. Flows already established survive, as in Azure.
+    /// network interfaces of scale-set instances, application security groups, route tables,
+    /// firewalls and network managers. Flows already established survive, as in Azure.
     ///
     /// # Errors
     /// What cannot be compiled or loaded; the rules in force stay as they were.

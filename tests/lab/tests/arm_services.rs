@@ -214,6 +214,17 @@ async fn every_scenarios_estate_is_served_whole() {
                 6
             );
         }
+        let manager = estate.network_provider_id(
+            "rg-network-governance",
+            "networkManagers",
+            "avnm-governance",
+        );
+        for rule in &estate.network.security_admin_rules {
+            there(&format!(
+                "{manager}/securityAdminConfigurations/security-baseline/ruleCollections/{}/rules/{}",
+                rule.collection, rule.name
+            ));
+        }
         for table in &estate.route_tables {
             there(&estate.route_table_id(&table.name));
         }

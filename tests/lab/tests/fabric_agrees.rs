@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use common::*;
 use futures::future::join_all;
 use naosu_lab::data_plane::DataPlane;
-use naosu_lab::estate::{Access, Direction, NetworkSecurityGroup, SecurityRule};
+use naosu_lab::estate::{
+    Access, AdminAccess, Direction, NetworkSecurityGroup, SecurityAdminRule, SecurityRule,
+};
 use naosu_lab::fabric::{FabricPolicy, Packet, Protocol};
 use naosu_lab::planes::{NamespacedDataPlane, ProbeResult};
 use naosu_lab::scenario::Scenario;
@@ -18,6 +20,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 const POLICIES: u64 = 40;
 const RULES: usize = 5;
+const ADMIN_RULES: usize = 3;
 const PORTS: [u16; 3] = [10249, 10250, 10251];
 
 const TWO_GROUPS: &str = "
@@ -51,6 +54,12 @@ async fn random_rules_pass_the_same_packets_simulated_and_real() {
         for group in &mut scenario.estate.network_security_groups {
             group.rules = random_rules(&mut random);
         }
+        // Every other policy has security admin rules before the groups.
+        scenario.estate.network.security_admin_rules = if seed % 2 == 1 {
+            random_admin_rules(&mut random)
+        } else {
+            Vec::new()
+        };
         let resources = resources(&scenario.estate);
         plane.enforce(&resources).await.expect("it compiles");
         let policy = FabricPolicy::read(&resources, &BTreeMap::new()).expect("it compiles");
@@ -60,10 +69,11 @@ async fn random_rules_pass_the_same_packets_simulated_and_real() {
         });
         for (packet, real) in join_all(probes).await {
             let groups: &[NetworkSecurityGroup] = &scenario.estate.network_security_groups;
+            let admin_rules = &scenario.estate.network.security_admin_rules;
             assert_eq!(
                 policy.passes(&packet),
                 real,
-                "seed {seed}: {packet:?}\n{groups:#?}"
+                "seed {seed}: {packet:?}\n{admin_rules:#?}\n{groups:#?}"
             );
             *(if real { &mut passed } else { &mut dropped }) += 1;
         }
@@ -192,8 +202,47 @@ fn random_rules(random: &mut StdRng) -> Vec<SecurityRule> {
         .collect()
 }
 
+fn random_admin_rules(random: &mut StdRng) -> Vec<SecurityAdminRule> {
+    let mut priorities: Vec<u16> = (1..50).collect();
+    (0..ADMIN_RULES)
+        .map(|index| SecurityAdminRule {
+            name: format!("admin-rule-{index}"),
+            collection: format!("collection-{}", random.random_range(0..2)),
+            priority: priorities.swap_remove(random.random_range(0..priorities.len())),
+            direction: *[Direction::Inbound, Direction::Outbound]
+                .choose(random)
+                .expect("some"),
+            access: *[
+                AdminAccess::Allow,
+                AdminAccess::AlwaysAllow,
+                AdminAccess::Deny,
+            ]
+            .choose(random)
+            .expect("some"),
+            protocol: (*["Any", "Tcp", "Tcp", "Udp"].choose(random).expect("some")).into(),
+            source: random_prefixes(random),
+            source_ports: words(random, &[&["0-65535"], &["1024-65535"], &["1-1023"]]),
+            destination: random_prefixes(random),
+            destination_ports: words(
+                random,
+                &[&["0-65535"], &["10250"], &["10249-10250"], &["80", "10251"]],
+            ),
+            description: None,
+        })
+        .collect()
+}
+
 fn random_side(random: &mut StdRng) -> (Vec<String>, Vec<String>) {
-    let prefixes = words(
+    let prefixes = random_prefixes(random);
+    match random.random_range(0..6) {
+        0 => (vec!["*".into()], vec!["nodes".into()]),
+        1 => (vec!["*".into()], vec!["nobody".into()]),
+        _ => (prefixes, Vec::new()),
+    }
+}
+
+fn random_prefixes(random: &mut StdRng) -> Vec<String> {
+    words(
         random,
         &[
             &["*"],
@@ -206,12 +255,7 @@ fn random_side(random: &mut StdRng) -> (Vec<String>, Vec<String>) {
             &["10.224.0.0/16"],
             &["10.224.0.5", "10.224.0.0/29", "10.224.0.6/32"],
         ],
-    );
-    match random.random_range(0..6) {
-        0 => (vec!["*".into()], vec!["nodes".into()]),
-        1 => (vec!["*".into()], vec!["nobody".into()]),
-        _ => (prefixes, Vec::new()),
-    }
+    )
 }
 
 fn words(random: &mut StdRng, choices: &[&[&str]]) -> Vec<String> {

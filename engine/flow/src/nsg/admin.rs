@@ -48,11 +48,11 @@ pub struct AdminRule {
     pub access: AdminAccess,
     /// `Tcp`, `Udp`, `Icmp`, `Esp`, `Ah`, `Any`.
     pub protocol: String,
-    /// Prefixes and service tags; empty for any.
+    /// Prefixes, service tags and ids of network groups; empty for any.
     pub sources: Vec<String>,
     /// Port ranges; empty for any.
     pub source_ports: Vec<String>,
-    /// Prefixes and service tags; empty for any.
+    /// Prefixes, service tags and ids of network groups; empty for any.
     pub destinations: Vec<String>,
     /// Port ranges; empty for any.
     pub destination_ports: Vec<String>,
@@ -214,13 +214,19 @@ fn addresses(
     }
     let (mut known, mut unknown) = (AddressSet::empty(), Vec::new());
     for value in values {
-        match parse_address(place, value)? {
-            AddressValue::Any => known = AddressSet::any(),
-            AddressValue::Addresses(set) => known = known.union(&set),
-            AddressValue::Tag(name) => match tags.tag(&name, side) {
-                Resolved::Known(set) => known = known.union(&set),
-                Resolved::Unknown(addresses) => unknown.push(addresses),
-            },
+        // An address of the type NetworkGroup is the id of one.
+        let resolved = if value.starts_with('/') {
+            tags.network_group(value, side)
+        } else {
+            match parse_address(place, value)? {
+                AddressValue::Any => Resolved::Known(AddressSet::any()),
+                AddressValue::Addresses(set) => Resolved::Known(set),
+                AddressValue::Tag(name) => tags.tag(&name, side),
+            }
+        };
+        match resolved {
+            Resolved::Known(set) => known = known.union(&set),
+            Resolved::Unknown(addresses) => unknown.push(addresses),
         }
     }
     Ok((known, unknown))

@@ -3,8 +3,9 @@
 
 use super::admin::{AdminAccess, AdminRule};
 use super::error::NsgError;
+use super::rule::Direction;
 use super::tags::TagContext;
-use crate::policy::{Decisions, Policy, Rule, RuleMatch, RulePolicy, Verdict};
+use crate::policy::{DecidingRule, Decisions, Policy, Rule, RuleMatch, RulePolicy, Verdict};
 use crate::set::{AnalysisTooComplex, Atom, ConnectionState, FlowBox, PacketSet, Space};
 
 const NAME: &str = "security admin rules";
@@ -17,6 +18,8 @@ const NO_ADMIN_RULE: &str = "no security admin rule matches";
 pub struct AdminPolicy {
     policy: RulePolicy,
     handing_on: Vec<String>,
+    /// Each rule, by the name it decides under.
+    named: Vec<(String, AdminRule)>,
 }
 
 /// No rule: everything is handed on.
@@ -25,39 +28,63 @@ impl Default for AdminPolicy {
         Self {
             policy: RulePolicy::constant(NAME, NO_ADMIN_RULE, Verdict::Allow),
             handing_on: vec![NO_ADMIN_RULE.to_owned()],
+            named: Vec::new(),
         }
     }
 }
 
 impl AdminPolicy {
-    /// The policy of the rules in force.
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.policy.rules.is_empty()
+    }
+
+    /// The policy of the rules in force. A priority is unique in its collection
+    /// only: which of several rules with the same one comes first is not known.
     ///
     /// # Errors
-    /// [`NsgError`], also when two rules of a direction share a priority, as
-    /// their order would be a guess.
+    /// [`NsgError`] naming the rule and the field.
     pub fn new(rules: &[AdminRule], tags: &TagContext) -> Result<Self, NsgError> {
+        let place = |rule: &AdminRule| (rule.direction, rule.priority);
         let mut ordered: Vec<&AdminRule> = rules.iter().collect();
-        ordered.sort_by_key(|rule| (rule.direction, rule.priority));
-        for (first, second) in ordered.iter().zip(ordered.iter().skip(1)) {
-            if (first.direction, first.priority) == (second.direction, second.priority) {
-                return Err(NsgError::DuplicatePriority {
-                    first: first.name.clone(),
-                    second: second.name.clone(),
-                    direction: first.direction,
-                    priority: first.priority,
-                });
-            }
-        }
+        ordered.sort_by_key(|rule| (place(rule), rule.name.as_str()));
         let mut admin = Self::default();
-        for rule in ordered {
-            let mut compiled = rule.compile(tags)?;
-            if rule.access == AdminAccess::Allow {
-                compiled.name = format!("{} (leaves it to the security groups)", rule.name);
-                admin.handing_on.push(compiled.name.clone());
+        for equals in ordered.chunk_by(|one, other| place(one) == place(other)) {
+            let mut compiled = Vec::new();
+            for rule in equals {
+                let mut one = rule.compile(tags)?;
+                if rule.access == AdminAccess::Allow {
+                    one.name = format!("{} (leaves it to the security groups)", rule.name);
+                    admin.handing_on.push(one.name.clone());
+                }
+                admin.named.push((one.name.clone(), (*rule).clone()));
+                compiled.push(one);
             }
-            admin.policy.rules.push(compiled);
+            let is_open = equals.iter().any(|rule| rule.access != equals[0].access);
+            let first_of = compiled.iter().take(compiled.len() - 1);
+            for one in first_of.filter(|_| is_open) {
+                let mut first = one.clone();
+                first.matches.conditions.push(Atom {
+                    name: format!(
+                        "security admin rule {} comes first of its priority",
+                        one.name
+                    ),
+                    reason: "the order of rules with the same priority is not known".to_owned(),
+                });
+                admin.policy.rules.push(first);
+            }
+            admin.policy.rules.extend(compiled);
         }
         Ok(admin)
+    }
+
+    /// The rule that decides, if it is one of these.
+    pub fn rule(&self, deciding: &DecidingRule, direction: Direction) -> Option<&AdminRule> {
+        let is_it = |name: &str, rule: &AdminRule| {
+            deciding.policy == NAME && name == deciding.rule && rule.direction == direction
+        };
+        let mut named = self.named.iter();
+        named.find_map(|(name, rule)| is_it(name, rule).then_some(rule))
     }
 
     /// With the rules of a network besides that could not be read: they may allow
@@ -81,7 +108,7 @@ impl AdminPolicy {
     }
 
     /// What a policy decides once these rules have decided.
-    pub fn before<'a>(&'a self, groups: &'a dyn Policy) -> BehindAdmin<'a> {
+    pub fn before<P: Policy>(&self, groups: P) -> BehindAdmin<'_, P> {
         BehindAdmin {
             admin: self,
             groups,
@@ -131,13 +158,13 @@ impl Policy for AdminPolicy {
 }
 
 /// Security admin rules and, for what they hand on, another policy.
-#[derive(Clone, Copy)]
-pub struct BehindAdmin<'a> {
+#[derive(Debug, Clone)]
+pub struct BehindAdmin<'a, P> {
     admin: &'a AdminPolicy,
-    groups: &'a dyn Policy,
+    groups: P,
 }
 
-impl Policy for BehindAdmin<'_> {
+impl<P: Policy> Policy for BehindAdmin<'_, P> {
     fn name(&self) -> &str {
         self.groups.name()
     }
@@ -148,7 +175,7 @@ impl Policy for BehindAdmin<'_> {
         within: PacketSet,
     ) -> Result<Decisions, AnalysisTooComplex> {
         // Most networks have no such rule.
-        if self.admin.policy.rules.is_empty() {
+        if self.admin.is_empty() {
             return self.groups.decide(space, within);
         }
         let first = self.admin.decided(space, within)?;

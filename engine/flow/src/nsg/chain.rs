@@ -50,8 +50,7 @@ impl NsgChain {
     /// The same chain behind the security admin rules in force.
     ///
     /// # Errors
-    /// [`NsgError`], also when two rules of a direction share a priority, as
-    /// their order would be a guess.
+    /// [`NsgError`] naming the rule and the field.
     pub fn with_admin_rules(
         mut self,
         rules: &[AdminRule],

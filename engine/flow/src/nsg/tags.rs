@@ -156,6 +156,20 @@ impl TagContext {
         }
     }
 
+    /// What a network group of a network manager stands for: its members are
+    /// networks, which are not observed.
+    pub fn network_group(&self, id: &str, side: Side) -> Resolved {
+        let key = id.to_ascii_lowercase();
+        Resolved::Unknown(UnknownAddresses {
+            atom: Atom {
+                name: format!("{} in network group {key}", side.word()),
+                reason: format!("the networks of network group {id} were not observed"),
+            },
+            when: true,
+            within: AddressSet::any(),
+        })
+    }
+
     /// The known address space of the virtual network.
     pub fn virtual_network(&self) -> Option<&AddressSet> {
         self.virtual_network.as_ref()

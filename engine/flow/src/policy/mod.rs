@@ -26,5 +26,19 @@ pub trait Policy {
     -> Result<Decisions, AnalysisTooComplex>;
 }
 
+impl<P: Policy + ?Sized> Policy for &P {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn decide(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+    ) -> Result<Decisions, AnalysisTooComplex> {
+        (**self).decide(space, within)
+    }
+}
+
 #[cfg(test)]
 mod tests;

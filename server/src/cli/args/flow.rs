@@ -11,8 +11,9 @@ pub enum FlowCommand {
     /// Say whether a packet passes, which rule decides, and what is not known.
     #[command(after_long_help = "\
 The packet is the first of a connection. All given rules are asked, in the order
-packets meet them: inbound the subnet's security group, the interface's, the
-node's firewall; outbound the other way round.
+packets meet them: inbound the security admin rules, the subnet's security group,
+the interface's, the node's firewall; outbound the other way round. What a security
+admin rule always allows, no security group denies.
 
 Examples:
   naosu flow explain --nsg nsg.json --from 10.1.0.4 --to 10.224.0.5 \\
@@ -24,6 +25,8 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   naosu flow delta --kind nsg --before old.json --after new.json
+  naosu flow delta --kind nsg --before old.json --after new.json \\
+    --admin-rules admin.json
   naosu flow delta --kind iptables --before old.save --after new.save")]
     Delta(DeltaArgs),
     /// Print the JSON schema of what `--output json` gives.
@@ -45,6 +48,9 @@ pub struct ExplainArgs {
     /// The network security group of the network interface, as ARM returns it.
     #[arg(long, value_name = "FILE")]
     pub nic_nsg: Option<PathBuf>,
+    /// What security admin rules are in force.
+    #[command(flatten)]
+    pub admin_rules: AdminRulesArg,
     /// Output of iptables-save on the node; once a backend (nft, legacy).
     #[arg(long, value_name = "FILE")]
     pub iptables: Vec<PathBuf>,
@@ -114,6 +120,16 @@ pub struct KnownNetwork {
     pub service_tags: Option<PathBuf>,
 }
 
+/// Security admin rules.
+#[derive(Debug, Args)]
+pub struct AdminRulesArg {
+    /// Security admin rules of Azure Virtual Network Manager in force on the
+    /// network, as ARM returns them: POST to the id of the network followed by
+    /// /listNetworkManagerEffectiveSecurityAdminRules.
+    #[arg(long = "admin-rules", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
 /// The rules before and after.
 #[derive(Debug, Args)]
 pub struct DeltaArgs {
@@ -126,6 +142,9 @@ pub struct DeltaArgs {
     /// The rules after the change.
     #[arg(long, value_name = "FILE")]
     pub after: PathBuf,
+    /// What security admin rules are in force; of `--kind nsg`.
+    #[command(flatten)]
+    pub admin_rules: AdminRulesArg,
     /// What service tags stand for.
     #[command(flatten)]
     pub network: KnownNetwork,

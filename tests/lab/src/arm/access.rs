@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::ArmError;
 use super::id::ArmPath;
+use super::network_manager;
 use super::state::State;
 use super::tokens::TokenProblem;
 use crate::wire::{Received, pattern_matches};
@@ -128,13 +129,15 @@ pub(super) fn check_rights(
     let id = path.id();
     let action = action(method, path);
     let client = state.tokens.client_id();
-    let forbidden = state
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let governed = network_manager::governs(path);
+    let matches_pattern = state
         .forbidden
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .iter()
         .any(|pattern| pattern_matches(pattern, request.uri.path()));
-    if forbidden {
+    if matches_pattern || governed && !reads {
         return Err(by_gateway(
             "AuthorizationFailed",
             format!(
@@ -142,7 +145,6 @@ pub(super) fn check_rights(
             ),
         ));
     }
-    let reads = matches!(*method, Method::GET | Method::HEAD);
     let locked = path
         .group
         .as_deref()

@@ -15,7 +15,7 @@ use super::reply::{Family, Reply, into_response};
 use super::state::State;
 use super::store::Group;
 use super::target::{Target, check_group, find, unknown_type};
-use super::{access, read, run_command, write};
+use super::{access, read, run_command, security_admin_rules, write};
 use crate::wire::{Handler, Received};
 
 /// The handler of the emulator's listeners.
@@ -151,15 +151,8 @@ fn post(
         {
             run_command::post(state, request, path, api_version)
         }
-        // No network manager governs the estate's network.
-        "listnetworkmanagereffectivesecurityadminrules" => {
-            let network = ArmPath {
-                segments: path.segments.iter().take(1).cloned().collect(),
-                ..path.clone()
-            };
-            let target = Target::of(&network)?;
-            find(&state.store(), &network, target)?;
-            Ok(Reply::json(StatusCode::OK, json!({ "value": [] })))
+        _ if path.kind() == security_admin_rules::ACTION => {
+            security_admin_rules::post(state, request, path)
         }
         "listclusterusercredential" | "listclusteradmincredential" => {
             let cluster = ArmPath {

@@ -9,10 +9,12 @@ mod error;
 mod etag;
 mod id;
 mod metrics;
+mod network_manager;
 mod operations;
 mod read;
 mod reply;
 mod run_command;
+mod security_admin_rules;
 mod seed;
 mod service_tags;
 mod settle;
@@ -135,7 +137,7 @@ pub async fn serve(
         retry_after_seconds: options.retry_after_seconds,
         page_size: options.page_size.max(1),
         locked_groups: Mutex::new(locked_groups),
-        forbidden: Mutex::default(),
+        forbidden: Mutex::new(switches.forbidden_paths.clone()),
         etag_conflicts: AtomicU32::new(switches.etag_conflicts),
         enforcing: tokio::sync::Mutex::new(()),
         stop: CancellationToken::new(),

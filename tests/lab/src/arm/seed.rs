@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::cluster_effects;
 use super::etag::Etag;
+use super::network_manager;
 use super::shape::{Kind, instance, network_interface, normalise};
 use super::store::{Store, Stored};
 use crate::data_plane::ArmResources;
@@ -23,6 +24,7 @@ pub(super) fn store_of(estate: &Estate) -> Store {
     store.put_group(&cluster.node_resource_group(), &cluster.location);
     let mut seed = Seed { estate, store };
     seed.network();
+    seed.network_manager();
     for firewall in &estate.firewalls {
         seed.firewall(firewall);
     }
@@ -152,6 +154,18 @@ impl Seed<'_> {
             &estate.network_id(),
             body,
         );
+    }
+
+    fn network_manager(&mut self) {
+        let resources = network_manager::resources(self.estate);
+        if !resources.is_empty() {
+            let location = &self.estate.cluster.location;
+            self.store
+                .put_group(network_manager::RESOURCE_GROUP, location);
+        }
+        for (kind, id, body) in resources {
+            self.put(kind, &id, body);
+        }
     }
 
     /// A firewall policy with its one group of rule collections.

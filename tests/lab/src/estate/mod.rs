@@ -4,6 +4,7 @@ mod cluster;
 mod firewall;
 mod network;
 mod nodes;
+mod security_admin_rules;
 mod security_rules;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,10 @@ pub use cluster::{Cluster, TunnelType};
 pub use firewall::{AzureFirewall, BasePolicy, NetworkRule, NetworkRuleCollection};
 pub use network::{ApplicationSecurityGroup, Route, RouteTable, Subnet, VirtualNetwork};
 pub use nodes::{KubeletFault, Node, NodeSettings, Pod, Pool, Workload};
+pub use security_admin_rules::{AdminAccess, SecurityAdminRule};
 pub use security_rules::{Access, Direction, NetworkSecurityGroup, RuleRun, SecurityRule};
+
+pub(crate) use security_admin_rules::is_service_tag;
 
 use crate::data_plane::NodeName;
 use network::ipv4_net;

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::NAME_DIGITS;
+use super::security_admin_rules::SecurityAdminRule;
 
 /// The virtual network of the nodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct VirtualNetwork {
     pub peered_prefixes: Vec<IpNet>,
     /// Subnets.
     pub subnets: Vec<Subnet>,
+    /// Security admin rules that a network manager has deployed to it.
+    pub security_admin_rules: Vec<SecurityAdminRule>,
 }
 
 impl Default for VirtualNetwork {
@@ -31,6 +34,7 @@ impl Default for VirtualNetwork {
             address_prefixes: vec![ipv4_net(10, 224, 0, 0, 12)],
             peered_prefixes: Vec::new(),
             subnets: vec![Subnet::default()],
+            security_admin_rules: Vec::new(),
         }
     }
 }

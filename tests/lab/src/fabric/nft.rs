@@ -7,12 +7,13 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use super::address_match::AddressMatch;
+use super::nft_gates::{admin_chains, gates};
 use super::outbound_ports::NodePorts;
 use super::policy::FabricPolicy;
 use super::routes::{Hop, Routes};
 use super::security_rules::{PacketMatch, Rule};
 use super::verdict::Protocol;
-use crate::estate::Access;
+use crate::estate::{Access, Direction};
 
 /// The whole ruleset of the fabric; `interface_of` names the fabric's end of the cable to an
 /// address, `outside` the one to everything beyond the virtual network.
@@ -30,6 +31,7 @@ pub fn nft_script(
         chain(&mut script, &format!("nsg_{index}_in"), &group.inbound);
         chain(&mut script, &format!("nsg_{index}_out"), &group.outbound);
     }
+    admin_chains(&mut script, policy);
     for (index, rules) in policy.firewalls.iter().enumerate() {
         chain(&mut script, &format!("firewall_{index}"), rules);
     }
@@ -71,22 +73,16 @@ pub fn nft_script(
         }
     };
     for port in &policy.ports {
-        for group in [port.interface_group, port.subnet_group]
-            .into_iter()
-            .flatten()
-        {
-            jump("iifname", port.address, format!("nsg_{group}_out"));
+        for gate in gates(port, Direction::Outbound) {
+            jump("iifname", port.address, gate);
         }
         if let Some(table) = port.route_table {
             jump("iifname", port.address, format!("routes_{table}"));
         }
     }
     for port in &policy.ports {
-        for group in [port.subnet_group, port.interface_group]
-            .into_iter()
-            .flatten()
-        {
-            jump("oifname", port.address, format!("nsg_{group}_in"));
+        for gate in gates(port, Direction::Inbound) {
+            jump("oifname", port.address, gate);
         }
     }
     script.push_str("    accept\n  }\n");
@@ -188,7 +184,7 @@ fn chain(script: &mut String, name: &str, rules: &[Rule]) {
 }
 
 /// Names come from whoever may write the resource: only harmless characters pass.
-fn comment(name: &str) -> String {
+pub(super) fn comment(name: &str) -> String {
     name.chars()
         .take(100)
         .map(|c| match c {
@@ -199,7 +195,7 @@ fn comment(name: &str) -> String {
 }
 
 /// One expression for each IP version the match can hold for; none where it can hold for neither.
-fn match_expressions(packets: &PacketMatch) -> Vec<String> {
+pub(super) fn match_expressions(packets: &PacketMatch) -> Vec<String> {
     let transport = transport(packets);
     let sides = [("saddr", &packets.source), ("daddr", &packets.destination)];
     if sides.iter().all(|(_, side)| **side == AddressMatch::Any) {

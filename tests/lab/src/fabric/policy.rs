@@ -11,6 +11,7 @@ use super::firewall_rules::read_firewall;
 use super::outbound_ports::{NodePorts, OutboundPorts, gateways};
 use super::read::{children, list, text, texts};
 use super::routes::Routes;
+use super::security_admin_rules::AdminRules;
 use super::security_rules::{Rule, SecurityGroup};
 use crate::data_plane::ArmResources;
 
@@ -19,6 +20,8 @@ use crate::data_plane::ArmResources;
 pub struct Port {
     /// The VM's address.
     pub address: IpAddr,
+    /// The security admin rules of its network, by index.
+    pub admin_rules: Option<usize>,
     /// The NSG on its network interface, by index.
     pub interface_group: Option<usize>,
     /// The NSG on its subnet, by index.
@@ -34,6 +37,8 @@ pub struct Port {
 pub struct FabricPolicy {
     /// Every address of every network interface.
     pub ports: Vec<Port>,
+    /// Security admin rules, one list a network that has some.
+    pub admin_rules: Vec<AdminRules>,
     /// Network security groups.
     pub groups: Vec<SecurityGroup>,
     /// Effective routes, one a route table.
@@ -79,6 +84,15 @@ impl FabricPolicy {
             let routes = Routes::read(resources, table, &network_prefixes, &firewall_indices)?;
             policy.route_tables.push(routes);
         }
+        let mut governed = BTreeMap::new();
+        for network in resources.of_type("Microsoft.Network/virtualNetworks") {
+            let id = lowercase_id(network);
+            let rules = AdminRules::read(resources, &id, &addressing)?;
+            if !rules.is_empty() {
+                governed.insert(id, policy.admin_rules.len());
+                policy.admin_rules.push(rules);
+            }
+        }
         let gateways = gateways(resources);
         let subnets = subnets(resources);
         for nic in network_interfaces(resources) {
@@ -96,8 +110,10 @@ impl FabricPolicy {
                 let subnet = subnets
                     .get(&subnet_id)
                     .ok_or_else(|| format!("there is no subnet {subnet_id} for {address}"))?;
+                let network_id = subnet_id.split("/subnets/").next().unwrap_or_default();
                 policy.ports.push(Port {
                     address,
+                    admin_rules: governed.get(network_id).copied(),
                     interface_group,
                     subnet_group: reference(subnet, "networkSecurityGroup", &group_indices)?,
                     route_table: reference(subnet, "routeTable", &table_indices)?,

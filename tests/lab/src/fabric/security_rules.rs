@@ -91,6 +91,14 @@ impl SecurityGroup {
         read.outbound.sort_by_key(|rule| rule.priority);
         Ok(read)
     }
+
+    /// The rules of a direction.
+    pub fn of(&self, direction: Direction) -> &[Rule] {
+        match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        }
+    }
 }
 
 fn read_rule(rule: &Value, addressing: &Addressing) -> Result<(Direction, Rule), String> {

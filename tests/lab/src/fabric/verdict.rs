@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::policy::FabricPolicy;
+use super::policy::{FabricPolicy, Port};
 use super::routes::Hop;
 use super::security_rules::Rule;
-use crate::estate::Access;
+use crate::estate::{Access, AdminAccess, Direction};
 
 /// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,22 +61,8 @@ impl FabricPolicy {
     /// the answers to it.
     pub fn passes(&self, packet: &Packet) -> bool {
         let at = |address| self.ports.iter().find(|port| port.address == address);
-        let allowed = |group: Option<usize>, inbound: bool| {
-            let Some(group) = group.and_then(|index| self.groups.get(index)) else {
-                return true;
-            };
-            first_match(
-                if inbound {
-                    &group.inbound
-                } else {
-                    &group.outbound
-                },
-                packet,
-            )
-        };
-        let leaves = at(packet.source).is_none_or(|port| {
-            allowed(port.interface_group, false) && allowed(port.subnet_group, false)
-        });
+        let leaves = at(packet.source)
+            .is_none_or(|port| self.passes_plug(port, Direction::Outbound, packet));
         let hop = |from, to| {
             let routes = at(from).and_then(|port| self.route_tables.get(port.route_table?));
             routes.map_or(Hop::Direct, |routes| routes.hop(to))
@@ -96,10 +82,23 @@ impl FabricPolicy {
             // It drops answers to what it has not seen.
             back @ Hop::Firewall(_) => back == there,
         };
-        let enters = at(packet.destination).is_none_or(|port| {
-            allowed(port.subnet_group, true) && allowed(port.interface_group, true)
-        });
+        let enters = at(packet.destination)
+            .is_none_or(|port| self.passes_plug(port, Direction::Inbound, packet));
         leaves && routed && enters && answered
+    }
+
+    /// Whether security admin rules and network security groups let a packet through a plug.
+    fn passes_plug(&self, port: &Port, direction: Direction, packet: &Packet) -> bool {
+        let rules = port.admin_rules.and_then(|i| self.admin_rules.get(i));
+        match rules.and_then(|rules| rules.decide(direction, packet)) {
+            Some(AdminAccess::AlwaysAllow) => true,
+            Some(AdminAccess::Deny) => false,
+            Some(AdminAccess::Allow) | None => [port.subnet_group, port.interface_group]
+                .into_iter()
+                .flatten()
+                .filter_map(|index| self.groups.get(index))
+                .all(|group| first_match(group.of(direction), packet)),
+        }
     }
 }
 

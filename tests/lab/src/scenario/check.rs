@@ -1,5 +1,7 @@
 //! Strict reading of scenario files: everything wrong with one is said together, with lines.
 
+mod security_admin_rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -128,6 +130,7 @@ impl Check<'_> {
         self.network(estate);
         self.pools(estate);
         self.security_groups(estate);
+        self.security_admin_rules(estate);
         let nodes: BTreeSet<String> = estate.nodes().iter().map(|n| n.name.0.clone()).collect();
         let pools: BTreeSet<&str> = estate.pools.iter().map(|p| p.name.as_str()).collect();
         use At::{Index, Key};

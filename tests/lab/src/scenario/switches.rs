@@ -24,6 +24,9 @@ pub struct Switches {
     pub node_language: Option<String>,
     /// Whether nodes have no `ufw`.
     pub ufw_absent: bool,
+    /// Patterns over the paths of ARM requests on which the caller has no rights, where `*` stands
+    /// for any text.
+    pub forbidden_paths: Vec<String>,
 }
 
 impl Default for Switches {
@@ -38,6 +41,7 @@ impl Default for Switches {
             run_command_milliseconds: 50,
             node_language: None,
             ufw_absent: false,
+            forbidden_paths: Vec::new(),
         }
     }
 }

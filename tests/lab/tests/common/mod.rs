@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use naosu_lab::arm::resources_of;
 use naosu_lab::data_plane::{ArmResources, DataPlane, NodeName};
 use naosu_lab::estate::Estate;
 use naosu_lab::planes::{DataPlaneOptions, NamespacedDataPlane, Probe, ProbeResult};
@@ -143,9 +144,15 @@ pub fn resources(estate: &Estate) -> ArmResources {
             json!({ "routes": routes }),
         )
     });
+    let seeded = resources_of(estate);
+    let governance = seeded.iter().filter(|resource| {
+        let id = resource["id"].as_str().unwrap_or_default();
+        id.contains("/networkManagers/")
+    });
     groups
         .chain([network])
         .chain(interfaces)
         .chain(tables)
+        .chain(governance.cloned())
         .collect()
 }

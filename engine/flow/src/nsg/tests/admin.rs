@@ -60,12 +60,6 @@ fn rules_that_cannot_be_read_or_make_no_sense_are_unread_with_the_reason() {
         reason
     };
     assert_eq!(unread(Err("forbidden")), "forbidden");
-    let twice = vec![listed("a", 7, "Deny"), listed("b", 7, "Allow")];
-    let reason = unread(Ok(twice));
-    assert!(
-        reason.contains("baseline/a") && reason.contains("baseline/b"),
-        "{reason}"
-    );
     let reason = unread(Ok(vec![listed("a", 0, "Deny")]));
     assert!(reason.contains("priority"), "{reason}");
     let mut port = listed("a", 1, "Deny");
@@ -98,6 +92,53 @@ fn what_is_unread_makes_every_new_connection_unknown() {
     };
     assert_eq!(contains(&known), Membership::Yes);
     assert!(matches!(contains(&whole), Membership::Depends(_)));
+}
+
+fn verdicts(rules: &[Value]) -> (Membership, Vec<String>) {
+    let rules = of_networks(&[("/v/one", Ok(rules.to_vec()))]);
+    assert_eq!(rules.unread, None);
+    let policy = rules.policy(&small_network()).unwrap();
+    let packet = Packet::new_tcp([0, 0, 0, 0].into(), [0, 0, 0, 1].into(), 10250);
+    let mut space = Space::new();
+    let decisions = policy.decide(&mut space, PacketSet::ALL).unwrap();
+    let allowed = decisions.allowed(&mut space).unwrap();
+    let atoms = space.atoms_of(allowed).into_iter();
+    let atoms = atoms.filter_map(|atom| Some(space.atom_of(atom)?.name.clone()));
+    let atoms = atoms.collect();
+    (space.contains(allowed, &packet), atoms)
+}
+
+#[test]
+fn which_of_two_rules_with_the_same_priority_decides_is_unknown_only_where_it_matters() {
+    let deny = listed("deny", 7, "Deny");
+    let always = listed("always", 7, "AlwaysAllow");
+    let (open, atoms) = verdicts(&[deny.clone(), always.clone()]);
+    assert!(matches!(open, Membership::Depends(_)));
+    assert_eq!(
+        atoms,
+        ["security admin rule baseline/always comes first of its priority"]
+    );
+    let first = listed("first", 6, "Deny");
+    assert_eq!(
+        verdicts(&[deny.clone(), always.clone(), first]).0,
+        Membership::No
+    );
+    let twice = [deny.clone(), listed("deny-too", 7, "Deny")];
+    assert_eq!(verdicts(&twice), (Membership::No, Vec::new()));
+    let mut elsewhere = always;
+    elsewhere["properties"]["destinationPortRanges"] = json!(["443"]);
+    assert_eq!(verdicts(&[deny, elsewhere]).0, Membership::No);
+}
+
+#[test]
+fn the_networks_of_a_network_group_are_unknown() {
+    let mut rule = listed("deny", 7, "Deny");
+    rule["properties"]["sources"] = json!([{
+        "addressPrefix": "/subscriptions/s/networkManagers/m/networkGroups/Spokes",
+        "addressPrefixType": "NetworkGroup" }]);
+    let (verdict, atoms) = verdicts(&[rule]);
+    assert!(matches!(verdict, Membership::Depends(_)));
+    assert!(atoms[0].contains("networkgroups/spokes"), "{atoms:?}");
 }
 
 /// Whether one rule matches, by hand.

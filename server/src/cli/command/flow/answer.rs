@@ -37,7 +37,7 @@ pub struct Explanation {
 /// What one set of rules does with the packet, if it gets there.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HopExplanation {
-    /// Which rules: "security group", "subnet security group", "interface
+    /// Which rules: "security admin rules", "security group", "subnet security group", "interface
     /// security group", "node firewall".
     pub hop: String,
     /// What they do with the packet.
@@ -53,12 +53,13 @@ pub struct HopRule {
     pub hop: String,
     /// What it does; a rule may let a packet pass here and another may deny it.
     pub verdict: Verdict,
-    /// The name of a rule of a security group; the specification of a rule of
+    /// The name of a rule of a security group, or of a security admin rule after
+    /// that of its collection; the specification of a rule of
     /// iptables, as iptables-save writes it.
     pub rule: String,
     /// The rule and its place in words.
     pub words: String,
-    /// The priority in a security group.
+    /// The priority in a security group or of a security admin rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<u16>,
     /// The table of iptables.

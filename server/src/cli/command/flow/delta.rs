@@ -4,16 +4,22 @@ use naosu_engine::Error;
 use naosu_flow::{
     delta::{DeltaReport, FlowDelta},
     iptables::{Family, Knowledge, NodeFirewall},
-    nsg::nsg_delta_report,
+    nsg::nsg_delta_behind,
     policy::Policy,
     set::{AddressSet, AnalysisTooComplex, FlowBox, Space},
 };
 
-use super::{read, too_complex};
+use super::{parameter::invalid, read, too_complex};
 use crate::cli::args::{DeltaArgs, RulesetKind};
 
 /// For which packets the verdict changes.
 pub fn delta(args: &DeltaArgs) -> Result<DeltaReport, Error> {
+    if args.admin_rules.file.is_some() && !matches!(args.kind, RulesetKind::Nsg) {
+        return Err(invalid(
+            "--admin-rules does not go with rules of a node",
+            "give it with --kind nsg: they come before security groups",
+        ));
+    }
     let family = match args.kind {
         RulesetKind::Nsg => return of_groups(args),
         RulesetKind::Iptables => Family::Ipv4,
@@ -32,7 +38,11 @@ fn of_groups(args: &DeltaArgs) -> Result<DeltaReport, Error> {
     let before = read::nsg(&args.before)?;
     let after = read::nsg(&args.after)?;
     let tags = read::tags(&args.network)?;
-    nsg_delta_report(&before, &after, &tags).map_err(|error| read::of_nsg(&args.after, &error))
+    let admin = read::admin_rules(&args.admin_rules, &tags)?;
+    let mut space = Space::new();
+    let delta = nsg_delta_behind(&mut space, &before, &after, &tags, &admin)
+        .map_err(|error| read::of_nsg(&args.after, &error))?;
+    delta.report(&space).map_err(|error| too_complex(&error))
 }
 
 fn of_firewalls(

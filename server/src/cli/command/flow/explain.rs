@@ -6,7 +6,7 @@ use naosu_engine::Error;
 use naosu_flow::{
     delta::UnknownAtom,
     iptables::{Backend, Family, InterfaceKnowledge, Knowledge, LocalAddresses, NodeFirewall},
-    nsg::TagContext,
+    nsg::{AdminPolicy, TagContext},
     path::follow_path,
     policy::Verdict,
     set::{AnalysisTooComplex, Direction, FlowBox, Membership, Packet, Space},
@@ -23,27 +23,36 @@ use crate::cli::args::ExplainArgs;
 /// What happens to the packet, and why.
 pub fn explain(args: &ExplainArgs) -> Result<Explanation, Error> {
     let packet = parameter::packet(&args.packet)?;
-    let hops = hops(args, &packet)?;
+    let tags = read::tags(&args.network)?;
+    let admin = read::admin_rules(&args.admin_rules, &tags)?;
+    let hops = hops(args, &packet, &tags, &admin)?;
     if hops.is_empty() {
         return Err(invalid(
             "no rules are given",
-            "give --nsg, --subnet-nsg, --nic-nsg, --iptables or --ip6tables",
+            "give --nsg, --subnet-nsg, --nic-nsg, --admin-rules, --iptables or --ip6tables",
         ));
     }
     answer(&packet, &hops).map_err(|error| too_complex(&error))
 }
 
 /// The rules that were given, in the order the packet meets them.
-fn hops(args: &ExplainArgs, packet: &Packet) -> Result<Vec<Hop>, Error> {
-    let tags = read::tags(&args.network)?;
+fn hops<'a>(
+    args: &ExplainArgs,
+    packet: &Packet,
+    tags: &TagContext,
+    admin: &'a AdminPolicy,
+) -> Result<Vec<Hop<'a>>, Error> {
     let mut hops = Vec::new();
+    if !admin.is_empty() {
+        hops.push(Hop::Admin(admin));
+    }
     for (name, path) in [
         ("security group", &args.nsg),
         ("subnet security group", &args.subnet_nsg),
         ("interface security group", &args.nic_nsg),
     ] {
         if let Some(path) = path {
-            hops.push(group(name, path, &tags)?);
+            hops.push(group(name, path, tags, admin)?);
         }
     }
     if let Some(firewall) = node(args, packet)? {
@@ -55,7 +64,12 @@ fn hops(args: &ExplainArgs, packet: &Packet) -> Result<Vec<Hop>, Error> {
     Ok(hops)
 }
 
-fn group(name: &'static str, path: &Path, tags: &TagContext) -> Result<Hop, Error> {
+fn group<'a>(
+    name: &'static str,
+    path: &Path,
+    tags: &TagContext,
+    admin: &'a AdminPolicy,
+) -> Result<Hop<'a>, Error> {
     let group = read::nsg(path)?;
     let policy = group
         .policy(tags)
@@ -63,7 +77,8 @@ fn group(name: &'static str, path: &Path, tags: &TagContext) -> Result<Hop, Erro
     Ok(Hop::Group {
         name,
         group: Box::new(group),
-        policy,
+        policy: admin.before(policy),
+        admin,
     })
 }
 
@@ -119,7 +134,7 @@ fn knowledge(args: &ExplainArgs, packet: &Packet) -> Result<Knowledge, Error> {
     })
 }
 
-fn answer(packet: &Packet, hops: &[Hop]) -> Result<Explanation, AnalysisTooComplex> {
+fn answer(packet: &Packet, hops: &[Hop<'_>]) -> Result<Explanation, AnalysisTooComplex> {
     let mut space = Space::new();
     let on_path: Vec<_> = hops
         .iter()

@@ -2,7 +2,7 @@
 
 use naosu_flow::{
     iptables::{DecidedBy, Decision, Hook, NodeFirewall},
-    nsg::{self, Nsg},
+    nsg::{self, AdminPolicy, BehindAdmin, Nsg},
     path,
     policy::{DecidingRule, Policy, RulePolicy},
     set::{AnalysisTooComplex, Direction, FlowBox, Membership, Packet, Space},
@@ -11,24 +11,29 @@ use naosu_flow::{
 use super::answer::HopRule;
 
 /// One set of rules on the way.
-pub enum Hop {
+pub enum Hop<'a> {
+    /// Security admin rules.
+    Admin(&'a AdminPolicy),
     /// A security group.
     Group {
         /// What people call this place.
         name: &'static str,
         /// The group.
         group: Box<Nsg>,
-        /// What it means.
-        policy: RulePolicy,
+        /// What it means, behind the security admin rules.
+        policy: BehindAdmin<'a, RulePolicy>,
+        /// Those rules.
+        admin: &'a AdminPolicy,
     },
     /// The firewall of the node.
     Node(Box<NodeFirewall>),
 }
 
-impl Hop {
+impl Hop<'_> {
     /// What people call this place.
     pub fn name(&self) -> &str {
         match self {
+            Self::Admin(admin) => admin.name(),
             Self::Group { name, .. } => name,
             Self::Node(firewall) => firewall.name(),
         }
@@ -37,6 +42,7 @@ impl Hop {
     /// The hop as one of a path.
     pub fn on_path(&self, direction: Direction) -> path::Hop<'_> {
         let policy: &dyn Policy = match self {
+            Self::Admin(admin) => *admin,
             Self::Group { policy, .. } => policy,
             Self::Node(firewall) => firewall.as_ref(),
         };
@@ -55,9 +61,24 @@ impl Hop {
         rules: &[DecidingRule],
     ) -> Result<Vec<HopRule>, AnalysisTooComplex> {
         match self {
-            Self::Group { name, group, .. } => Ok(rules
+            Self::Admin(admin) => Ok(rules
                 .iter()
-                .map(|rule| group_rule(name, group, packet.direction, rule))
+                .map(|rule| admin_rule(self.name(), admin, packet.direction, rule))
+                .collect()),
+            Self::Group {
+                name,
+                group,
+                policy,
+                admin,
+            } => Ok(rules
+                .iter()
+                .map(|rule| {
+                    if rule.policy == policy.name() {
+                        group_rule(name, group, packet.direction, rule)
+                    } else {
+                        admin_rule(name, admin, packet.direction, rule)
+                    }
+                })
                 .collect()),
             Self::Node(firewall) => {
                 let made = node_decisions(space, firewall, packet)?;
@@ -70,15 +91,8 @@ impl Hop {
     }
 }
 
-fn group_rule(hop: &str, group: &Nsg, direction: Direction, rule: &DecidingRule) -> HopRule {
-    let direction = match direction {
-        Direction::Inbound => nsg::Direction::Inbound,
-        Direction::Outbound => nsg::Direction::Outbound,
-    };
-    let priority = group
-        .evaluated(direction)
-        .find(|candidate| candidate.name == rule.rule)
-        .map(|found| found.priority);
+/// A rule that has a name.
+fn named_rule(hop: &str, priority: Option<u16>, rule: &DecidingRule) -> HopRule {
     let words = match priority {
         Some(priority) => format!(
             "rule {}, priority {priority}, of {}",
@@ -98,6 +112,32 @@ fn group_rule(hop: &str, group: &Nsg, direction: Direction, rule: &DecidingRule)
         line: None,
         reason: None,
     }
+}
+
+fn of_group(direction: Direction) -> nsg::Direction {
+    match direction {
+        Direction::Inbound => nsg::Direction::Inbound,
+        Direction::Outbound => nsg::Direction::Outbound,
+    }
+}
+
+fn admin_rule(
+    hop: &str,
+    admin: &AdminPolicy,
+    direction: Direction,
+    rule: &DecidingRule,
+) -> HopRule {
+    let found = admin.rule(rule, of_group(direction));
+    named_rule(hop, found.map(|found| found.priority), rule)
+}
+
+fn group_rule(hop: &str, group: &Nsg, direction: Direction, rule: &DecidingRule) -> HopRule {
+    let direction = of_group(direction);
+    let priority = group
+        .evaluated(direction)
+        .find(|candidate| candidate.name == rule.rule)
+        .map(|found| found.priority);
+    named_rule(hop, priority, rule)
 }
 
 /// What decides a packet on the node, with the places of the rules.

@@ -5,14 +5,14 @@ use std::{fmt::Display, fs::File, io::Read, path::Path};
 use naosu_engine::{Code, Error};
 use naosu_flow::{
     iptables::{Family, Ruleset},
-    nsg::{Nsg, NsgError, TagContext},
+    nsg::{AdminPolicy, AdminRule, Nsg, NsgError, TagContext},
 };
 
 use super::{
     parameter::{invalid, networks},
     too_complex,
 };
-use crate::cli::args::KnownNetwork;
+use crate::cli::args::{AdminRulesArg, KnownNetwork};
 
 /// Larger than any file there is a use for; a device has no end.
 const FILE_LIMIT_BYTES: u64 = 64 << 20;
@@ -20,6 +20,25 @@ const FILE_LIMIT_BYTES: u64 = 64 << 20;
 /// A network security group.
 pub fn nsg(path: &Path) -> Result<Nsg, Error> {
     Nsg::from_arm_json(&text(path)?).map_err(|error| of_nsg(path, &error))
+}
+
+/// The security admin rules in force; none without a file.
+pub fn admin_rules(argument: &AdminRulesArg, tags: &TagContext) -> Result<AdminPolicy, Error> {
+    let Some(path) = &argument.file else {
+        return Ok(AdminPolicy::default());
+    };
+    let next = "give what `az rest --method post` prints for the network's \
+                listNetworkManagerEffectiveSecurityAdminRules";
+    let list: serde_json::Value =
+        serde_json::from_str(&text(path)?).map_err(|error| malformed(path, error, next))?;
+    let rules = match &list {
+        serde_json::Value::Array(rules) => Some(rules),
+        whole => whole.get("value").and_then(serde_json::Value::as_array),
+    };
+    let rules = rules.ok_or_else(|| malformed(path, "it is no list of rules", next))?;
+    let rules: Result<Vec<AdminRule>, _> = rules.iter().map(AdminRule::from_arm).collect();
+    let rules = rules.map_err(|error| malformed(path, error, next))?;
+    AdminPolicy::new(&rules, tags).map_err(|error| malformed(path, error, next))
 }
 
 /// What iptables-save or ip6tables-save wrote.

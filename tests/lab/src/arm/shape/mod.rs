@@ -64,6 +64,24 @@ pub const KINDS: &[Kind] = &[
         true,
     ),
     kind("Microsoft.Network/ipGroups", true),
+    kind("Microsoft.Network/networkManagers", true),
+    kind("Microsoft.Network/networkManagers/networkGroups", true),
+    kind(
+        "Microsoft.Network/networkManagers/networkGroups/staticMembers",
+        true,
+    ),
+    kind(
+        "Microsoft.Network/networkManagers/securityAdminConfigurations",
+        true,
+    ),
+    kind(
+        "Microsoft.Network/networkManagers/securityAdminConfigurations/ruleCollections",
+        true,
+    ),
+    kind(
+        "Microsoft.Network/networkManagers/securityAdminConfigurations/ruleCollections/rules",
+        true,
+    ),
     Kind {
         asynchronous: false,
         settled_in_answer: true,
