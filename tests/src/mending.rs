@@ -300,8 +300,11 @@ pub fn unreached(run: &Value, moment: Moment) -> Option<BTreeSet<NodeName>> {
     )
 }
 
-/// Approves as many persons as the plan needs.
-async fn approve_fully(
+/// Approves, as many persons as the plan needs.
+///
+/// # Errors
+/// When the product fails where it should not.
+pub async fn approve_fully(
     naosu: &Naosu,
     id: &str,
     digest: &str,

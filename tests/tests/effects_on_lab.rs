@@ -304,25 +304,84 @@ async fn require_nothing_done(bench: &Bench, effect: &Effect, stale: &Observatio
     assert_eq!(&bench.seen(effect).await, now, "{kind:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_kind_is_done_once_and_taken_back_once_on_real_nodes_and_emulated_clouds() {
+/// What an effect acts on. Each has a lab of its own, so that they are shown side by
+/// side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Azure,
+    Kubernetes,
+    Ufw,
+    Iptables,
+    /// A person acts.
+    Nowhere,
+}
+
+fn place(kind: EffectKind) -> Place {
+    match kind {
+        EffectKind::NsgRuleCreate
+        | EffectKind::NsgRuleDelete
+        | EffectKind::NsgRulesReplace
+        | EffectKind::FirewallRuleAdd
+        | EffectKind::FirewallRuleRemove
+        | EffectKind::NetworkProfileSet
+        | EffectKind::ArmPatch => Place::Azure,
+        EffectKind::PodEvict
+        | EffectKind::RolloutRestart
+        | EffectKind::ConfigMapSet
+        | EffectKind::KubernetesPatch => Place::Kubernetes,
+        EffectKind::UfwRuleInsert
+        | EffectKind::UfwRuleDelete
+        | EffectKind::UfwEnable
+        | EffectKind::UfwDisable => Place::Ufw,
+        EffectKind::IptablesRuleInsert | EffectKind::IptablesRuleDelete => Place::Iptables,
+        EffectKind::Manual => Place::Nowhere,
+    }
+}
+
+async fn walk_all(wanted: Place) {
     let Some(bench) = Bench::start().await else {
         return;
     };
-    for kind in EffectKind::ALL {
+    let all = EffectKind::ALL.iter();
+    for kind in all.filter(|kind| place(**kind) == wanted) {
         let effect = bench.effect(*kind).await;
         assert_eq!(effect.kind(), *kind);
-        if *kind == EffectKind::Manual {
-            let before = bench.observe(&effect).await;
-            let refused = bench.perform(&effect, &before).await.unwrap_err();
-            assert!(matches!(refused, PerformError::NotApplied(e) if e.code == Code::Unsupported));
-            continue;
-        }
         println!("{kind:?}");
         tokio::time::timeout(Duration::from_secs(60), walk(&bench, &effect))
             .await
             .unwrap_or_else(|_| panic!("{kind:?} takes too long"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_on_azure_is_done_once_and_taken_back_once() {
+    walk_all(Place::Azure).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_on_kubernetes_is_done_once_and_taken_back_once() {
+    walk_all(Place::Kubernetes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_ufw_is_done_once_and_taken_back_once_on_a_real_node() {
+    walk_all(Place::Ufw).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_iptables_is_done_once_and_taken_back_once_on_a_real_node() {
+    walk_all(Place::Iptables).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_does_naosu_does_not() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    let effect = bench.effect(EffectKind::Manual).await;
+    let before = bench.observe(&effect).await;
+    let refused = bench.perform(&effect, &before).await.unwrap_err();
+    assert!(matches!(refused, PerformError::NotApplied(e) if e.code == Code::Unsupported));
 }
 
 /// Naosu's own writes name what they change, and nothing else of the resource.

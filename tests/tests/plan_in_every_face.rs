@@ -7,7 +7,7 @@ use axum::http::{Method, StatusCode};
 use faces::{FACES, Face, Faces};
 use naosu_lab::wire::{CannedResponse, Fault, FaultAction};
 use naosu_tests::mending::text;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
@@ -40,8 +40,10 @@ async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
         faces.call(face, &approve).await;
         let again = faces.fail(face, &approve).await;
         assert_eq!(again, "plan_already_decided", "{face:?}");
+        assert_eq!(faces.show_plan(face, &id).await["run"], Value::Null);
         let run = faces.apply(face, &id).await.unwrap();
         assert_eq!(run["state"], "SUCCEEDED", "{face:?} {run:#}");
+        assert_eq!(faces.show_plan(face, &id).await["run"], run["id"]);
         faces.lab.arm().requests().clear();
         let refused = faces.apply(face, &id).await;
         assert_eq!(refused.unwrap_err(), "plan_already_applied", "{face:?}");
@@ -140,7 +142,7 @@ async fn a_plan_that_expired_is_neither_approved_nor_applied_in_any_face() {
     for face in FACES {
         let (id, digest) = faces.plan(face).await;
         for _ in 0..1000 {
-            if faces.state_of_plan(face, &id).await == "EXPIRED" {
+            if text(&faces.show_plan(face, &id).await["state"]) == "EXPIRED" {
                 break;
             }
         }

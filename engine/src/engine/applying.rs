@@ -25,8 +25,8 @@ impl Engine {
         self.require_executor().await?;
         let at = now(self);
         let plan = self.stored_plan(id).await?.at(at);
-        if let Some(run) = self.store().run_of_plan(id).await? {
-            let (plan, run) = (id.0.clone(), run.0);
+        if let Some(run) = &plan.run {
+            let (plan, run) = (id.0.clone(), run.0.clone());
             return Err(crate::store::StoreError::PlanAlreadyApplied { plan, run }.into());
         }
         self.policy.may_apply(&plan)?;

@@ -45,6 +45,7 @@ impl Engine {
             digest: digest(&content)?,
             content,
             approvals: Vec::new(),
+            run: None,
         };
         // The diagnosis is kept, and so is what it read.
         let known: BTreeSet<&Query> = diagnosis.observations.iter().map(|o| &o.query).collect();

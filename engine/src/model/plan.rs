@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Approval, ClusterId, Decision, DiagnosisId, Digest, Effect, Finding, Principal, Query,
+    Approval, ClusterId, Decision, DiagnosisId, Digest, Effect, Finding, Principal, Query, RunId,
 };
 use crate::error::Error;
 
@@ -185,6 +185,8 @@ pub struct Plan {
     pub state: PlanState,
     /// Approvals and rejections, in order.
     pub approvals: Vec<Approval>,
+    /// The run that applies it; a plan is applied once.
+    pub run: Option<RunId>,
 }
 
 impl Plan {

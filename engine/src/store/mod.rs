@@ -30,6 +30,8 @@ pub struct PlanRecord {
     pub content: PlanContent,
     /// Decisions, in order.
     pub approvals: Vec<Approval>,
+    /// The run that applies it.
+    pub run: Option<RunId>,
 }
 
 impl PlanRecord {
@@ -42,6 +44,7 @@ impl PlanRecord {
             content: self.content,
             state,
             approvals: self.approvals,
+            run: self.run,
         }
     }
 }
@@ -128,8 +131,6 @@ pub trait Store: Send + Sync {
     async fn append(&self, entry: &Entry, activity: Activity) -> Result<(), StoreError>;
     /// One run.
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError>;
-    /// The run that a plan was applied in.
-    async fn run_of_plan(&self, plan: &PlanId) -> Result<Option<RunId>, StoreError>;
     /// At most `limit` runs, newest first.
     async fn runs(
         &self,

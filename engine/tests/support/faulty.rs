@@ -81,9 +81,6 @@ impl Store for Faulty {
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.inner.run(id).await
     }
-    async fn run_of_plan(&self, plan: &PlanId) -> Result<Option<RunId>, StoreError> {
-        self.inner.run_of_plan(plan).await
-    }
     async fn runs(&self, c: Option<&ClusterId>, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
         self.inner.runs(c, limit).await
     }

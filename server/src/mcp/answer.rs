@@ -87,16 +87,20 @@ pub(super) struct PlanAnswer {
 impl From<Plan> for PlanAnswer {
     fn from(plan: Plan) -> Self {
         let id = &plan.id.0;
-        let next = match plan.state {
-            PlanState::PendingApproval => format!(
+        let next = match (&plan.run, plan.state) {
+            (Some(run), _) => format!(
+                "It was applied: get_run with run {} tells how that went. A plan runs once.",
+                run.0
+            ),
+            (None, PlanState::PendingApproval) => format!(
                 "A person has to approve it, which no assistant can. Show them the steps, \
                  what each lets pass, the risk and the warnings, and ask them to run: \
                  naosu plan approve {id} --digest {}",
                 plan.digest
             ),
-            PlanState::Approved => format!("Approved. Call apply_plan with plan {id}."),
-            PlanState::Rejected => "Rejected for good. Ask the person why.".to_owned(),
-            PlanState::Expired => "Expired. Diagnose again and make a new plan.".to_owned(),
+            (None, PlanState::Approved) => format!("Approved. Call apply_plan with plan {id}."),
+            (None, PlanState::Rejected) => "Rejected for good. Ask the person why.".to_owned(),
+            (None, PlanState::Expired) => "Expired. Diagnose again and make a new plan.".to_owned(),
         };
         Self {
             about: ABOUT,

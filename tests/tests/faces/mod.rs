@@ -54,13 +54,15 @@ impl Faces {
         tool: &str,
         tool_arguments: serde_json::Value,
     ) -> [String; 3] {
-        let (embedded, _) = self.naosu.failure(arguments).await.unwrap();
-        let mut at_server = arguments.to_vec();
-        let address = self.server.address.clone();
-        at_server.extend(["--server", &address]);
-        let (served, _) = self.naosu.failure(&at_server).await.unwrap();
-        let answer = self.mcp.call(tool, tool_arguments).await.unwrap();
-        [embedded, served, text(&answer["code"])]
+        let at_server = [arguments, &["--server", &self.server.address]].concat();
+        // Each mostly waits, for what does not answer.
+        let (embedded, served, answer) = tokio::join!(
+            self.naosu.failure(arguments),
+            self.naosu.failure(&at_server),
+            self.mcp.call(tool, tool_arguments),
+        );
+        let ((embedded, _), (served, _)) = (embedded.unwrap(), served.unwrap());
+        [embedded, served, text(&answer.unwrap()["code"])]
     }
 
     pub fn assert_nothing_written(&self) {
@@ -156,11 +158,11 @@ impl Faces {
         }
     }
 
-    pub async fn state_of_plan(&mut self, face: Face, plan: &str) -> String {
+    pub async fn show_plan(&mut self, face: Face, plan: &str) -> Value {
         if let Face::Mcp = face {
             let answer = self.mcp.call("get_plan", json!({ "plan": plan })).await;
-            return text(&answer.unwrap()["plan"]["state"]);
+            return answer.unwrap()["plan"].take();
         }
-        text(&self.call(face, &["plan", "show", plan]).await["state"])
+        self.call(face, &["plan", "show", plan]).await
     }
 }

@@ -60,6 +60,7 @@ impl AdminPolicy {
                 admin.named.push((one.name.clone(), (*rule).clone()));
                 compiled.push(one);
             }
+            // Each but the last comes first if its atom says so; then the last does.
             let is_open = equals.iter().any(|rule| rule.access != equals[0].access);
             let first_of = compiled.iter().take(compiled.len() - 1);
             for one in first_of.filter(|_| is_open) {
@@ -73,7 +74,7 @@ impl AdminPolicy {
                 });
                 admin.policy.rules.push(first);
             }
-            admin.policy.rules.extend(compiled);
+            admin.policy.rules.extend(compiled.into_iter().rev());
         }
         Ok(admin)
     }

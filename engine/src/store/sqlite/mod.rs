@@ -137,11 +137,6 @@ impl Store for SqliteStore {
         self.reader.call(move |c| rows::run(c, &id)).await
     }
 
-    async fn run_of_plan(&self, plan: &PlanId) -> Result<Option<RunId>, StoreError> {
-        let plan = plan.0.clone();
-        self.reader.call(move |c| rows::run_of_plan(c, &plan)).await
-    }
-
     async fn runs(
         &self,
         cluster: Option<&ClusterId>,

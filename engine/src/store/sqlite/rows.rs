@@ -135,11 +135,13 @@ fn plan_record(
     .iter()
     .map(|body| decode("an approval", body))
     .collect::<Result<Vec<Approval>, _>>()?;
+    let run = run_of_plan(connection, &id)?;
     Ok(PlanRecord {
         id: PlanId(id),
         digest: taken,
         content,
         approvals,
+        run,
     })
 }
 
@@ -394,10 +396,7 @@ pub(super) fn run(connection: &Connection, id: &str) -> Result<Option<RunRecord>
         .next())
 }
 
-pub(super) fn run_of_plan(
-    connection: &Connection,
-    plan: &str,
-) -> Result<Option<RunId>, StoreError> {
+fn run_of_plan(connection: &Connection, plan: &str) -> Result<Option<RunId>, StoreError> {
     let ids = texts(connection, "SELECT id FROM runs WHERE plan = ?1", [plan])?;
     Ok(ids.into_iter().next().map(RunId))
 }

@@ -42,9 +42,13 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
             }
             PlanCommand::Show { id } => {
                 let plan = naosu.plan(&PlanId(id)).await?;
-                let runs = naosu.runs(Some(&plan.content.cluster)).await?;
-                let run = runs.iter().find(|run| run.plan == plan.id);
-                printer.value(&plan, |page, plan| render::plan_with_run(page, plan, run));
+                let run = match &plan.run {
+                    Some(id) => Some(naosu.run(id).await?),
+                    None => None,
+                };
+                printer.value(&plan, |page, plan| {
+                    render::plan_with_run(page, plan, run.as_ref());
+                });
             }
             PlanCommand::List { of, state } => {
                 let filter = PlanFilter {

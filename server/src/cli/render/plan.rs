@@ -86,7 +86,11 @@ fn what(page: &mut Page, plan: &Plan) {
 
 /// The command that goes on with it.
 pub fn next_of_plan(page: &mut Page, plan: &Plan) {
-    if plan.state == PlanState::PendingApproval {
+    if let Some(run) = &plan.run {
+        page.gap();
+        page.line(0, Tone::Plain, "It was applied:");
+        page.line(2, Tone::Strong, &format!("naosu run show {}", run.0));
+    } else if plan.state == PlanState::PendingApproval {
         page.gap();
         page.line(0, Tone::Plain, "To approve exactly this plan:");
         let command = format!("naosu plan approve {} --digest \\", plan.id.0);

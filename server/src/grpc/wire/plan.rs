@@ -107,6 +107,7 @@ wire_message!(
         digest,
         content,
         state,
-        approvals
+        approvals,
+        run
     }
 );

@@ -43,6 +43,16 @@ macro_rules! wire_id {
 
 wire_id!(DiagnosisId, PlanId, RunId);
 
+impl Wire<Option<String>> for Option<RunId> {
+    fn into_wire(self) -> Option<String> {
+        self.map(Wire::into_wire)
+    }
+
+    fn from_wire(wire: Option<String>) -> Result<Self, WireError> {
+        wire.map(Wire::from_wire).transpose()
+    }
+}
+
 impl Wire<u32> for u16 {
     fn into_wire(self) -> u32 {
         self.into()

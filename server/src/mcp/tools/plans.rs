@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use naosu_engine::{
     facade::{PlanFilter, PlanRequest},
-    model::{ClusterId, Digest, PlanId, PlanState, Risk},
+    model::{ClusterId, Digest, PlanId, PlanState, Risk, RunId},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,8 @@ struct Row {
     risk: Risk,
     digest: Digest,
     expires_at: Timestamp,
+    /// The run that applies it.
+    run: Option<RunId>,
 }
 
 /// `list_plans`
@@ -91,6 +93,7 @@ pub(super) fn list() -> Result<Entry, String> {
                 risk: plan.content.risk,
                 digest: plan.digest,
                 expires_at: plan.content.expires_at,
+                run: plan.run,
             });
             Ok(Plans {
                 plans: rows.collect(),

@@ -212,4 +212,35 @@ proptest! {
             prop_assert_eq!(space.contains(alone, &packet), expected(passes_alone), "{}", packet);
         }
     }
+
+    #[test]
+    fn of_rules_with_one_priority_any_that_matches_may_decide(
+        admin in proptest::collection::vec(small_admin_rule(), 0..5),
+    ) {
+        let written: Vec<AdminRule> = (0..)
+            .zip(&admin)
+            .map(|(number, (access, rule))| AdminRule {
+                name: format!("c/{number}"),
+                ..admin_rule(7, *access, rule)
+            })
+            .collect();
+        let policy = AdminPolicy::new(&written, &small_network()).unwrap();
+        let mut space = Space::new();
+        let decisions = policy.decide(&mut space, PacketSet::ALL).unwrap();
+        let allowed = decisions.allowed(&mut space).unwrap();
+        for packet in universe() {
+            let is_new = packet.state == ConnectionState::New;
+            let matching = admin.iter().filter(|(_, rule)| is_new && matches(rule, &packet));
+            let passes: Vec<bool> = matching
+                .map(|(access, _)| *access != AdminAccess::Deny)
+                .collect();
+            let is = space.contains(allowed, &packet);
+            let as_expected = match (passes.contains(&true), passes.contains(&false)) {
+                (true, true) => matches!(is, Membership::Depends(_)),
+                (false, true) => is == Membership::No,
+                _ => is == Membership::Yes,
+            };
+            prop_assert!(as_expected, "{} {:?} {:?}", packet, passes, is);
+        }
+    }
 }
