@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ipnet::IpNet;
 use naosu_flow::nsg::{
-    Access, Direction, Nsg, NsgRule, PlacementRequest, TagContext, nsg_delta_report, place,
+    Access, Direction, Nsg, NsgRule, PlacementRequest, TagContext, nsg_delta, place,
 };
 use naosu_flow::policy::Policy;
 use naosu_flow::set::{AddressSet, FlowBox, PacketSet, PortSet, Space};
@@ -120,7 +120,11 @@ fn growth(c: &mut Criterion<ProcessorTime>) {
         rule.priority = 101;
         let after = before.with_rule(rule).unwrap();
         group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            b.iter(|| nsg_delta_report(black_box(&before), &after, &tags).unwrap());
+            b.iter(|| {
+                let mut space = Space::new();
+                let delta = nsg_delta(&mut space, black_box(&before), &after, &tags).unwrap();
+                delta.report(&space).unwrap()
+            });
         });
     }
     group.finish();

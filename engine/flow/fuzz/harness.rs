@@ -11,7 +11,7 @@ use naosu_flow::iptables::{
     Exemplar, Family, FirewallRuleset, Hook, Knowledge, NodeFirewall, Ruleset, Specifications,
 };
 use naosu_flow::nsg::{
-    AdminRule, Nsg, NsgChain, NsgRule, PlacementRequest, Side, TagContext, place,
+    AdminPolicy, AdminRule, Nsg, NsgChain, NsgRule, PlacementRequest, Side, TagContext, place,
 };
 use naosu_flow::policy::Policy;
 use naosu_flow::set::{AddressSet, Budget, FlowBox, PacketSet, PortSet, Space};
@@ -255,9 +255,8 @@ pub fn admin_rules_json(text: &str) {
         .filter_map(|rule| AdminRule::from_arm(rule).ok())
         .collect();
     let tags = TagContext::new();
-    let chain = NsgChain::new("nic", None, None, &tags)
-        .and_then(|chain| chain.with_admin_rules(&rules, &tags));
-    if let Ok(chain) = chain {
-        decide(&chain);
+    let chain = NsgChain::new("nic", None, None, &tags);
+    if let (Ok(chain), Ok(admin)) = (chain, AdminPolicy::new(&rules, &tags)) {
+        decide(&admin.before(&chain));
     }
 }

@@ -12,7 +12,7 @@ use crate::policy::{Rule, RuleMatch, UnknownAddresses, Verdict};
 use crate::set::{AddressSet, ConnectionState, FlowBox, PortSet};
 
 /// What a security admin rule does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AdminAccess {
     /// Shields from later admin rules; the security groups decide.
     Allow,
@@ -34,12 +34,14 @@ impl AdminAccess {
 }
 
 /// One security admin rule in force for a virtual network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AdminRule {
     /// Its name after that of its collection, as in `baseline/deny-kubelet`:
     /// rules of several collections may share a name. Where no id tells the
     /// collection, the name alone.
     pub name: String,
+    /// The network manager that it belongs to, by name; empty where no id tells.
+    pub manager: String,
     /// Smaller comes first.
     pub priority: u16,
     /// Inbound or outbound.
@@ -133,6 +135,7 @@ impl AdminRule {
             source_ports: list("sourcePortRanges", None)?,
             destinations: list("destinations", Some("addressPrefix"))?,
             destination_ports: list("destinationPortRanges", None)?,
+            manager: manager(rule),
             name,
         })
     }
@@ -201,6 +204,15 @@ fn name(rule: &Value) -> Option<String> {
         }
         _ => text("name").unwrap_or(id).to_owned(),
     })
+}
+
+/// The name after `/networkManagers/` in the id.
+fn manager(rule: &Value) -> String {
+    let id = rule.get("id").and_then(Value::as_str).unwrap_or_default();
+    let mut parts = id.split('/');
+    let found = parts.find(|part| part.eq_ignore_ascii_case("networkManagers"));
+    let name = found.and_then(|_| parts.next());
+    name.unwrap_or_default().to_owned()
 }
 
 fn addresses(

@@ -12,12 +12,13 @@ use super::tags::TagContext;
 /// Rules"). It takes the permission of that action, which a reader does not have.
 pub const EFFECTIVE_ADMIN_RULES: &str = "listNetworkManagerEffectiveSecurityAdminRules";
 
-/// Rules that may be in force and are not known.
+/// A network of which the rules in force are not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadAdminRules {
     /// The network, by name.
     pub network: String,
-    /// Why.
+    /// Why: they were not told, or make no sense, or are not those of the other
+    /// networks.
     pub reason: String,
 }
 
@@ -56,7 +57,7 @@ impl AdminRulesInForce {
             match (rules, &known) {
                 (Err(reason), _) => return Self::unread(network, reason),
                 (Ok(rules), Some(others)) if rules != *others => {
-                    return Self::unread(network, "its rules are not those of the other networks");
+                    return Self::unread(network, "they are not those of the other networks");
                 }
                 (Ok(rules), _) => known = Some(rules),
             }
@@ -101,7 +102,9 @@ impl AdminRulesInForce {
 /// what tags stand for.
 fn read(rules: &[Value]) -> Result<Vec<AdminRule>, NsgError> {
     let rules: Result<Vec<_>, _> = rules.iter().map(AdminRule::from_arm).collect();
-    let rules = rules?;
+    let mut rules = rules?;
+    // Azure promises no order.
+    rules.sort_unstable();
     AdminPolicy::new(&rules, &TagContext::new())?;
     Ok(rules)
 }

@@ -39,44 +39,62 @@ impl AdminPolicy {
         self.policy.rules.is_empty()
     }
 
-    /// The policy of the rules in force. A priority is unique in its collection
-    /// only: which of several rules with the same one comes first is not known.
+    /// The policy of the rules in force. What comes first is only known of rules of
+    /// one network manager with different priorities: a priority is unique in its
+    /// collection, and of several managers the one of the higher scope wins, which
+    /// no rule tells.
     ///
     /// # Errors
     /// [`NsgError`] naming the rule and the field.
     pub fn new(rules: &[AdminRule], tags: &TagContext) -> Result<Self, NsgError> {
         let place = |rule: &AdminRule| (rule.direction, rule.priority);
         let mut ordered: Vec<&AdminRule> = rules.iter().collect();
-        ordered.sort_by_key(|rule| (place(rule), rule.name.as_str()));
+        ordered.sort_by_key(|rule| (rule.manager.as_str(), place(rule), rule.name.as_str()));
+        let of_managers = ordered.chunk_by(|one, other| one.manager == other.manager);
+        let has_one_manager = of_managers.clone().count() < 2;
         let mut admin = Self::default();
-        for equals in ordered.chunk_by(|one, other| place(one) == place(other)) {
+        let mut managers: Vec<Vec<Compiled>> = Vec::new();
+        for of_manager in of_managers {
             let mut compiled = Vec::new();
-            for rule in equals {
-                let mut one = rule.compile(tags)?;
-                if rule.access == AdminAccess::Allow {
-                    one.name = format!("{} (leaves it to the security groups)", rule.name);
-                    admin.handing_on.push(one.name.clone());
+            for equals in of_manager.chunk_by(|one, other| place(one) == place(other)) {
+                let mut of_priority = Vec::new();
+                for rule in equals {
+                    of_priority.push(admin.compile(rule, has_one_manager, tags)?);
                 }
-                admin.named.push((one.name.clone(), (*rule).clone()));
-                compiled.push(one);
+                compiled.extend(any_first(
+                    of_priority.into_iter().map(|one| vec![one]).collect(),
+                    |one| format!("{} comes first of its priority", one.rule.name),
+                ));
             }
-            // Each but the last comes first if its atom says so; then the last does.
-            let is_open = equals.iter().any(|rule| rule.access != equals[0].access);
-            let first_of = compiled.iter().take(compiled.len() - 1);
-            for one in first_of.filter(|_| is_open) {
-                let mut first = one.clone();
-                first.matches.conditions.push(Atom {
-                    name: format!(
-                        "security admin rule {} comes first of its priority",
-                        one.name
-                    ),
-                    reason: "the order of rules with the same priority is not known".to_owned(),
-                });
-                admin.policy.rules.push(first);
-            }
-            admin.policy.rules.extend(compiled.into_iter().rev());
+            managers.push(compiled);
         }
+        let in_order = any_first(managers, |one| {
+            format!("the rules of network manager {} come first", one.manager)
+        });
+        admin.policy.rules = in_order.into_iter().map(|one| one.rule).collect();
         Ok(admin)
+    }
+
+    fn compile(
+        &mut self,
+        rule: &AdminRule,
+        has_one_manager: bool,
+        tags: &TagContext,
+    ) -> Result<Compiled, NsgError> {
+        let mut compiled = rule.compile(tags)?;
+        if !has_one_manager {
+            compiled.name = format!("{}/{}", rule.manager, compiled.name);
+        }
+        if rule.access == AdminAccess::Allow {
+            compiled.name = format!("{} (leaves it to the security groups)", compiled.name);
+            self.handing_on.push(compiled.name.clone());
+        }
+        self.named.push((compiled.name.clone(), rule.clone()));
+        Ok(Compiled {
+            rule: compiled,
+            access: rule.access,
+            manager: rule.manager.clone(),
+        })
     }
 
     /// The rule that decides, if it is one of these.
@@ -183,4 +201,46 @@ impl<P: Policy> Policy for BehindAdmin<'_, P> {
         let groups = self.groups.decide(space, within)?;
         first.or_else(space, &groups)
     }
+}
+
+/// A rule on its way into the policy.
+#[derive(Clone)]
+struct Compiled {
+    rule: Rule,
+    access: AdminAccess,
+    manager: String,
+}
+
+/// Lists of which it is not known which comes first, as one list: each but the last
+/// once under an atom that says that it does, then all. Lists that do not disagree on
+/// any packet need no atom.
+fn any_first(lists: Vec<Vec<Compiled>>, atom: impl Fn(&Compiled) -> String) -> Vec<Compiled> {
+    let mut all = Vec::new();
+    let but_last = lists.len().saturating_sub(1);
+    for (at, list) in lists.iter().enumerate().take(but_last) {
+        let mut others = lists.iter().enumerate().filter(|(other, _)| *other != at);
+        let Some(first) = list.first() else { continue };
+        if !others.any(|(_, other)| disagree(list, other)) {
+            continue;
+        }
+        let atom = Atom {
+            name: format!("security admin rules: {}", atom(first)),
+            reason: "their order is not known".to_owned(),
+        };
+        for one in list {
+            let mut conditional = one.clone();
+            conditional.rule.matches.conditions.push(atom.clone());
+            all.push(conditional);
+        }
+    }
+    all.extend(lists.into_iter().rev().flatten());
+    all
+}
+
+fn disagree(list: &[Compiled], other: &[Compiled]) -> bool {
+    list.iter().any(|one| {
+        let bounds = one.rule.matches.bounds();
+        let mut others = other.iter();
+        others.any(|other| other.access != one.access && other.rule.matches.may_concern(&bounds))
+    })
 }

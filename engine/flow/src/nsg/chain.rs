@@ -1,7 +1,5 @@
 //! The security groups one network interface is behind, in Azure's order.
 
-use super::admin::AdminRule;
-use super::admin_policy::AdminPolicy;
 use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::Direction;
@@ -9,13 +7,13 @@ use super::tags::TagContext;
 use crate::policy::{Decisions, Policy, RulePolicy, Verdict};
 use crate::set::{self, AnalysisTooComplex, FlowBox, PacketSet, Space};
 
-/// The policy of one network interface: security admin rules first; inbound
-/// the subnet's group and then the interface's, outbound the other way round;
-/// traffic inside the subnet included. No group lets everything pass.
+/// The policy of one network interface: inbound the subnet's group and then the
+/// interface's, outbound the other way round; traffic inside the subnet included. No
+/// group lets everything pass. Security admin rules come before
+/// ([`super::AdminPolicy::before`]).
 #[derive(Debug, Clone)]
 pub struct NsgChain {
     name: String,
-    admin: Option<AdminPolicy>,
     subnet: RulePolicy,
     interface: RulePolicy,
 }
@@ -41,23 +39,9 @@ impl NsgChain {
         };
         Ok(Self {
             name: name.into(),
-            admin: None,
             subnet: policy(subnet, "subnet")?,
             interface: policy(interface, "interface")?,
         })
-    }
-
-    /// The same chain behind the security admin rules in force.
-    ///
-    /// # Errors
-    /// [`NsgError`] naming the rule and the field.
-    pub fn with_admin_rules(
-        mut self,
-        rules: &[AdminRule],
-        tags: &TagContext,
-    ) -> Result<Self, NsgError> {
-        self.admin = Some(AdminPolicy::new(rules, tags)?);
-        Ok(self)
     }
 
     /// The subnet's and the interface's decisions for one direction.
@@ -94,11 +78,6 @@ impl Policy for NsgChain {
             self.groups(space, direction, packets)
         };
         let (inbound, outbound) = (side(Direction::Inbound)?, side(Direction::Outbound)?);
-        let groups = inbound.or_else(space, &outbound)?;
-        let Some(admin) = &self.admin else {
-            return Ok(groups);
-        };
-        let first = admin.decided(space, within)?;
-        first.or_else(space, &groups)
+        inbound.or_else(space, &outbound)
     }
 }

@@ -5,7 +5,7 @@ use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::NsgRule;
 use super::tags::TagContext;
-use crate::delta::{DeltaReport, FlowDelta};
+use crate::delta::FlowDelta;
 use crate::policy::Policy;
 use crate::set::{PacketSet, Space};
 
@@ -48,20 +48,6 @@ pub fn nsg_delta_behind(
     let delta = nsg_delta(space, before, after, tags)?;
     let handed_on = admin.handed_on(space)?;
     Ok(delta.among(space, handed_on)?)
-}
-
-/// [`nsg_delta`] as the report a plan stores.
-///
-/// # Errors
-/// [`NsgError`], also when the exact answer costs too much.
-pub fn nsg_delta_report(
-    before: &Nsg,
-    after: &Nsg,
-    tags: &TagContext,
-) -> Result<DeltaReport, NsgError> {
-    let mut space = Space::new();
-    let delta = nsg_delta(&mut space, before, after, tags)?;
-    Ok(delta.report(&space)?)
 }
 
 /// The packets matched by a rule that is not the same in both groups.

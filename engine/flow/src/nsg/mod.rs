@@ -18,7 +18,7 @@ pub use admin::{AdminAccess, AdminRule};
 pub use admin_in_force::{AdminRulesInForce, EFFECTIVE_ADMIN_RULES, UnreadAdminRules};
 pub use admin_policy::{AdminPolicy, BehindAdmin};
 pub use chain::NsgChain;
-pub use change::{nsg_delta, nsg_delta_behind, nsg_delta_report};
+pub use change::{nsg_delta, nsg_delta_behind};
 pub use compile::ESTABLISHED;
 pub use error::NsgError;
 pub use group::{Nsg, default_rules};

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::meaning::{judge, numbered, small_network, small_rule, without_internet};
 use crate::nsg::{
-    AdminAccess, AdminPolicy, AdminRule, AdminRulesInForce, Nsg, NsgRule, UnreadAdminRules,
+    AdminAccess, AdminPolicy, AdminRule, AdminRulesInForce, Direction, Nsg, NsgRule,
+    UnreadAdminRules,
 };
 use crate::policy::Policy;
 use crate::set::{ConnectionState, Membership, Packet, PacketSet, Space};
@@ -116,7 +117,7 @@ fn which_of_two_rules_with_the_same_priority_decides_is_unknown_only_where_it_ma
     assert!(matches!(open, Membership::Depends(_)));
     assert_eq!(
         atoms,
-        ["security admin rule baseline/always comes first of its priority"]
+        ["security admin rules: baseline/always comes first of its priority"]
     );
     let first = listed("first", 6, "Deny");
     assert_eq!(
@@ -128,6 +129,59 @@ fn which_of_two_rules_with_the_same_priority_decides_is_unknown_only_where_it_ma
     let mut elsewhere = always;
     elsewhere["properties"]["destinationPortRanges"] = json!(["443"]);
     assert_eq!(verdicts(&[deny, elsewhere]).0, Membership::No);
+}
+
+fn of_manager(manager: &str, mut rule: Value) -> Value {
+    let id = rule["id"].as_str().unwrap();
+    let id = id.replace("networkManagers/m/", &format!("networkManagers/{manager}/"));
+    rule["id"] = json!(id);
+    rule
+}
+
+#[test]
+fn which_of_two_network_managers_comes_first_is_unknown_whatever_their_priorities() {
+    let hub = of_manager("hub", listed("rule", 100, "Deny"));
+    let spoke = of_manager("spoke", listed("rule", 7, "AlwaysAllow"));
+    let (open, atoms) = verdicts(&[hub.clone(), spoke.clone()]);
+    assert!(matches!(open, Membership::Depends(_)));
+    assert_eq!(
+        atoms,
+        ["security admin rules: the rules of network manager hub come first"]
+    );
+    // Whoever comes first, its own rules are in their order.
+    let first = of_manager("hub", listed("first", 6, "AlwaysAllow"));
+    assert_eq!(verdicts(&[hub, spoke.clone(), first]).0, Membership::Yes);
+    let agreed = of_manager("hub", listed("rule", 100, "AlwaysAllow"));
+    assert_eq!(verdicts(&[agreed, spoke]), (Membership::Yes, Vec::new()));
+}
+
+#[test]
+fn a_rule_is_found_under_its_manager_where_others_have_one_of_its_name() {
+    let rules = [
+        of_manager("hub", listed("rule", 100, "Deny")),
+        of_manager("spoke", listed("rule", 7, "Deny")),
+    ];
+    let rules = of_networks(&[("/v/one", Ok(rules.to_vec()))]);
+    let policy = rules.policy(&small_network()).unwrap();
+    let mut space = Space::new();
+    let decisions = policy.decide(&mut space, PacketSet::ALL).unwrap();
+    let found: Vec<(String, u16)> = decisions
+        .rules()
+        .iter()
+        .filter_map(|rule| policy.rule(rule, Direction::Inbound))
+        .map(|rule| (rule.manager.clone(), rule.priority))
+        .collect();
+    assert_eq!(found, [("spoke".to_owned(), 7), ("hub".to_owned(), 100)]);
+}
+
+#[test]
+fn networks_that_list_the_same_rules_in_another_order_have_the_same() {
+    let (one, two) = (listed("a", 7, "Deny"), listed("b", 8, "Deny"));
+    let told = [
+        ("/v/one", Ok(vec![one.clone(), two.clone()])),
+        ("/v/two", Ok(vec![two, one])),
+    ];
+    assert_eq!(of_networks(&told).unread, None);
 }
 
 #[test]
@@ -167,6 +221,7 @@ fn admin_rule(priority: u16, access: AdminAccess, rule: &NsgRule) -> AdminRule {
     };
     AdminRule {
         name: format!("c/{priority}"),
+        manager: "m".to_owned(),
         priority,
         direction: rule.direction,
         access,
@@ -214,13 +269,15 @@ proptest! {
     }
 
     #[test]
-    fn of_rules_with_one_priority_any_that_matches_may_decide(
+    fn of_rules_with_one_priority_or_of_several_managers_any_that_matches_may_decide(
         admin in proptest::collection::vec(small_admin_rule(), 0..5),
+        of_one_manager in any::<bool>(),
     ) {
         let written: Vec<AdminRule> = (0..)
             .zip(&admin)
             .map(|(number, (access, rule))| AdminRule {
                 name: format!("c/{number}"),
+                manager: if of_one_manager { "m".to_owned() } else { format!("m{number}") },
                 ..admin_rule(7, *access, rule)
             })
             .collect();

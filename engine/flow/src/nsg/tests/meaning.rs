@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use proptest::prelude::*;
 
+use crate::delta::DeltaReport;
 use crate::nsg::{
-    Access, AdminAccess, AdminPolicy, AdminRule, Direction, Nsg, NsgChain, NsgRule, TagContext,
-    nsg_delta, nsg_delta_behind, nsg_delta_report,
+    Access, AdminAccess, AdminPolicy, AdminRule, Direction, Nsg, NsgChain, NsgError, NsgRule,
+    TagContext, nsg_delta, nsg_delta_behind,
 };
 use crate::policy::{Policy, Verdict};
 use crate::set::{self, ConnectionState, Membership, Packet, PacketSet, Protocol, Space};
@@ -195,9 +196,16 @@ fn inbound_meets_the_subnet_first_and_outbound_the_interface_first() {
     assert_eq!(verdict(&open, &packet).0, Verdict::Allow);
 }
 
+fn delta_report(before: &Nsg, after: &Nsg, tags: &TagContext) -> Result<DeltaReport, NsgError> {
+    let mut space = Space::new();
+    let delta = nsg_delta(&mut space, before, after, tags)?;
+    Ok(delta.report(&space)?)
+}
+
 fn admin(name: &str, priority: u16, access: AdminAccess, port: &str) -> AdminRule {
     AdminRule {
         name: name.to_owned(),
+        manager: String::new(),
         priority,
         direction: Direction::Inbound,
         access,
@@ -249,17 +257,14 @@ fn a_group_opens_nothing_that_admin_rules_decide_and_what_unread_ones_do_is_unkn
 #[test]
 fn admin_rules_come_before_the_groups() {
     let group = Nsg::new("nsg", vec![rule("deny", 100, Access::Deny, "*", "1-20000")]).unwrap();
-    let chain = NsgChain::new("node", Some(&group), None, &network())
-        .unwrap()
-        .with_admin_rules(
-            &[
-                admin("leave", 1, AdminAccess::Allow, "443"),
-                admin("always", 2, AdminAccess::AlwaysAllow, "10250"),
-                admin("never", 3, AdminAccess::Deny, "1-30000"),
-            ],
-            &network(),
-        )
-        .unwrap();
+    let chain = NsgChain::new("node", Some(&group), None, &network()).unwrap();
+    let rules = [
+        admin("leave", 1, AdminAccess::Allow, "443"),
+        admin("always", 2, AdminAccess::AlwaysAllow, "10250"),
+        admin("never", 3, AdminAccess::Deny, "1-30000"),
+    ];
+    let admin = AdminPolicy::new(&rules, &network()).unwrap();
+    let chain = admin.before(&chain);
     let packet = |port| Packet::new_tcp(ip("10.224.0.4"), ip("10.224.0.5"), port);
     assert_eq!(verdict(&chain, &packet(443)).1, ["deny"]);
     assert_eq!(
@@ -279,18 +284,14 @@ fn the_delta_of_an_added_rule_is_what_it_opens() {
     let mut allow = rule("allow", 150, Access::Allow, "10.224.0.0/16", "10250");
     allow.destination_prefixes = vec!["10.224.0.0/16".to_owned()];
     let after = before.with_rule(allow).unwrap();
-    let report = nsg_delta_report(&before, &after, &network()).unwrap();
+    let report = delta_report(&before, &after, &network()).unwrap();
     assert_eq!(
         report.words,
         ["newly allowed: inbound TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16"]
     );
-    let back = nsg_delta_report(&after, &before, &network()).unwrap();
+    let back = delta_report(&after, &before, &network()).unwrap();
     assert_eq!(back.newly_denied, report.newly_allowed);
-    assert!(
-        nsg_delta_report(&after, &after, &network())
-            .unwrap()
-            .is_empty()
-    );
+    assert!(delta_report(&after, &after, &network()).unwrap().is_empty());
 }
 
 #[test]
@@ -300,7 +301,7 @@ fn the_same_change_gives_the_same_report_byte_for_byte() {
     let before = Nsg::new("nsg", vec![deny]).unwrap();
     let after = before.without_rule("DENY-storage");
     let text = || {
-        let report = nsg_delta_report(&before, &after, &network()).unwrap();
+        let report = delta_report(&before, &after, &network()).unwrap();
         serde_json::to_string(&report).unwrap()
     };
     assert_eq!(text(), text());
