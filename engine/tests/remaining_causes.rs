@@ -7,7 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use naosu_engine::{
     Engine, Error,
-    model::{ClusterId, Digest, Finding, Judgement, PluginInfo, Query, Run, RunState, Symptom},
+    model::{
+        ClusterId, Digest, Finding, Flow, Judgement,
+        Judgement::{Confirmed, RuledOut, Suspected, Unknown},
+        PluginInfo, Query, Run, RunState, Symptom,
+    },
     plugin::{Plugin, Proposal, ProposedStep, Reads, Verdict},
 };
 use support::{
@@ -16,14 +20,17 @@ use support::{
     world::{World, nsg},
 };
 
-/// Another cause: confirmed always, or for as long as the group lacks its rule.
+/// Another cause, by what is judged of it while the group lacks its rule, and once
+/// it has it.
 struct Other {
     info: PluginInfo,
-    is_same_fault: bool,
+    before: Judgement,
+    after: Judgement,
+    names_packets: bool,
 }
 
 impl Other {
-    fn new(is_same_fault: bool) -> Self {
+    fn new(before: Judgement, after: Judgement) -> Self {
         Self {
             info: PluginInfo {
                 id: "other".into(),
@@ -39,7 +46,17 @@ impl Other {
                 imports: vec![],
                 source: "test".into(),
             },
-            is_same_fault,
+            before,
+            after,
+            names_packets: false,
+        }
+    }
+
+    /// That names the packets it keeps out.
+    fn naming_packets(self) -> Self {
+        Self {
+            names_packets: true,
+            ..self
         }
     }
 }
@@ -65,14 +82,19 @@ impl Plugin for Other {
         Ok(Finding {
             plugin: self.info.id.clone(),
             cause: self.info.cause.clone(),
-            judgement: if self.is_same_fault && is_mended {
-                Judgement::RuledOut
-            } else {
-                Judgement::Confirmed
-            },
+            judgement: if is_mended { self.after } else { self.before },
             summary: String::new(),
             evidence: vec![],
-            required_flows: vec![],
+            required_flows: if self.names_packets {
+                vec![Flow {
+                    protocol: "Tcp".into(),
+                    source_prefixes: vec!["10.0.0.4/32".into()],
+                    destination_prefixes: vec!["10.0.0.5/32".into()],
+                    destination_ports: vec!["10250".into()],
+                }]
+            } else {
+                vec![]
+            },
             infeasible: None,
             subject: serde_json::Value::Null,
         })
@@ -119,17 +141,33 @@ async fn mended_beside(other: Other) -> Run {
 
 #[tokio::test]
 async fn a_cause_that_is_still_there_explains_the_silence_and_is_named() {
-    let run = mended_beside(Other::new(false)).await;
-    assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
-    assert!(
-        run.summary.contains("other-cause remains"),
-        "{}",
-        run.summary
-    );
+    for other in [
+        Other::new(Confirmed, Confirmed),
+        Other::new(Confirmed, Unknown),
+        Other::new(Confirmed, Suspected).naming_packets(),
+        Other::new(Suspected, Suspected).naming_packets(),
+        Other::new(Suspected, Unknown).naming_packets(),
+    ] {
+        let run = mended_beside(other).await;
+        assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
+        assert!(
+            run.summary.contains("other-cause remains"),
+            "{}",
+            run.summary
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_cause_that_went_away_with_the_mended_one_explains_nothing() {
-    let run = mended_beside(Other::new(true)).await;
-    assert_eq!(run.state, RunState::RolledBack, "{run:#?}");
+    for other in [
+        Other::new(Confirmed, RuledOut),
+        Other::new(Suspected, RuledOut).naming_packets(),
+        // What only the silence speaks for is no explanation of it.
+        Other::new(Suspected, Suspected),
+        Other::new(Confirmed, Suspected),
+    ] {
+        let run = mended_beside(other).await;
+        assert_eq!(run.state, RunState::RolledBack, "{run:#?}");
+    }
 }

@@ -248,7 +248,10 @@ impl Driving {
             Arc::clone(&self.tools.clock),
         );
         let befores = states_before(&content.steps, &replay).await?;
-        Ok((befores, verify::other_causes(&findings, &content.finding)))
+        Ok((
+            befores,
+            remaining::other_causes(&findings, &content.finding),
+        ))
     }
 
     async fn verdict(

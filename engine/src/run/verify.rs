@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Tools, remaining::remaining};
 use crate::{
-    model::{Event, Finding, Judgement, TunnelAnswers, journal::Way, plan::PlanContent},
+    model::{Event, Finding, TunnelAnswers, journal::Way, plan::PlanContent},
     plugin::{Plugin, ProposedStep, Reads},
     snapshot::Snapshot,
     tunnel,
@@ -145,13 +145,4 @@ pub(super) async fn probe(
         tunnel = tunnel::ask(&reads) => Some(Event::Probed { way, tunnel }),
         () = shutdown.cancelled() => None,
     }
-}
-
-/// Confirmed causes other than the one that is mended.
-pub(super) fn other_causes(findings: &[Finding], mended: &Finding) -> Vec<Finding> {
-    findings
-        .iter()
-        .filter(|f| f.judgement == Judgement::Confirmed && f.cause != mended.cause)
-        .cloned()
-        .collect()
 }
