@@ -109,7 +109,8 @@ pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginErr
             });
         }
     };
-    let judged = judge(reads, &way)?;
+    // Security admin rules that may not be read stay a doubt before and after.
+    let judged = Judging::of(&way).judge(reads, None)?;
     // What is in the way besides the firewalls is another cause's to mend.
     let mended = match judged.judgement() {
         Judgement::RuledOut => true,
@@ -138,6 +139,8 @@ struct Judging<'a> {
     judged: Judged,
     /// What certainly stops some of it.
     certain: Vec<String>,
+    /// How much of that are security groups.
+    groups: usize,
     doubts: Vec<Doubt>,
     unknown: BTreeSet<String>,
     allowing: Vec<Evidence>,
@@ -145,36 +148,47 @@ struct Judging<'a> {
 
 /// Judges the whole way, trying it where what is written down does not tell.
 pub fn judge(reads: &dyn Reads, way: &WayOut) -> Result<Judged, PluginError> {
-    let mut judging = Judging {
-        way,
-        judged: Judged {
-            evidence: way.evidence(),
-            ..Judged::default()
-        },
-        certain: Vec::new(),
-        doubts: Vec::new(),
-        unknown: BTreeSet::new(),
-        allowing: Vec::new(),
-    };
-    if way.starts.is_empty() {
-        judging
-            .unknown
-            .insert("no agent has an address yet".to_owned());
-    }
-    for start in way.starts.iter().filter(|start| start.interface.is_none()) {
-        let node = &start.node;
-        let reason = format!("node {node}: its network interface was not found");
-        judging.unknown.insert(reason);
-    }
-    judging.admin_rules()?;
-    judging.groups()?;
-    for index in 0..way.legs.len() {
-        judging.leg(index)?;
-    }
-    Ok(judging.conclude(reads))
+    Judging::of(way).judge(reads, way.admin_rules.unread())
 }
 
-impl Judging<'_> {
+impl<'a> Judging<'a> {
+    fn of(way: &'a WayOut) -> Self {
+        Self {
+            way,
+            judged: Judged {
+                evidence: way.evidence(),
+                ..Judged::default()
+            },
+            certain: Vec::new(),
+            groups: 0,
+            doubts: Vec::new(),
+            unknown: BTreeSet::new(),
+            allowing: Vec::new(),
+        }
+    }
+
+    /// `unread` says of which security admin rules it has to be doubted that they
+    /// are as the groups say.
+    fn judge(mut self, reads: &dyn Reads, unread: Option<String>) -> Result<Judged, PluginError> {
+        let way = self.way;
+        if way.starts.is_empty() {
+            self.unknown
+                .insert("no agent has an address yet".to_owned());
+        }
+        for start in way.starts.iter().filter(|start| start.interface.is_none()) {
+            let node = &start.node;
+            let reason = format!("node {node}: its network interface was not found");
+            self.unknown.insert(reason);
+        }
+        self.admin_rules()?;
+        self.groups()?;
+        for index in 0..way.legs.len() {
+            self.leg(index)?;
+        }
+        self.unknown.extend(unread.clone());
+        Ok(self.conclude(reads, unread))
+    }
+
     fn admin_rules(&mut self) -> Result<(), PluginError> {
         let outcome = self.way.judge_admin_rules()?;
         for (rule, packets) in &outcome.blocks {
@@ -188,6 +202,11 @@ impl Judging<'_> {
                 .admin_rules
                 .evidence(rule, format!("blocks {packets}"));
             self.judged.evidence.extend(evidence);
+        }
+        for rule in &outcome.always_allows {
+            let meaning = format!("lets {} out before any group", self.way.port);
+            self.allowing
+                .extend(self.way.admin_rules.evidence(rule, meaning));
         }
         self.unknown.extend(outcome.unknown);
         Ok(())
@@ -203,6 +222,7 @@ impl Judging<'_> {
                     "{named} stops it: plan with nsg-allow-port, which mends security groups"
                 ));
                 self.certain.push(named);
+                self.groups += 1;
                 let meaning = format!("blocks {}", block.packets);
                 self.judged
                     .evidence
@@ -340,12 +360,22 @@ impl Judging<'_> {
         }
     }
 
-    fn conclude(mut self, reads: &dyn Reads) -> Judged {
+    fn conclude(mut self, reads: &dyn Reads, unread: Option<String>) -> Judged {
         let what = self.way.words();
         if !self.certain.is_empty() {
+            let is_groups_alone = self.groups == self.certain.len();
             self.certain.dedup();
             let summary = format!("{what} is stopped by {}", listed(&self.certain, " and by "));
-            return self.end(Judgement::Confirmed, summary);
+            return match unread {
+                Some(unread) if is_groups_alone => {
+                    let unless = "unless a security admin rule always allows it";
+                    self.end(
+                        Judgement::Suspected,
+                        format!("{summary}, {unless}: {unread}"),
+                    )
+                }
+                _ => self.end(Judgement::Confirmed, summary),
+            };
         }
         let mut suspects = Vec::new();
         // A group that is not known wholly is tried as well.

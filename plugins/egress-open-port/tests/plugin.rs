@@ -629,6 +629,72 @@ fn a_security_admin_rule_that_stops_it_is_left_to_its_owner() {
     ));
 }
 
+fn unread(estate: Estate) -> Estate {
+    Estate {
+        admin_rules: None,
+        ..estate
+    }
+}
+
+#[test]
+fn a_group_that_an_unread_admin_rule_may_pass_by_is_only_suspected() {
+    let estate = unread(Estate {
+        subnet_rules: vec![Estate::rule("deny-out", "Outbound", 300, "Deny", "443")],
+        ..Estate::default()
+    });
+    let finding = diagnose(&estate.record());
+    assert_eq!(finding.judgement, Judgement::Suspected);
+    for words in ["deny-out", "network vnet", "forbidden"] {
+        assert!(finding.summary.contains(words), "{}", finding.summary);
+    }
+    // A firewall stops it whatever admin rules say.
+    let finding = diagnose(&unread(https_only()).record());
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+}
+
+#[test]
+fn where_admin_rules_are_unread_an_open_way_is_tried() {
+    let mut recorded = unread(Estate::default()).record();
+    let tunnel = Query::TunnelProbe(Estate::node_name(0));
+    recorded.put(
+        tunnel.clone(),
+        json!({ "reached": true, "error": "", "elapsed_ms": 9 }),
+    );
+    assert_eq!(diagnose(&recorded).judgement, Judgement::RuledOut);
+    recorded.put(
+        tunnel,
+        json!({ "reached": false, "error": "No agent available", "elapsed_ms": 9 }),
+    );
+    let finding = diagnose(&recorded);
+    assert_ne!(finding.judgement, Judgement::RuledOut);
+    assert!(
+        finding.summary.contains("security admin rules"),
+        "{}",
+        finding.summary
+    );
+    // The doubt was there before the fix, and does not undo it.
+    assert!(mended(&recorded));
+}
+
+#[test]
+fn what_an_admin_rule_always_allows_out_is_shown() {
+    let always = Estate::admin_rule("always", "Outbound", 10, "AlwaysAllow", "443");
+    let estate = Estate {
+        subnet_rules: vec![Estate::rule("deny-out", "Outbound", 300, "Deny", "443")],
+        admin_rules: Some(vec![always]),
+        ..Estate::default()
+    };
+    let finding = diagnose(&estate.record());
+    assert_eq!(
+        finding.judgement,
+        Judgement::RuledOut,
+        "{}",
+        finding.summary
+    );
+    let mut fields = finding.evidence.iter().map(|e| e.field.as_str());
+    assert!(fields.any(|field| field == "value[baseline/always]"));
+}
+
 #[test]
 fn a_firewall_is_mended_also_where_a_group_stops_it_as_well() {
     let estate = Estate {

@@ -67,12 +67,18 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
 }
 
 pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginError> {
-    let judged = judge(&Situation::observe(reads, cluster)?)?;
+    let situation = Situation::observe(reads, cluster)?;
+    let judged = judge(&situation)?;
     // Security admin rules that may not be read stay a doubt before and after; the
     // probe answers that.
+    let mended = judged.nothing_blocks() && judged.unknown.is_empty();
+    let summary = match situation.admin_rules.unread() {
+        Some(unread) if mended => format!("No security group blocks it; {unread}"),
+        _ => judged.summary,
+    };
     Ok(Verdict {
-        mended: judged.nothing_blocks() && judged.unknown.is_empty(),
-        summary: judged.summary,
+        mended,
+        summary,
         evidence: judged.evidence,
     })
 }
@@ -99,6 +105,7 @@ pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
         blocked: Vec::new(),
         blocking: Vec::new(),
         admin_blocks: Vec::new(),
+        always_allowed: BTreeSet::new(),
         unknown: BTreeSet::new(),
     };
     match &situation.exit {
@@ -128,6 +135,8 @@ struct Judging<'a> {
     blocked: Vec<(String, Vec<String>)>,
     blocking: Vec<usize>,
     admin_blocks: Vec<String>,
+    /// What passes whatever the groups say, and why.
+    always_allowed: BTreeSet<String>,
     unknown: BTreeSet<String>,
 }
 
@@ -156,7 +165,10 @@ impl Judging<'_> {
                 self.evidence.extend(evidence);
             }
             for rule in &outcome.always_allows {
-                let meaning = format!("lets {} pass before any group", words(need));
+                let (what, named) = (words(need), admin_rule_words(rule));
+                self.always_allowed
+                    .insert(format!("{named} always allows {what}"));
+                let meaning = format!("lets {what} pass before any group");
                 self.allowing.extend(rules.evidence(rule, meaning));
             }
             self.unknown.extend(outcome.unknown);
@@ -215,7 +227,8 @@ impl Judging<'_> {
                 let reasons: BTreeSet<String> =
                     self.unknown.iter().cloned().chain(unread).collect();
                 if reasons.is_empty() {
-                    (Judgement::RuledOut, ruled_out_summary(self.situation))
+                    let summary = ruled_out_summary(self.situation, &self.always_allowed);
+                    (Judgement::RuledOut, summary)
                 } else {
                     let reasons = listed(&reasons, "; ");
                     let summary = format!("Security rules may block it: {reasons}");
@@ -242,7 +255,11 @@ fn blocked_summary(blocked: Vec<(String, Vec<String>)>) -> String {
     sentences.join("; ")
 }
 
-fn ruled_out_summary(situation: &Situation) -> String {
+fn ruled_out_summary(situation: &Situation, always_allowed: &BTreeSet<String>) -> String {
+    if !always_allowed.is_empty() {
+        let why = listed(always_allowed, "; ");
+        return format!("No security rule stops the tunnel: {why}");
+    }
     let checkpoints = situation.checkpoints.iter();
     let mut whats: Vec<String> = checkpoints.map(|one| words(&one.need)).collect();
     whats.sort_unstable();

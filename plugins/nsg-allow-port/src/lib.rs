@@ -1,7 +1,8 @@
-//! Cause: a network security group blocks TCP 10250 between the tunnel agents
-//! and the nodes, or the agents' own way out to the API server. Fix: one allow
-//! rule a group, direction and port, as narrow as possible, at a priority that
-//! beats the blocking rule and no stricter one.
+//! Cause: a network security group, or a security admin rule before it, blocks TCP
+//! 10250 between the tunnel agents and the nodes, or the agents' own way out to the
+//! API server. Fix: one allow rule a group, direction and port, as narrow as possible,
+//! at a priority that beats the blocking rule and no stricter one. A security admin
+//! rule is its owner's to change.
 
 mod judge;
 mod propose;
@@ -24,8 +25,8 @@ impl Plugin for NsgAllowPort {
             id: "nsg-allow-port".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             cause: CAUSE.into(),
-            summary: "A network security group blocks TCP 10250 from the tunnel agents to nodes, \
-                      or their way out to the API server"
+            summary: "A network security group or a security admin rule blocks TCP 10250 from \
+                      the tunnel agents to nodes, or their way out to the API server"
                 .into(),
             fix: "Add one allow rule for exactly that traffic, at a calculated priority".into(),
             parameters: vec![

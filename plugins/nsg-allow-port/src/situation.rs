@@ -80,14 +80,16 @@ impl Situation {
             let network = &situation.network;
             let out = way_out::checkpoints(&mut groups, network, &starts, *port, to)?;
             situation.checkpoints.extend(out);
-            let need = Need {
-                port: *port,
-                pairings: vec![Pairing {
-                    sources: starts.iter().map(|start| start.address).collect(),
-                    destinations: to.clone(),
-                }],
-            };
-            if !starts.is_empty() {
+            let sources = way_out::placed_sources(&starts);
+            if !sources.is_empty() {
+                let destinations = to.clone();
+                let need = Need {
+                    port: *port,
+                    pairings: vec![Pairing {
+                        sources,
+                        destinations,
+                    }],
+                };
                 situation.needs.push((Direction::Outbound, need));
             }
             if let Destinations::Tag(tag) = to {
@@ -106,19 +108,25 @@ impl Situation {
         Ok(situation)
     }
 
-    /// What has to leave the agents' nodes for others, and to arrive there.
+    /// What has to leave the agents' nodes for others, where those are known, and to
+    /// arrive there.
     fn to_nodes(&self) -> Vec<(Direction, Need)> {
-        if self.pairs.is_empty() {
-            return Vec::new();
-        }
-        let need = Need {
-            port: ServicePort::KUBELET,
-            pairings: pairings(self.pairs.clone()),
-        };
-        vec![
-            (Direction::Outbound, need.clone()),
-            (Direction::Inbound, need),
-        ]
+        let leaving = self
+            .pairs
+            .iter()
+            .filter(|pair| pair.source_interface.is_some());
+        let sides = [
+            (Direction::Outbound, leaving.copied().collect::<Vec<Pair>>()),
+            (Direction::Inbound, self.pairs.clone()),
+        ];
+        let sides = sides.into_iter().filter(|(_, pairs)| !pairs.is_empty());
+        sides
+            .map(|(direction, pairs)| {
+                let port = ServicePort::KUBELET;
+                let pairings = pairings(pairs);
+                (direction, Need { port, pairings })
+            })
+            .collect()
     }
 
     /// The groups on the way of the pairs, each direction of each group once.

@@ -500,6 +500,13 @@ fn what_an_admin_rule_always_allows_no_group_denies() {
         "{}",
         finding.summary
     );
+    assert!(
+        finding
+            .summary
+            .contains("baseline/always (priority 10, Inbound) of network manager hub"),
+        "{}",
+        finding.summary
+    );
     let fields: Vec<&str> = finding.evidence.iter().map(|e| e.field.as_str()).collect();
     assert!(fields.contains(&"value[baseline/always]"), "{fields:?}");
     assert!(matches!(
@@ -551,6 +558,30 @@ fn admin_rules_that_may_not_be_read_leave_a_doubt_that_is_told() {
     // The doubt was there before; it does not keep a fix from being one.
     let verdict = NsgAllowPort::verify(&recorded, &Estate::cluster(), &finding, &[]).unwrap();
     assert!(verdict.mended, "{}", verdict.summary);
+    assert!(
+        verdict.summary.starts_with("No security group blocks it; "),
+        "{}",
+        verdict.summary
+    );
+}
+
+#[test]
+fn rules_of_one_priority_that_disagree_are_named_once() {
+    let estate = Estate {
+        admin_rules: Some(vec![
+            denying_admin_rule("Inbound", "1-20000"),
+            Estate::admin_rule("always", "Inbound", 10, "AlwaysAllow", "443"),
+        ]),
+        ..Estate::default()
+    };
+    let finding = diagnose(&estate.record());
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    assert_eq!(
+        finding.summary.matches("baseline/deny").count(),
+        1,
+        "{}",
+        finding.summary
+    );
 }
 
 #[test]

@@ -34,12 +34,17 @@ pub enum State {
     Diverted {
         /// What trying gave.
         tried: Probed,
-        /// What else explains that nothing came back; nothing where the routes
-        /// are all that is left.
-        else_stopped_by: Option<String>,
+        /// What else explains that nothing came back, or may; nothing where the
+        /// routes are all that is left.
+        else_stopped: Option<String>,
     },
     /// Where they lead is not known; trying it gave this.
     NotKnown(Probed),
+}
+
+/// That a rule stops the packets, too.
+pub fn stops(rule: &str) -> String {
+    format!("{rule} stops it as well")
 }
 
 struct Judged {
@@ -118,8 +123,8 @@ fn conclude(
             }
             State::Diverted {
                 tried,
-                else_stopped_by,
-            } => (tried, else_stopped_by, true),
+                else_stopped,
+            } => (tried, else_stopped, true),
             State::NotKnown(tried) => (tried, None, false),
         };
         match (tried, doubt) {
@@ -131,7 +136,7 @@ fn conclude(
             }
             (Probed::NotReached(found), doubt) => {
                 evidence.push(found);
-                let doubt = doubt.map(|by| format!(", and {by} stops it as well"));
+                let doubt = doubt.map(|else_stopped| format!(", and {else_stopped}"));
                 suspected.push(format!("{}{}", passage.words, doubt.unwrap_or_default()));
                 advice.push(passage.advice);
             }

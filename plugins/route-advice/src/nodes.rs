@@ -18,7 +18,7 @@ use naosu_plugin::{
     way_out::{Probed, probe_tcp, probe_tunnel},
 };
 
-use crate::judge::{Passage, State};
+use crate::judge::{Passage, State, stops};
 
 /// Nodes that are tried of those that share their routes. Where one answers,
 /// the routes are not in the way.
@@ -188,7 +188,7 @@ impl Judging<'_> {
         } else {
             State::Diverted {
                 tried: self.try_nodes(side, nodes),
-                else_stopped_by: self.stopped_by_groups(side, nodes)?,
+                else_stopped: self.else_stopped(side, nodes)?,
             }
         };
         let from = side.subnet.name();
@@ -229,9 +229,9 @@ impl Judging<'_> {
         last
     }
 
-    /// The rule that stops it whatever the routes are: a security admin rule, or
-    /// one of a security group.
-    fn stopped_by_groups(
+    /// What stops it whatever the routes are, or may: a security admin rule, one of a
+    /// security group, or rules that are not known.
+    fn else_stopped(
         &self,
         side: &Side,
         nodes: &[&NodeInterface],
@@ -277,7 +277,7 @@ impl Judging<'_> {
             .filter_map(|(at, direction)| at.map(|_| *direction))
         {
             if let Some((rule, _)) = admin.judge(&need, direction, &tags)?.blocks.first() {
-                return Ok(Some(admin_rule_words(rule)));
+                return Ok(Some(stops(&admin_rule_words(rule))));
             }
         }
         let policy = admin.policy(&tags)?;
@@ -285,9 +285,10 @@ impl Judging<'_> {
             let outcome = checkpoint.judge(&tags, &policy)?;
             if let Some(block) = outcome.blocks.first() {
                 let group = &checkpoint.group.value.name;
-                return Ok(Some(format!("rule {} of {group}", block.rule.name)));
+                let rule = format!("rule {} of {group}", block.rule.name);
+                return Ok(Some(stops(&rule)));
             }
         }
-        Ok(None)
+        Ok(admin.unread())
     }
 }

@@ -13,10 +13,10 @@ use naosu_plugin::{
     way_out::{Leg, Next, Probed, WayOut},
 };
 
-use crate::judge::{Passage, State};
+use crate::judge::{Passage, State, stops};
 
 pub fn passages(reads: &dyn Reads, way: &WayOut) -> Result<Vec<Passage>, PluginError> {
-    let stopped = stopped_by_groups(way)?;
+    let stopped = else_stopped(way)?;
     let mut passages = Vec::new();
     for leg in &way.legs {
         let state = match &leg.next {
@@ -27,7 +27,7 @@ pub fn passages(reads: &dyn Reads, way: &WayOut) -> Result<Vec<Passage>, PluginE
                 match way.port.transport {
                     Transport::Tcp => State::Diverted {
                         tried,
-                        else_stopped_by: stopped.clone(),
+                        else_stopped: stopped.clone(),
                     },
                     // The tunnel that does not answer may have other reasons.
                     Transport::Udp => State::NotKnown(tried),
@@ -50,19 +50,19 @@ pub fn passages(reads: &dyn Reads, way: &WayOut) -> Result<Vec<Passage>, PluginE
     Ok(passages)
 }
 
-/// The rule that stops the way out whatever the routes are: a security admin rule,
-/// or one of a security group.
-fn stopped_by_groups(way: &WayOut) -> Result<Option<String>, PluginError> {
+/// What stops the way out whatever the routes are, or may: a security admin rule,
+/// one of a security group, or rules that are not known.
+fn else_stopped(way: &WayOut) -> Result<Option<String>, PluginError> {
     if let Some((rule, _)) = way.judge_admin_rules()?.blocks.first() {
-        return Ok(Some(admin_rule_words(rule)));
+        return Ok(Some(stops(&admin_rule_words(rule))));
     }
     for (checkpoint, outcome) in way.judge_groups()? {
         if let Some(block) = outcome.blocks.first() {
             let group = &checkpoint.group.value.name;
-            return Ok(Some(format!("rule {} of {group}", block.rule.name)));
+            return Ok(Some(stops(&format!("rule {} of {group}", block.rule.name))));
         }
     }
-    Ok(None)
+    Ok(way.admin_rules.unread())
 }
 
 fn advice(way: &WayOut, leg: &Leg) -> String {
@@ -149,7 +149,7 @@ fn back(
                     ),
                     state: State::Diverted {
                         tried,
-                        else_stopped_by: stopped.cloned(),
+                        else_stopped: stopped.cloned(),
                     },
                     evidence: vec![hop.evidence],
                     advice: format!(

@@ -264,6 +264,24 @@ fn with_a_security_admin_rule_that_stops_it_too_the_routes_are_only_suspected() 
 }
 
 #[test]
+fn where_security_admin_rules_are_not_known_the_routes_are_only_suspected() {
+    let estate = Estate {
+        admin_rules: None,
+        ..asymmetric()
+    };
+    let mut recorded = estate.record();
+    second_subnet_answers(&mut recorded, [false, false]);
+    let finding = judged(&recorded, Judgement::Suspected);
+    assert!(
+        finding
+            .summary
+            .contains("security admin rules of network vnet are not known"),
+        "{}",
+        finding.summary
+    );
+}
+
+#[test]
 fn both_ways_through_one_appliance_are_tried_like_any_other() {
     let estate = Estate {
         routes: Some(vec![Estate::route("there", "10.224.0.8/29", "10.225.0.9")]),

@@ -72,11 +72,11 @@ impl AdminRules {
         self.is_empty() && self.in_force.unread.is_none()
     }
 
-    /// What could not be read and why; `None` when all is known.
+    /// Of what the rules are not known, and why; `None` when all is known.
     pub fn unread(&self) -> Option<String> {
         self.in_force.unread.as_ref().map(|unread| {
             format!(
-                "the security admin rules of network {} could not be read ({})",
+                "the security admin rules of network {} are not known ({})",
                 unread.network, unread.reason
             )
         })
@@ -145,8 +145,12 @@ pub const ADMIN_RULE_REMEDY: &str = "no rule of a security group comes before it
 
 /// A rule in a sentence.
 pub fn admin_rule_words(rule: &AdminRule) -> String {
+    let manager = match rule.manager.as_str() {
+        "" => "Azure Virtual Network Manager".to_owned(),
+        name => format!("network manager {name}"),
+    };
     format!(
-        "security admin rule {} (priority {}, {}) of Azure Virtual Network Manager",
+        "security admin rule {} (priority {}, {}) of {manager}",
         rule.name,
         rule.priority,
         rule.direction.arm()

@@ -215,20 +215,29 @@ pub fn decide(
     };
     // Where nothing is certainly denied, what may be denied is what blocks.
     let blocking = if denied.is_empty() { unsure } else { denied };
+    let mut blocks: Vec<(DecidingRule, PacketSet)> = Vec::new();
     for (index, rule) in decisions.rules().iter().enumerate() {
         let part = decisions.decided_by(space, index)?;
         if rule.verdict == Verdict::Allow {
             let part = space.intersection(part, passing)?;
-            if !part.is_empty() {
+            if !part.is_empty() && !decided.allows.contains(rule) {
                 decided.allows.push(rule.clone());
             }
             continue;
         }
         let part = space.intersection(part, blocking)?;
-        if !part.is_empty() {
-            let part = space.possibly(part)?;
-            decided.blocks.push((rule.clone(), words(space, part)?));
+        if part.is_empty() {
+            continue;
         }
+        let part = space.possibly(part)?;
+        // A rule whose place among others is not known stands in several.
+        match blocks.iter_mut().find(|(other, _)| other == rule) {
+            Some((_, known)) => *known = space.union(*known, part)?,
+            None => blocks.push((rule.clone(), part)),
+        }
+    }
+    for (rule, part) in blocks {
+        decided.blocks.push((rule, words(space, part)?));
     }
     if !unsure.is_empty() {
         for atom in space.atoms_of(unsure) {

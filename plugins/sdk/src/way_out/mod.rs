@@ -209,8 +209,7 @@ impl WayOut {
     /// # Errors
     /// When a rule makes no sense, or the exact answer costs too much.
     pub fn judge_admin_rules(&self) -> Result<AdminOutcome, PluginError> {
-        let sources = self.starts.iter().map(|start| start.address).collect();
-        let need = self.need_of(sources);
+        let need = self.need_of(placed_sources(&self.starts));
         self.admin_rules
             .judge(&need, Direction::Outbound, &self.tags)
     }
@@ -260,6 +259,12 @@ impl WayOut {
             }
         }
     }
+}
+
+/// The sources of which it is known in which network they are.
+pub fn placed_sources(starts: &[Start]) -> BTreeSet<IpAddr> {
+    let placed = starts.iter().filter(|start| start.interface.is_some());
+    placed.map(|start| start.address).collect()
 }
 
 /// The groups on the way out of these starts.
