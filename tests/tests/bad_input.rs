@@ -183,7 +183,10 @@ impl Faces {
         };
         let node_firewalls = ["ufw-allow-port", "ufw-disable", "iptables-delete-rule"];
         let of_plugins = node_firewalls.iter().flat_map(|id| ["--plugin", *id]);
-        let diagnose: Vec<&str> = ["diagnose", &cluster].into_iter().chain(of_plugins).collect();
+        let diagnose: Vec<&str> = ["diagnose", &cluster]
+            .into_iter()
+            .chain(of_plugins)
+            .collect();
         let embedded = self.call(Face::Embedded, &diagnose).await;
         let served = self.call(Face::Served, &diagnose).await;
         let mcp = json!({ "cluster": cluster, "plugins": node_firewalls });

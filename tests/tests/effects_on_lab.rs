@@ -19,7 +19,9 @@ use naosu_engine::{
         query::ObjectRef,
     },
 };
-use naosu_lab::{Lab, LabOptions, Scenario, builtin_scenario, estate::Subnet};
+use naosu_lab::{
+    Lab, LabOptions, Scenario, builtin_scenario, estate::Subnet, lifecycle::DataPlaneChoice,
+};
 use naosu_server::drivers::{DriverConfig, Drivers};
 use serde_json::{Value, json};
 
@@ -51,19 +53,28 @@ fn estate() -> Scenario {
 impl Bench {
     /// A lab; `None` where it has no real nodes.
     async fn start() -> Option<Self> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let lab = Lab::start(estate(), LabOptions::default()).await.unwrap();
-        if let Some(reason) = lab.simulated_because() {
+        let bench = Self::on(DataPlaneChoice::Auto).await;
+        if let Some(reason) = bench.lab.simulated_because() {
             println!("skipped: no real nodes, {reason}");
             return None;
         }
+        Some(bench)
+    }
+
+    async fn on(data_plane: DataPlaneChoice) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let options = LabOptions {
+            data_plane,
+            ..LabOptions::default()
+        };
+        let lab = Lab::start(estate(), options).await.unwrap();
         let text = std::fs::read_to_string(lab.naosu_config_file()).unwrap();
         let config: DriverConfig = toml::from_str(&text).unwrap();
-        Some(Self {
+        Self {
             drivers: Drivers::connect(config).unwrap(),
             cluster: lab.cluster_id().parse().unwrap(),
             lab,
-        })
+        }
     }
 
     async fn observe(&self, effect: &Effect) -> Observation {
@@ -375,9 +386,8 @@ async fn every_kind_of_iptables_is_done_once_and_taken_back_once_on_a_real_node(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_person_does_naosu_does_not() {
-    let Some(bench) = Bench::start().await else {
-        return;
-    };
+    // No node takes part in it.
+    let bench = Bench::on(DataPlaneChoice::Simulated).await;
     let effect = bench.effect(EffectKind::Manual).await;
     let before = bench.observe(&effect).await;
     let refused = bench.perform(&effect, &before).await.unwrap_err();

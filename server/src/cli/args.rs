@@ -190,8 +190,8 @@ Examples:
     Create {
         /// Id of the diagnosis.
         diagnosis: String,
-        /// Plugin whose finding to mend [default: the first confirmed finding
-        /// that has a feasible fix]
+        /// Plugin whose finding to mend, confirmed or suspected [default: the
+        /// first confirmed finding that has a feasible fix]
         #[arg(long, value_name = "ID")]
         plugin: Option<String>,
         /// Parameter of the fix, as NAME=VALUE; a JSON value, else text.

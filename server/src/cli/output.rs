@@ -22,6 +22,11 @@ impl Printer {
         Self { output, quiet }
     }
 
+    /// Whether a person reads it; what only the text shows is read only then.
+    pub fn is_text(&self) -> bool {
+        self.output == Output::Text
+    }
+
     /// Whether progress may be shown: to a person, on a terminal.
     pub fn shows_progress(&self) -> bool {
         !self.quiet && self.output == Output::Text && io::stderr().is_terminal()

@@ -89,7 +89,7 @@ impl From<Plan> for PlanAnswer {
         let id = &plan.id.0;
         let next = match (&plan.run, plan.state) {
             (Some(run), _) => format!(
-                "It was applied: get_run with run {} tells how that went. A plan runs once.",
+                "Run {} applies it, once: get_run tells how it stands.",
                 run.0
             ),
             (None, PlanState::PendingApproval) => format!(

@@ -28,7 +28,8 @@ const INSTRUCTIONS: &str = "\
 Naosu finds why an AKS control plane cannot reach its nodes (kubectl logs, exec, \
 port-forward and webhooks fail with 'dial tcp <node>:10250: i/o timeout') and mends it safely.
 
-The way: diagnose, then create_plan of a confirmed finding, then a PERSON approves the plan \
+The way: diagnose, then create_plan of a confirmed finding, or of a suspected one by naming its \
+plugin, then a PERSON approves the plan \
 outside of this session, then apply_plan, then get_run until it is final. You cannot approve. \
 Show the person what each step lets pass ('delta'), the risk, the warnings and the digest.
 

@@ -126,6 +126,32 @@ async fn a_run_that_ends_otherwise_than_asked_has_an_exit_code_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_plan_is_shown_with_the_id_of_its_run_where_that_cannot_be_read() {
+    let served = Served::start(Scripted::failing(Trouble::NoRunIsRead)).await;
+    let text = served.naosu(&["plan", "show", "plan-1"]).await;
+    assert!(text.status.success(), "{}", stderr(&text));
+    assert!(stdout(&text).contains("naosu run show run-1"));
+    let json = served
+        .naosu(&["plan", "show", "plan-1", "-o", "json"])
+        .await;
+    let plan: Value = serde_json::from_str(&stdout(&json)).unwrap();
+    assert_eq!(plan["run"], "run-1");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_suspicion_that_can_be_mended_is_shown_with_the_command_for_it() {
+    let served = Served::start(Scripted::failing(Trouble::OnlySuspicion)).await;
+    let text = stdout(&served.naosu(&["diagnosis", "show", "dia-1"]).await);
+    assert!(text.contains("SUSPECTED "), "{text}");
+    assert!(
+        text.contains("naosu plan create dia-1 \\\n    --plugin nsg-allow-port"),
+        "{text}"
+    );
+    served.end().await;
+}
+
+#[tokio::test]
 async fn an_approval_needs_the_whole_digest_where_nobody_can_be_asked() {
     let product = Scripted::default();
     let asked = product.asked();

@@ -64,6 +64,10 @@ fn a_malformed_file_is_named_with_its_line_or_field() {
             "explain --admin-rules service-tags.json",
             &["service-tags.json", "list of rules"],
         ),
+        (
+            "explain --admin-rules admin-rules-page.json",
+            &["admin-rules-page.json", "skipToken", "one page of several"],
+        ),
     ] {
         let (code, message) = refused(&format!("{arguments} {PACKET}"));
         assert_eq!(code, "ruleset_malformed", "{arguments}: {message}");

@@ -1,6 +1,6 @@
 //! `naosu flow explain`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{json, words};
 
@@ -43,6 +43,7 @@ fn security_admin_rules_decide_before_the_group_and_leave_the_rest_to_it() {
     assert_eq!(allowed["verdict"], "allow");
     let rule = &allowed["deciding_rules"][0];
     assert_eq!(rule["rule"], "baseline/always-kubelet");
+    assert_eq!(rule["hop"], "security admin rules");
     assert_eq!(rule["priority"], 10);
 
     let left = ask("10.20.1.200");
@@ -57,6 +58,128 @@ fn security_admin_rules_decide_before_the_group_and_leave_the_rest_to_it() {
         "explain --admin-rules admin-rules.json --from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp",
     );
     assert_eq!(alone["verdict"], "deny");
+}
+
+/// Hops and rules that decide.
+fn decided<'a>(answer: &'a Value) -> Vec<(&'a str, &'a str)> {
+    let rules = answer["deciding_rules"].as_array().unwrap();
+    let text = |value: &'a Value| value.as_str().unwrap();
+    rules
+        .iter()
+        .map(|rule| (text(&rule["hop"]), text(&rule["rule"])))
+        .collect()
+}
+
+fn hops(answer: &Value) -> Vec<&str> {
+    let hops = answer["hops"].as_array().unwrap();
+    hops.iter()
+        .map(|hop| hop["hop"].as_str().unwrap())
+        .collect()
+}
+
+/// Azure asks its admin rules before any group in both directions.
+#[test]
+fn outbound_security_admin_rules_come_after_the_node_and_before_the_groups() {
+    let ask = |to: &str, port: &str| {
+        json(&format!(
+            "explain --subnet-nsg nsg-closed-out.json --nic-nsg nsg-closed-out.json \
+             --iptables node.save --admin-rules admin-rules-out.json --from 10.20.0.5 --to {to} \
+             --port {port}/tcp --direction outbound"
+        ))
+    };
+    let always = ask("198.51.100.7", "443");
+    assert_eq!(
+        hops(&always),
+        [
+            "node firewall",
+            "security admin rules",
+            "interface security group",
+            "subnet security group"
+        ]
+    );
+    let admin = "security admin rules";
+    // The groups deny it, and are not asked.
+    assert_eq!(always["verdict"], "allow");
+    assert_eq!(decided(&always), [(admin, "egress/always-api")]);
+
+    let denied = ask("203.0.113.9", "25");
+    assert_eq!(denied["verdict"], "deny");
+    assert_eq!(decided(&denied), [(admin, "egress/deny-mail")]);
+
+    let left_and_allowed = ask("203.0.113.9", "443");
+    assert_eq!(left_and_allowed["verdict"], "allow");
+    let by_group = [("subnet security group", "allow-web")];
+    assert_eq!(decided(&left_and_allowed), by_group);
+
+    let left_and_denied = ask("192.0.2.9", "443");
+    assert_eq!(left_and_denied["verdict"], "deny");
+    let by_group = [("interface security group", "deny-out")];
+    assert_eq!(decided(&left_and_denied), by_group);
+}
+
+#[test]
+fn what_security_admin_rules_hand_on_is_decided_by_who_decides_it() {
+    // Whether the admin rule denies it is not known; the group is asked if not.
+    let unknown = json(
+        "explain --nsg nsg-closed-out.json --admin-rules admin-rules-out.json \
+         --from 10.20.0.5 --to 203.0.113.9 --port 8443/tcp --direction outbound",
+    );
+    assert_eq!(unknown["verdict"], "unknown");
+    assert_eq!(
+        decided(&unknown),
+        [
+            ("security admin rules", "egress/deny-storage"),
+            ("security group", "allow-web")
+        ]
+    );
+    // Outbound the node comes before them; they have no say.
+    let by_the_node = json(
+        "explain --iptables node.save --admin-rules admin-rules-out.json \
+         --from 10.20.0.5 --to 203.0.113.9 --port 22/tcp --direction outbound",
+    );
+    assert_eq!(by_the_node["verdict"], "allow");
+    assert_eq!(by_the_node["deciding_rules"][0]["hop"], "node firewall");
+}
+
+#[test]
+fn a_rule_that_always_allows_is_a_security_admin_rule_wherever_it_is_met() {
+    let ask = "explain --subnet-nsg nsg-open.json --nic-nsg nsg-closed.json \
+               --admin-rules admin-rules.json --from 10.20.2.4 --to 10.20.0.5 --port 10250/tcp";
+    let answer = json(ask);
+    assert_eq!(
+        hops(&answer),
+        [
+            "security admin rules",
+            "subnet security group",
+            "interface security group"
+        ]
+    );
+    assert_eq!(
+        decided(&answer),
+        [("security admin rules", "baseline/always-kubelet")]
+    );
+    for hop in answer["hops"].as_array().unwrap() {
+        assert_eq!(hop["rules"][0]["hop"], "security admin rules", "{hop:#}");
+    }
+    let text = words(ask);
+    assert!(
+        text.contains("Decided by security admin rules: rule baseline/always-kubelet"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_network_without_security_admin_rules_answers_with_an_empty_list_which_is_used() {
+    let packet = "--from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp";
+    let alone = json(&format!(
+        "explain --admin-rules admin-rules-none.json {packet}"
+    ));
+    assert_eq!(alone["verdict"], "allow");
+    assert_eq!(hops(&alone), ["security admin rules"]);
+    let with_a_group = json(&format!(
+        "explain --admin-rules admin-rules-none.json --nsg nsg-open.json {packet}"
+    ));
+    assert_eq!(decided(&with_a_group), [("security group", "allow-agents")]);
 }
 
 #[test]
@@ -153,12 +276,6 @@ fn the_first_set_of_rules_that_denies_decides_and_the_order_follows_the_directio
             "explain --subnet-nsg nsg-open.json --nic-nsg nsg-closed.json --iptables node.save \
              --from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp --direction {direction}"
         ))
-    };
-    let hops = |answer: &serde_json::Value| -> Vec<String> {
-        let hops = answer["hops"].as_array().unwrap();
-        hops.iter()
-            .map(|hop| hop["hop"].as_str().unwrap().to_owned())
-            .collect()
     };
     let inbound = ask("inbound");
     assert_eq!(inbound["verdict"], "deny");

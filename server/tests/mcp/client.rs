@@ -19,6 +19,7 @@ pub struct Client {
     output: WriteHalf<DuplexStream>,
     next_id: u64,
     notifications: Vec<Value>,
+    instructions: String,
 }
 
 impl Client {
@@ -42,6 +43,7 @@ impl Client {
             output: writer,
             next_id: 0,
             notifications: Vec::new(),
+            instructions: String::new(),
         };
         let answer = client
             .request(
@@ -54,12 +56,9 @@ impl Client {
             )
             .await;
         assert_eq!(answer["result"]["serverInfo"]["name"], "naosu");
-        assert!(
-            answer["result"]["instructions"]
-                .as_str()
-                .unwrap()
-                .contains("cannot approve")
-        );
+        let told = answer["result"]["instructions"].as_str().unwrap();
+        assert!(told.contains("cannot approve"));
+        client.instructions = told.to_owned();
         client
             .send(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))
             .await;
@@ -123,6 +122,11 @@ impl Client {
             self.notifications
                 .push(serde_json::from_str(&line).unwrap());
         }
+    }
+
+    /// What the server told at the beginning.
+    pub fn instructions(&self) -> &str {
+        &self.instructions
     }
 
     /// What the server said unasked.

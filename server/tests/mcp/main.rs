@@ -324,6 +324,49 @@ async fn how_a_run_ended_tells_the_assistant_what_to_do_next() {
 }
 
 #[tokio::test]
+async fn a_plan_that_has_a_run_is_told_to_be_looked_up_there_however_it_stands() {
+    let mut client = Client::start(Scripted::failing(Trouble::NoRunIsRead)).await;
+    let result = client.call("get_plan", good_arguments("get_plan")).await;
+    let next = result["structuredContent"]["next"].as_str().unwrap();
+    assert!(next.contains("run-1") && next.contains("get_run"), "{next}");
+    assert!(!next.contains("was applied"), "{next}");
+}
+
+#[tokio::test]
+async fn diagnoses_are_listed_with_what_they_confirm_or_else_suspect() {
+    for (product, confirmed, suspected) in [
+        (Scripted::default(), json!(["nsg-allow-port"]), json!([])),
+        (
+            Scripted::failing(Trouble::OnlySuspicion),
+            json!([]),
+            json!(["nsg-allow-port"]),
+        ),
+    ] {
+        let mut client = Client::start(product).await;
+        let result = client.call("list_diagnoses", json!({})).await;
+        let row = &result["structuredContent"]["diagnoses"][0];
+        assert_eq!(row["confirmed"], confirmed);
+        assert_eq!(row["suspected"], suspected);
+    }
+}
+
+#[tokio::test]
+async fn an_assistant_is_told_how_to_plan_for_what_is_only_suspected() {
+    let mut client = Client::start(Scripted::default()).await;
+    let told = client.instructions().to_owned();
+    let tools = client.request("tools/list", json!({})).await["result"]["tools"].clone();
+    let all = tools.as_array().unwrap().iter();
+    let create = all.filter(|tool| tool["name"] == "create_plan");
+    let described = create.map(|tool| tool["description"].as_str().unwrap().to_owned());
+    for text in described.chain([told]) {
+        assert!(
+            text.contains("suspected one by naming its plugin"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_plan_shows_what_it_opens_too_much_and_what_is_not_known() {
     let mut client = Client::start(Scripted::default()).await;
     let result = client.call("get_plan", json!({ "plan": "plan-1" })).await;

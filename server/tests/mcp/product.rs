@@ -7,8 +7,8 @@ use naosu_engine::{
     Code, Error, Naosu,
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream, PlanFilter, PlanRequest},
     model::{
-        ClusterId, Diagnosis, DiagnosisId, Digest, Judgement, Plan, PlanId, PluginInfo, Principal,
-        Run, RunId, RunState,
+        ClusterId, Diagnosis, DiagnosisId, Digest, Judgement, Plan, PlanId, PlanState, PluginInfo,
+        Principal, Run, RunId, RunState,
     },
 };
 use serde_json::{Value, json};
@@ -30,6 +30,10 @@ pub enum Trouble {
     PanicInRuns,
     /// None, but runs end so.
     RunEndsIn(RunState),
+    /// Plans have a run, and no run can be read.
+    NoRunIsRead,
+    /// None, but nothing is confirmed: it is suspected.
+    OnlySuspicion,
 }
 
 type Asked = Arc<Mutex<Vec<(String, Principal)>>>;
@@ -66,6 +70,23 @@ impl Scripted {
             run.state = state;
         }
         run
+    }
+
+    fn diagnosis_as_judged(&self) -> Diagnosis {
+        let mut diagnosis = diagnosis();
+        if let Some(Trouble::OnlySuspicion) = self.trouble {
+            diagnosis.findings[0].judgement = Judgement::Suspected;
+        }
+        diagnosis
+    }
+
+    fn plan_with_its_run(&self) -> Plan {
+        let mut plan = plan();
+        if let Some(Trouble::NoRunIsRead) = self.trouble {
+            plan.state = PlanState::Approved;
+            plan.run = Some(RunId("run-1".to_owned()));
+        }
+        plan
     }
 
     fn trouble(&self) -> Result<(), Error> {
@@ -228,12 +249,12 @@ impl Naosu for Scripted {
 
     async fn diagnosis(&self, _id: &DiagnosisId) -> Result<Diagnosis, Error> {
         self.trouble()?;
-        Ok(diagnosis())
+        Ok(self.diagnosis_as_judged())
     }
 
     async fn diagnoses(&self, _cluster: Option<&ClusterId>) -> Result<Vec<Diagnosis>, Error> {
         self.trouble()?;
-        Ok(vec![diagnosis()])
+        Ok(vec![self.diagnosis_as_judged()])
     }
 
     async fn create_plan(&self, principal: &Principal, _: PlanRequest) -> Result<Plan, Error> {
@@ -244,7 +265,7 @@ impl Naosu for Scripted {
 
     async fn plan(&self, _id: &PlanId) -> Result<Plan, Error> {
         self.trouble()?;
-        Ok(plan())
+        Ok(self.plan_with_its_run())
     }
 
     async fn plans(&self, _filter: &PlanFilter) -> Result<Vec<Plan>, Error> {
@@ -287,6 +308,9 @@ impl Naosu for Scripted {
             !matches!(self.trouble, Some(Trouble::PanicInRuns)),
             "asked to crash"
         );
+        if let Some(Trouble::NoRunIsRead) = self.trouble {
+            return Err(Error::new(Code::StoreFailed, MESSAGE, NEXT));
+        }
         self.trouble()?;
         Ok(self.run_as_it_ends())
     }

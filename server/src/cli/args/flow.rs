@@ -11,9 +11,9 @@ pub enum FlowCommand {
     /// Say whether a packet passes, which rule decides, and what is not known.
     #[command(after_long_help = "\
 The packet is the first of a connection. All given rules are asked, in the order
-packets meet them: inbound the security admin rules, the subnet's security group,
-the interface's, the node's firewall; outbound the other way round. What a security
-admin rule always allows, no security group denies.
+packets meet them. Inbound: security admin rules, subnet NSG, interface NSG, node
+firewall; outbound: node firewall, security admin rules, interface NSG, subnet NSG.
+What a security admin rule always allows, no security group denies.
 
 Examples:
   naosu flow explain --nsg nsg.json --from 10.1.0.4 --to 10.224.0.5 \\

@@ -2,9 +2,9 @@
 
 use futures::StreamExt;
 use naosu_engine::{
-    Code, Error,
+    Code, Error, Naosu,
     facade::{DiagnoseProgress, DiagnoseRequest},
-    model::{ClusterId, DiagnosisId, Symptom},
+    model::{ClusterId, Diagnosis, DiagnosisId, Symptom},
 };
 
 use crate::{
@@ -45,7 +45,7 @@ pub async fn diagnose(config: &Config, printer: &Printer, args: Diagnose) -> Res
             match item? {
                 DiagnoseProgress::Finished { diagnosis } => {
                     progress.end();
-                    printer.value(&*diagnosis, render::diagnosis);
+                    show(connection.naosu.as_ref(), printer, &diagnosis).await;
                     return Ok(Exit::Success);
                 }
                 news => progress.diagnosing(&news),
@@ -60,6 +60,19 @@ pub async fn diagnose(config: &Config, printer: &Printer, args: Diagnose) -> Res
     .await
 }
 
+/// Shows it, to a person with the plans that can be made of it.
+async fn show(naosu: &dyn Naosu, printer: &Printer, diagnosis: &Diagnosis) {
+    // Which plugins only advise is beside the diagnosis, which is shown without it too.
+    let plugins = if printer.is_text() {
+        naosu.plugins().await.unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    printer.value(diagnosis, |page, diagnosis| {
+        render::diagnosis(page, diagnosis, &plugins);
+    });
+}
+
 /// Reads stored diagnoses.
 pub async fn diagnosis(
     config: &Config,
@@ -70,7 +83,7 @@ pub async fn diagnosis(
         match args {
             DiagnosisCommand::Show { id } => {
                 let diagnosis = connection.naosu.diagnosis(&DiagnosisId(id)).await?;
-                printer.value(&diagnosis, render::diagnosis);
+                show(connection.naosu.as_ref(), printer, &diagnosis).await;
             }
             DiagnosisCommand::List(of) => {
                 let cluster = of.cluster.map(|id| id.parse::<ClusterId>()).transpose()?;

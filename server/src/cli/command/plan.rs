@@ -42,9 +42,10 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
             }
             PlanCommand::Show { id } => {
                 let plan = naosu.plan(&PlanId(id)).await?;
+                // How the run stands is beside the plan, which is shown without it too.
                 let run = match &plan.run {
-                    Some(id) => Some(naosu.run(id).await?),
-                    None => None,
+                    Some(id) if printer.is_text() => naosu.run(id).await.ok(),
+                    _ => None,
                 };
                 printer.value(&plan, |page, plan| {
                     render::plan_with_run(page, plan, run.as_ref());

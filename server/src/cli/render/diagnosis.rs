@@ -1,14 +1,16 @@
 //! A diagnosis: what is at work, what is not, and why.
 
 use naosu_engine::model::{
-    Bearing, Diagnosis, Finding, Hint, Judgement, TunnelAnswers, Unreadable,
+    Bearing, Diagnosis, Finding, Hint, Judgement, PluginInfo, TunnelAnswers, Unreadable,
 };
 
 use super::{flow, judgement, principal, resource, time, time_of_day, tunnel_tone};
 use crate::cli::page::{Page, Tone};
 
-/// Findings in order, each with the evidence that decides it.
-pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis) {
+/// Findings in order, each with the evidence that decides it. Of `plugins` those
+/// that give advice only are offered no plan; what is not among them is taken to
+/// mend what it finds.
+pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis, plugins: &[PluginInfo]) {
     page.line(0, Tone::Strong, &diagnosis.id.0);
     page.field(2, "Cluster", Tone::Plain, diagnosis.cluster.name());
     page.line(16, Tone::Faint, diagnosis.cluster.as_str());
@@ -63,7 +65,7 @@ pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis) {
         page.item(2, "next: ", Tone::Plain, &failure.error.next);
     }
     page.gap();
-    next(page, diagnosis);
+    next(page, diagnosis, plugins);
 }
 
 /// How many reads that failed in one way are named.
@@ -141,7 +143,7 @@ fn findings(page: &mut Page, alike: &[Finding]) {
 }
 
 /// Last, where a terminal shows it: what was found, and what to do.
-fn next(page: &mut Page, diagnosis: &Diagnosis) {
+fn next(page: &mut Page, diagnosis: &Diagnosis, plugins: &[PluginInfo]) {
     let counted = [
         Judgement::Confirmed,
         Judgement::Suspected,
@@ -158,25 +160,36 @@ fn next(page: &mut Page, diagnosis: &Diagnosis) {
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
     page.line(0, Tone::Strong, &counted.join(", "));
-    let confirmed = diagnosis
-        .findings
-        .iter()
-        .filter(|f| f.judgement == Judgement::Confirmed && f.infeasible.is_none());
-    let mut none = true;
-    for finding in confirmed {
-        none = false;
+    let only_advises = |plugin: &str| {
+        let mut all = plugins.iter();
+        all.any(|info| info.id == plugin && info.effects.is_empty())
+    };
+    let mendable = |sure: Judgement| -> Vec<&Finding> {
+        let findings = diagnosis.findings.iter();
+        let of_this = findings.filter(|f| f.judgement == sure && f.infeasible.is_none());
+        of_this.filter(|f| !only_advises(&f.plugin)).collect()
+    };
+    let confirmed = mendable(Judgement::Confirmed);
+    for finding in &confirmed {
         page.item(0, "CONFIRMED ", Tone::Bad, &finding.summary);
-        let command = format!("naosu plan create {} \\", diagnosis.id.0);
-        page.line(2, Tone::Strong, &command);
-        let plugin = format!("--plugin {}", finding.plugin);
-        page.line(4, Tone::Strong, &plugin);
+        plan_it(page, diagnosis, finding);
     }
-    if none {
+    if confirmed.is_empty() {
         page.line(
             0,
             Tone::Plain,
             "No cause is confirmed that can be mended here.",
         );
+        let suspected = mendable(Judgement::Suspected);
+        if !suspected.is_empty() {
+            let doubt = "What is only suspected may not be the cause: read its evidence before \
+                         you plan to mend it.";
+            page.words(0, Tone::Plain, doubt);
+        }
+        for finding in suspected {
+            page.item(0, "SUSPECTED ", Tone::Caution, &finding.summary);
+            plan_it(page, diagnosis, finding);
+        }
         let elsewhere = |hint: &Hint| hint.bearing != Bearing::Tunnel;
         if diagnosis
             .tunnel
@@ -191,4 +204,12 @@ fn next(page: &mut Page, diagnosis: &Diagnosis) {
             );
         }
     }
+}
+
+/// The command that makes a plan of a finding.
+fn plan_it(page: &mut Page, diagnosis: &Diagnosis, finding: &Finding) {
+    let command = format!("naosu plan create {} \\", diagnosis.id.0);
+    page.line(2, Tone::Strong, &command);
+    let plugin = format!("--plugin {}", finding.plugin);
+    page.line(4, Tone::Strong, &plugin);
 }

@@ -1,8 +1,10 @@
 //! Many, one a row.
 
+use std::{collections::BTreeSet, iter};
+
 use naosu_engine::model::{Diagnosis, Judgement, Plan, PluginInfo, Run};
 
-use super::{risk, run_state, time};
+use super::{judgement, risk, run_state, time};
 use crate::cli::page::{Page, Tone};
 
 fn table(page: &mut Page, headings: &[&str], rows: &[Vec<String>], none: &str) {
@@ -28,18 +30,20 @@ pub fn plugins(page: &mut Page, plugins: &[PluginInfo]) {
     table(page, &headings, &rows, "no plugin is loaded");
 }
 
-/// Plans.
+/// Plans, each with its run below it: two ids do not fit beside each other.
 pub fn plans(page: &mut Page, plans: &[Plan]) {
-    let row = |p: &Plan| {
+    let rows_of = |p: &Plan| {
         let state = serde_json::to_value(p.state).unwrap_or_default();
-        vec![
+        let plan = vec![
             p.id.0.clone(),
             state.as_str().unwrap_or_default().to_owned(),
             risk(p.content.risk).0.to_owned(),
             p.content.cluster.name().to_owned(),
-        ]
+        ];
+        let run = p.run.iter().map(|run| vec![format!("  {}", run.0)]);
+        iter::once(plan).chain(run).collect::<Vec<_>>()
     };
-    let rows: Vec<_> = plans.iter().map(row).collect();
+    let rows: Vec<_> = plans.iter().flat_map(rows_of).collect();
     table(
         page,
         &["PLAN", "STATE", "RISK", "CLUSTER"],
@@ -67,23 +71,36 @@ pub fn runs(page: &mut Page, runs: &[Run]) {
     );
 }
 
-/// Diagnoses.
+/// Diagnoses, each with what it found below it: a cause does not fit beside the rest.
 pub fn diagnoses(page: &mut Page, diagnoses: &[Diagnosis]) {
-    let row = |d: &Diagnosis| {
-        let confirmed: Vec<&str> = d
-            .findings
-            .iter()
-            .filter(|f| f.judgement == Judgement::Confirmed)
-            .map(|f| f.cause.as_str())
-            .collect();
-        vec![
+    let rows_of = |d: &Diagnosis| {
+        let diagnosis = vec![
             d.id.0.clone(),
             d.cluster.name().to_owned(),
             time(d.started_at),
-            confirmed.join(", "),
-        ]
+        ];
+        let found = found(d).into_iter().map(|words| vec![format!("  {words}")]);
+        iter::once(diagnosis).chain(found).collect::<Vec<_>>()
     };
-    let rows: Vec<_> = diagnoses.iter().map(row).collect();
-    let headings = ["DIAGNOSIS", "CLUSTER", "STARTED", "CONFIRMED"];
+    let rows: Vec<_> = diagnoses.iter().flat_map(rows_of).collect();
+    let headings = ["DIAGNOSIS", "CLUSTER", "STARTED"];
     table(page, &headings, &rows, "no diagnosis");
+}
+
+/// The causes that are confirmed or, without any, suspected, each marked as that.
+fn found(diagnosis: &Diagnosis) -> Vec<String> {
+    let causes = |sure: Judgement| -> Vec<String> {
+        let findings = diagnosis.findings.iter();
+        let of_this = findings.filter(|finding| finding.judgement == sure);
+        // Several plugins may mend one cause.
+        let causes: BTreeSet<&str> = of_this.map(|finding| finding.cause.as_str()).collect();
+        let marked = |cause: &str| format!("{} {cause}", judgement(sure).0);
+        causes.into_iter().map(marked).collect()
+    };
+    let confirmed = causes(Judgement::Confirmed);
+    if confirmed.is_empty() {
+        causes(Judgement::Suspected)
+    } else {
+        confirmed
+    }
 }

@@ -10,7 +10,7 @@ pub fn plan(page: &mut Page, plan: &Plan) {
     plan_with_run(page, plan, None);
 }
 
-/// The whole plan, and what became of it where it was applied.
+/// The whole plan, and how its run stands where there is one and it could be read.
 pub fn plan_with_run(page: &mut Page, plan: &Plan, run: Option<&Run>) {
     what(page, plan);
     let Some(run) = run else {
@@ -88,7 +88,7 @@ fn what(page: &mut Page, plan: &Plan) {
 pub fn next_of_plan(page: &mut Page, plan: &Plan) {
     if let Some(run) = &plan.run {
         page.gap();
-        page.line(0, Tone::Plain, "It was applied:");
+        page.line(0, Tone::Plain, "Its run:");
         page.line(2, Tone::Strong, &format!("naosu run show {}", run.0));
     } else if plan.state == PlanState::PendingApproval {
         page.gap();

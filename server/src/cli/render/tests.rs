@@ -1,9 +1,11 @@
 //! What people read, on results that the lab gave: 80 columns, no colour.
 
-use naosu_engine::model::{Diagnosis, Effect, Event, Plan, PlanState, Run};
+use naosu_engine::model::{
+    Diagnosis, Effect, Event, Judgement, Plan, PlanState, PluginInfo, Run, RunState,
+};
 use serde::de::DeserializeOwned;
 
-use super::{diagnosis, plan, plan_with_run, run};
+use super::{diagnoses, plan, plan_with_run, plans, run};
 use crate::{
     cli::page::{Page, WIDTH},
     escape::is_obeyed,
@@ -20,6 +22,47 @@ fn shown<T: DeserializeOwned>(json: &str, render: impl FnOnce(&mut Page, &T)) ->
     page.into_text()
 }
 
+/// A diagnosis where the plugins are not known.
+fn diagnosis(page: &mut Page, diagnosis: &Diagnosis) {
+    super::diagnosis(page, diagnosis, &[]);
+}
+
+/// The diagnosis of the sample, but nothing is confirmed: it is suspected, by another
+/// plugin too, and by one that only advises.
+fn suspecting(sample: &Diagnosis) -> Diagnosis {
+    let mut suspecting = sample.clone();
+    let mut finding = sample.findings[0].clone();
+    finding.judgement = Judgement::Suspected;
+    finding.summary = "TCP 10250 to nodes is blocked by rule deny-kubelet of nsg-aks-subnet, \
+                       unless a security admin rule that could not be read always allows it"
+        .to_owned();
+    let of = |plugin: &str, infeasible: Option<&str>| {
+        let mut of_plugin = finding.clone();
+        of_plugin.plugin = plugin.to_owned();
+        of_plugin.infeasible = infeasible.map(str::to_owned);
+        of_plugin
+    };
+    suspecting.findings.splice(
+        0..1,
+        [
+            of("nsg-allow-port", None),
+            of("nsg-advice", None),
+            of("nsg-locked", Some("the node resource group is locked down")),
+        ],
+    );
+    suspecting
+}
+
+/// A plugin that only advises.
+fn adviser(id: &str) -> PluginInfo {
+    serde_json::from_value(serde_json::json!({
+        "id": id, "version": "1", "digest": format!("sha256:{}", "0".repeat(64)),
+        "contract": "c", "cause": "c", "summary": "s", "fix": "", "parameters": [],
+        "capabilities": [], "effects": [], "imports": [], "source": "test",
+    }))
+    .unwrap()
+}
+
 /// Wider is only what cannot be broken: an id, with a label or a sign before it.
 fn require_80_columns(text: &str) {
     for line in text.lines() {
@@ -33,6 +76,81 @@ fn a_diagnosis_reads_so() {
     let text = shown(DIAGNOSIS, diagnosis);
     require_80_columns(&text);
     insta::assert_snapshot!("diagnosis", text);
+}
+
+#[test]
+fn where_nothing_is_confirmed_a_suspicion_that_can_be_mended_has_its_command() {
+    let text = shown(DIAGNOSIS, |page, sample: &Diagnosis| {
+        super::diagnosis(page, &suspecting(sample), &[adviser("nsg-advice")]);
+    });
+    require_80_columns(&text);
+    for (plugin, offered) in [
+        ("nsg-allow-port", true),
+        ("nsg-advice", false),
+        ("nsg-locked", false),
+    ] {
+        let command = format!("    --plugin {plugin}\n");
+        assert_eq!(text.contains(&command), offered, "{plugin}: {text}");
+    }
+    let (_, next) = text.rsplit_once("\n\n").unwrap();
+    insta::assert_snapshot!("diagnosis_suspected", next);
+}
+
+#[test]
+fn what_is_confirmed_leaves_no_command_for_a_suspicion() {
+    let text = shown(DIAGNOSIS, |page, sample: &Diagnosis| {
+        let mut both = suspecting(sample);
+        both.findings.insert(0, sample.findings[0].clone());
+        both.findings[1].plugin = "nsg-other".to_owned();
+        diagnosis(page, &both);
+    });
+    assert!(text.contains("--plugin nsg-allow-port"), "{text}");
+    assert!(!text.contains("--plugin nsg-other"), "{text}");
+}
+
+#[test]
+fn a_list_of_diagnoses_shows_what_is_suspected_where_nothing_is_confirmed() {
+    let text = shown(DIAGNOSIS, |page, confirming: &Diagnosis| {
+        let mut neither = confirming.clone();
+        neither.findings.remove(0);
+        diagnoses(page, &[confirming.clone(), suspecting(confirming), neither]);
+    });
+    require_80_columns(&text);
+    insta::assert_snapshot!("diagnoses", text);
+}
+
+#[test]
+fn a_list_of_plans_shows_the_run_of_each_that_has_one() {
+    let text = shown(PLAN, |page, waiting: &Plan| {
+        let mut applied = waiting.clone();
+        applied.state = PlanState::Approved;
+        let run: Run = serde_json::from_str(RUN).unwrap();
+        applied.run = Some(run.id);
+        plans(page, &[waiting.clone(), applied]);
+    });
+    require_80_columns(&text);
+    insta::assert_snapshot!("plans", text);
+}
+
+/// A run is of use while it goes on, and when it is stuck; then nothing "was applied".
+#[test]
+fn a_plan_whose_run_is_not_at_its_end_is_not_said_to_have_been_applied() {
+    let run: Run = serde_json::from_str(RUN).unwrap();
+    for state in [RunState::Applying, RunState::Stuck] {
+        let mut going_on = run.clone();
+        going_on.state = state;
+        for known in [Some(&going_on), None] {
+            let text = shown(PLAN, |page, made: &Plan| {
+                let mut approved = made.clone();
+                approved.state = PlanState::Approved;
+                approved.run = Some(run.id.clone());
+                plan_with_run(page, &approved, known);
+            });
+            assert!(!text.contains("was applied"), "{text}");
+            let command = format!("naosu run show {}", run.id.0);
+            assert!(text.contains(&command), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -12,10 +12,11 @@ use super::{
     response::ArmResponse,
 };
 use naosu_engine::driver::Reading;
+use naosu_flow::nsg::EFFECTIVE_ADMIN_RULES;
 
 /// Actions that only read, for which ARM wants a POST; their answers are
 /// collections whose pages follow by a token.
-const READING_ACTIONS: [&str; 1] = ["listNetworkManagerEffectiveSecurityAdminRules"];
+const READING_ACTIONS: [&str; 1] = [EFFECTIVE_ADMIN_RULES];
 
 impl ArmClient {
     /// GET of a URL, with its status checked.

@@ -117,6 +117,30 @@ struct Row {
     finished_at: Timestamp,
     /// Plugins whose cause is confirmed.
     confirmed: Vec<String>,
+    /// Plugins whose cause is suspected, where none is confirmed.
+    suspected: Vec<String>,
+}
+
+impl From<Diagnosis> for Row {
+    fn from(diagnosis: Diagnosis) -> Self {
+        let judged = |sure: Judgement| -> Vec<String> {
+            let findings = diagnosis.findings.iter();
+            let of_this = findings.filter(|finding| finding.judgement == sure);
+            of_this.map(|finding| finding.plugin.clone()).collect()
+        };
+        let confirmed = judged(Judgement::Confirmed);
+        Self {
+            suspected: if confirmed.is_empty() {
+                judged(Judgement::Suspected)
+            } else {
+                Vec::new()
+            },
+            confirmed,
+            id: diagnosis.id,
+            cluster: diagnosis.cluster,
+            finished_at: diagnosis.finished_at,
+        }
+    }
 }
 
 /// `list_diagnoses`
@@ -124,21 +148,12 @@ pub(super) fn list() -> Result<Entry, String> {
     Entry::new(
         "list_diagnoses",
         "List diagnoses",
-        "Lists stored diagnoses, newest first, with what each confirmed.",
+        "Lists stored diagnoses, newest first, with what each confirmed or, \
+         where it confirmed nothing, suspects.",
         LOOK,
         |call, of: OfCluster| async move {
             let diagnoses = call.naosu.diagnoses(of.cluster.as_ref()).await?;
-            let rows = diagnoses.into_iter().map(|diagnosis| Row {
-                confirmed: diagnosis
-                    .findings
-                    .iter()
-                    .filter(|finding| finding.judgement == Judgement::Confirmed)
-                    .map(|finding| finding.plugin.clone())
-                    .collect(),
-                id: diagnosis.id,
-                cluster: diagnosis.cluster,
-                finished_at: diagnosis.finished_at,
-            });
+            let rows = diagnoses.into_iter().map(Row::from);
             Ok(Diagnoses {
                 diagnoses: rows.collect(),
             })

@@ -18,7 +18,8 @@ pub(super) fn create() -> Result<Entry, String> {
     Entry::new(
         "create_plan",
         "Make a plan",
-        "Makes a plan that mends a finding: ordered steps, each with what it would send, which \
+        "Makes a plan that mends a confirmed finding, or a suspected one by naming its plugin: \
+         ordered steps, each with what it would send, which \
          packets it lets pass or stops (computed by Naosu itself), how it is taken back, and its \
          risk. Changes nothing on the cluster. The plan waits for a person's approval, which \
          cannot be given through MCP: 'next' has the command for that person.",

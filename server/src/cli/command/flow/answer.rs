@@ -37,19 +37,20 @@ pub struct Explanation {
 /// What one set of rules does with the packet, if it gets there.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HopExplanation {
-    /// Which rules: "security admin rules", "security group", "subnet security group", "interface
-    /// security group", "node firewall".
+    /// Which rules: "security admin rules", "security group", "subnet security group",
+    /// "interface security group", "node firewall".
     pub hop: String,
     /// What they do with the packet.
     pub verdict: Verdict,
-    /// The rule that decides there; several when that is not known.
+    /// The rule that decides there; several when that is not known. Of a security
+    /// group that is a security admin rule where one is not for the group to undo.
     pub rules: Vec<HopRule>,
 }
 
 /// A rule, where it stands and what it does.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HopRule {
-    /// The set of rules it belongs to.
+    /// The set of rules it belongs to, whichever it was met at.
     pub hop: String,
     /// What it does; a rule may let a packet pass here and another may deny it.
     pub verdict: Verdict,
@@ -77,4 +78,7 @@ pub struct HopRule {
     /// Why it is not known what the rule does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether it lets the packet pass here only to leave it to the security groups.
+    #[serde(skip)]
+    pub hands_on: bool,
 }

@@ -42,26 +42,28 @@ fn hops<'a>(
     tags: &TagContext,
     admin: &'a AdminPolicy,
 ) -> Result<Vec<Hop<'a>>, Error> {
-    let mut hops = Vec::new();
-    if !admin.is_empty() {
-        hops.push(Hop::Admin(admin));
-    }
+    // A network without such rules answers with an empty list, which was given too.
+    let admin_rules = args.admin_rules.file.is_some().then_some(Hop::Admin(admin));
+    let mut groups = Vec::new();
     for (name, path) in [
         ("security group", &args.nsg),
         ("subnet security group", &args.subnet_nsg),
         ("interface security group", &args.nic_nsg),
     ] {
         if let Some(path) = path {
-            hops.push(group(name, path, tags, admin)?);
+            groups.push(group(name, path, tags, admin)?);
         }
     }
-    if let Some(firewall) = node(args, packet)? {
-        hops.push(Hop::Node(Box::new(firewall)));
-    }
-    if packet.direction == Direction::Outbound {
-        hops.reverse();
-    }
-    Ok(hops)
+    let firewall = node(args, packet)?.map(|firewall| Hop::Node(Box::new(firewall)));
+    // Azure asks its security admin rules before any group, in both directions.
+    let azure = |groups: Vec<Hop<'a>>| admin_rules.into_iter().chain(groups);
+    Ok(match packet.direction {
+        Direction::Inbound => azure(groups).chain(firewall).collect(),
+        Direction::Outbound => {
+            groups.reverse();
+            firewall.into_iter().chain(azure(groups)).collect()
+        }
+    })
 }
 
 fn group<'a>(
@@ -171,20 +173,35 @@ fn answer(packet: &Packet, hops: &[Hop<'_>]) -> Result<Explanation, AnalysisTooC
     })
 }
 
-/// Where every hop lets the packet pass, the last decides; where one certainly
-/// does not, that one; else all of which it is not known.
+/// Where every hop lets the packet pass, the last that says so itself decides;
+/// where one certainly does not, that one; else all of which it is not known.
 fn deciding_rules(verdict: Verdict, hops: &[HopExplanation]) -> Vec<HopRule> {
+    let decides = |hop: &&HopExplanation| hop.rules.iter().any(|rule| !rule.hands_on);
     let deciding = match verdict {
-        Verdict::Allow => hops.last(),
+        Verdict::Allow => hops.iter().rfind(decides).or(hops.last()),
         Verdict::Deny => hops.iter().find(|hop| hop.verdict == Verdict::Deny),
         Verdict::Unknown => None,
     };
     match deciding {
         Some(hop) => hop.rules.clone(),
-        None => hops
-            .iter()
-            .filter(|hop| hop.verdict != Verdict::Allow)
-            .flat_map(|hop| hop.rules.clone())
-            .collect(),
+        None => rules_of_all(hops.iter().filter(|hop| hop.verdict != Verdict::Allow)),
     }
+}
+
+/// The rules of several hops, each once. A group shows the security admin rules that
+/// come before it, and stands for what those leave to it.
+fn rules_of_all<'a>(hops: impl Iterator<Item = &'a HopExplanation>) -> Vec<HopRule> {
+    let mut all: Vec<HopRule> = Vec::new();
+    for rule in hops.flat_map(|hop| &hop.rules) {
+        if !all.contains(rule) {
+            all.push(rule.clone());
+        }
+    }
+    let handing_on = all.iter().find(|rule| rule.hands_on);
+    let is_left_to_another =
+        handing_on.is_some_and(|handing_on| all.iter().any(|rule| rule.hop != handing_on.hop));
+    if is_left_to_another {
+        all.retain(|rule| !rule.hands_on);
+    }
+    all
 }

@@ -2,7 +2,7 @@
 
 use naosu_flow::{
     iptables::{DecidedBy, Decision, Hook, NodeFirewall},
-    nsg::{self, AdminPolicy, BehindAdmin, Nsg},
+    nsg::{self, AdminAccess, AdminPolicy, AdminRule, BehindAdmin, Nsg},
     path,
     policy::{DecidingRule, Policy, RulePolicy},
     set::{AnalysisTooComplex, Direction, FlowBox, Membership, Packet, Space},
@@ -63,20 +63,20 @@ impl Hop<'_> {
         match self {
             Self::Admin(admin) => Ok(rules
                 .iter()
-                .map(|rule| admin_rule(self.name(), admin, packet.direction, rule))
+                .map(|rule| {
+                    let found = admin.rule(rule, of_group(packet.direction));
+                    admin_rule(admin, found, rule)
+                })
                 .collect()),
             Self::Group {
-                name,
-                group,
-                policy,
-                admin,
+                name, group, admin, ..
             } => Ok(rules
                 .iter()
                 .map(|rule| {
-                    if rule.policy == policy.name() {
-                        group_rule(name, group, packet.direction, rule)
-                    } else {
-                        admin_rule(name, admin, packet.direction, rule)
+                    let direction = of_group(packet.direction);
+                    match admin.rule(rule, direction) {
+                        Some(found) => admin_rule(admin, Some(found), rule),
+                        None => group_rule(name, group, direction, rule),
                     }
                 })
                 .collect()),
@@ -111,6 +111,7 @@ fn named_rule(hop: &str, priority: Option<u16>, rule: &DecidingRule) -> HopRule 
         number: None,
         line: None,
         reason: None,
+        hands_on: false,
     }
 }
 
@@ -121,18 +122,16 @@ fn of_group(direction: Direction) -> nsg::Direction {
     }
 }
 
-fn admin_rule(
-    hop: &str,
-    admin: &AdminPolicy,
-    direction: Direction,
-    rule: &DecidingRule,
-) -> HopRule {
-    let found = admin.rule(rule, of_group(direction));
-    named_rule(hop, found.map(|found| found.priority), rule)
+/// A decision of security admin rules, which is theirs wherever it is met; `None` is
+/// that none of them matches.
+fn admin_rule(admin: &AdminPolicy, found: Option<&AdminRule>, rule: &DecidingRule) -> HopRule {
+    HopRule {
+        hands_on: found.is_none_or(|found| found.access == AdminAccess::Allow),
+        ..named_rule(admin.name(), found.map(|found| found.priority), rule)
+    }
 }
 
-fn group_rule(hop: &str, group: &Nsg, direction: Direction, rule: &DecidingRule) -> HopRule {
-    let direction = of_group(direction);
+fn group_rule(hop: &str, group: &Nsg, direction: nsg::Direction, rule: &DecidingRule) -> HopRule {
     let priority = group
         .evaluated(direction)
         .find(|candidate| candidate.name == rule.rule)
@@ -175,6 +174,7 @@ fn node_rule(hop: &str, decision: &Decision) -> HopRule {
         number: None,
         line: None,
         reason: decision.reason.clone(),
+        hands_on: false,
     };
     match &decision.by {
         DecidedBy::Rule(place) => {

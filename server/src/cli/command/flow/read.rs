@@ -31,6 +31,15 @@ pub fn admin_rules(argument: &AdminRulesArg, tags: &TagContext) -> Result<AdminP
                 listNetworkManagerEffectiveSecurityAdminRules";
     let list: serde_json::Value =
         serde_json::from_str(&text(path)?).map_err(|error| malformed(path, error, next))?;
+    let token = list.get("skipToken").and_then(serde_json::Value::as_str);
+    if token.is_some_and(|token| !token.is_empty()) {
+        return Err(malformed(
+            path,
+            "it is one page of several: its \"skipToken\" stands for the next",
+            "give all pages: post again with {\"skipToken\": \"...\"} as the body until none comes \
+             back, and put the rules of all into one \"value\"",
+        ));
+    }
     let rules = match &list {
         serde_json::Value::Array(rules) => Some(rules),
         whole => whole.get("value").and_then(serde_json::Value::as_array),
