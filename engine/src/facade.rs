@@ -34,7 +34,7 @@ pub struct DiagnoseRequest {
 pub struct PlanRequest {
     /// The diagnosis.
     pub diagnosis: DiagnosisId,
-    /// The plugin whose finding to mend; when absent, the first confirmed
+    /// The plugin whose finding to mend, also a suspected one; when absent, the first confirmed
     /// finding that has a feasible fix.
     #[serde(default)]
     pub plugin: Option<String>,
