@@ -29,6 +29,20 @@ impl Clock for Standing {
 }
 
 #[tokio::test]
+async fn a_fix_of_more_steps_than_anyone_reads_is_refused_and_says_what_else() {
+    let place = tempfile::tempdir().unwrap();
+    let world = Arc::new(World::denying(&["a"]));
+    let plugin = AllowPort::new(&["a"; 1_001]);
+    let engine = start(config(), open(place.path()), &world, plugin)
+        .await
+        .unwrap();
+    let error = plan(&engine).await.unwrap_err();
+    assert_eq!(error.code, Code::InfeasibleHere);
+    assert!(error.message.contains("1001 steps"), "{}", error.message);
+    assert!(error.next.contains("node image"), "{}", error.next);
+}
+
+#[tokio::test]
 async fn a_plan_shows_exactly_the_packets_that_the_rule_opens_and_no_excess() {
     let place = tempfile::tempdir().unwrap();
     let world = Arc::new(World::denying(&["a"]));

@@ -79,9 +79,15 @@ pub async fn derive(
         ));
     }
     if proposal.steps.len() > STEPS_AT_MOST {
-        return Err(misbehaved(
-            &info.id,
-            &format!("{} steps, more than {STEPS_AT_MOST}", proposal.steps.len()),
+        return Err(Error::new(
+            Code::InfeasibleHere,
+            format!(
+                "{} would take {} steps, and a plan has at most {STEPS_AT_MOST}",
+                info.id,
+                proposal.steps.len()
+            ),
+            "mend it where all nodes get it from, such as the node image, a DaemonSet or a script \
+             extension, and diagnose again",
         ));
     }
     let mut warnings: Vec<Warning> = proposal

@@ -6,6 +6,8 @@
 //! it.
 
 mod judge;
+mod judged;
+mod obstacles;
 mod place;
 mod propose;
 

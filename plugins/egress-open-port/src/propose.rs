@@ -15,7 +15,8 @@ use naosu_plugin::{
 use serde::Deserialize;
 
 use crate::{
-    judge::{self, Fault, Judged},
+    judge,
+    judged::{Fault, Judged},
     place::{self, Placement, Request},
 };
 

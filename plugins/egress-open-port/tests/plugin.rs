@@ -2,23 +2,18 @@
 
 use naosu_egress_open_port::EgressOpenPort;
 use naosu_plugin::{
-    Effect, Finding, FirewallRuleEffect, Judgement, ObserveError, Plugin, PluginError, Proposal,
-    Query, Symptom, TcpProbe, TunnelType, kubernetes_endpoints,
-    testing::{Estate, Recorded, TestFirewall},
+    Effect, Finding, FirewallRuleEffect, Judgement, ObserveError, PluginError, Proposal, Query,
+    TcpProbe, TunnelType, kubernetes_endpoints,
+    testing::{self, Estate, Recorded, TestFirewall},
 };
 use serde_json::{Value, json};
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    EgressOpenPort::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<EgressOpenPort>(recorded).unwrap()
 }
 
 fn plan(recorded: &Recorded, parameters: &str) -> Result<Proposal, PluginError> {
-    let finding = diagnose(recorded);
-    EgressOpenPort::plan(recorded, &Estate::cluster(), &finding, parameters)
+    testing::plan::<EgressOpenPort>(recorded, parameters)
 }
 
 fn added(recorded: &Recorded, parameters: &str) -> FirewallRuleEffect {
@@ -33,9 +28,7 @@ fn added(recorded: &Recorded, parameters: &str) -> FirewallRuleEffect {
 }
 
 fn mended(recorded: &Recorded) -> bool {
-    let finding = diagnose(recorded);
-    let verdict = EgressOpenPort::verify(recorded, &Estate::cluster(), &finding, &[]).unwrap();
-    verdict.mended
+    testing::verify::<EgressOpenPort>(recorded).unwrap().mended
 }
 
 fn https() -> Value {
@@ -515,43 +508,6 @@ fn without_the_address_the_tag_of_the_region_stands_for_it() {
 }
 
 #[test]
-fn a_tag_without_known_prefixes_is_still_the_same_tag() {
-    let unread = |estate: Estate| {
-        let estate = Estate {
-            api_server: None,
-            ..estate
-        };
-        let mut recorded = estate.record();
-        recorded.0.retain(
-            |(query, _)| !matches!(query, Query::AzureGet(id) if id.ends_with("/serviceTags")),
-        );
-        recorded
-    };
-    let konnectivity = Estate {
-        tunnel: TunnelType::Konnectivity,
-        ..https_only()
-    };
-    let finding = diagnose(&unread(konnectivity));
-    assert_eq!(
-        finding.judgement,
-        Judgement::RuledOut,
-        "{}",
-        finding.summary
-    );
-    let recorded = unread(https_only());
-    let finding = diagnose(&recorded);
-    assert_eq!(
-        finding.judgement,
-        Judgement::Confirmed,
-        "{}",
-        finding.summary
-    );
-    assert!(finding.required_flows.is_empty());
-    let rule = added(&recorded, "{}");
-    assert_eq!(rule.rule.destination_addresses, ["AzureCloud.westeurope"]);
-}
-
-#[test]
 fn a_collection_name_that_is_taken_gets_a_number_and_a_bad_one_is_refused() {
     let estate = classic(vec![TestFirewall::classic(
         "Naosu-Tunnel",
@@ -600,99 +556,6 @@ fn a_security_group_that_stops_it_is_left_to_the_plugin_that_mends_groups() {
         plan(&estate.record(), "{}"),
         Err(PluginError::Infeasible(_))
     ));
-}
-
-#[test]
-fn a_security_admin_rule_that_stops_it_is_left_to_its_owner() {
-    let estate = Estate {
-        admin_rules: Some(vec![Estate::admin_rule(
-            "deny", "Outbound", 10, "Deny", "443",
-        )]),
-        ..Estate::default()
-    };
-    let finding = diagnose(&estate.record());
-    assert_eq!(
-        finding.judgement,
-        Judgement::Confirmed,
-        "{}",
-        finding.summary
-    );
-    assert!(
-        finding.summary.contains("baseline/deny"),
-        "{}",
-        finding.summary
-    );
-    assert!(finding.infeasible.unwrap().contains("network manager"));
-    assert!(matches!(
-        plan(&estate.record(), "{}"),
-        Err(PluginError::Infeasible(_))
-    ));
-}
-
-fn unread(estate: Estate) -> Estate {
-    Estate {
-        admin_rules: None,
-        ..estate
-    }
-}
-
-#[test]
-fn a_group_that_an_unread_admin_rule_may_pass_by_is_only_suspected() {
-    let estate = unread(Estate {
-        subnet_rules: vec![Estate::rule("deny-out", "Outbound", 300, "Deny", "443")],
-        ..Estate::default()
-    });
-    let finding = diagnose(&estate.record());
-    assert_eq!(finding.judgement, Judgement::Suspected);
-    for words in ["deny-out", "network vnet", "forbidden"] {
-        assert!(finding.summary.contains(words), "{}", finding.summary);
-    }
-    // A firewall stops it whatever admin rules say.
-    let finding = diagnose(&unread(https_only()).record());
-    assert_eq!(finding.judgement, Judgement::Confirmed);
-}
-
-#[test]
-fn where_admin_rules_are_unread_an_open_way_is_tried() {
-    let mut recorded = unread(Estate::default()).record();
-    let tunnel = Query::TunnelProbe(Estate::node_name(0));
-    recorded.put(
-        tunnel.clone(),
-        json!({ "reached": true, "error": "", "elapsed_ms": 9 }),
-    );
-    assert_eq!(diagnose(&recorded).judgement, Judgement::RuledOut);
-    recorded.put(
-        tunnel,
-        json!({ "reached": false, "error": "No agent available", "elapsed_ms": 9 }),
-    );
-    let finding = diagnose(&recorded);
-    assert_ne!(finding.judgement, Judgement::RuledOut);
-    assert!(
-        finding.summary.contains("security admin rules"),
-        "{}",
-        finding.summary
-    );
-    // The doubt was there before the fix, and does not undo it.
-    assert!(mended(&recorded));
-}
-
-#[test]
-fn what_an_admin_rule_always_allows_out_is_shown() {
-    let always = Estate::admin_rule("always", "Outbound", 10, "AlwaysAllow", "443");
-    let estate = Estate {
-        subnet_rules: vec![Estate::rule("deny-out", "Outbound", 300, "Deny", "443")],
-        admin_rules: Some(vec![always]),
-        ..Estate::default()
-    };
-    let finding = diagnose(&estate.record());
-    assert_eq!(
-        finding.judgement,
-        Judgement::RuledOut,
-        "{}",
-        finding.summary
-    );
-    let mut fields = finding.evidence.iter().map(|e| e.field.as_str());
-    assert!(fields.any(|field| field == "value[baseline/always]"));
 }
 
 #[test]
@@ -828,4 +691,41 @@ fn the_same_record_gives_the_same_finding_and_plan() {
         plan(&recorded, "{}").unwrap(),
         plan(&recorded, "{}").unwrap()
     );
+}
+
+#[test]
+fn a_tag_without_known_prefixes_is_still_the_same_tag() {
+    let unread = |estate: Estate| {
+        let estate = Estate {
+            api_server: None,
+            ..estate
+        };
+        let mut recorded = estate.record();
+        recorded.0.retain(
+            |(query, _)| !matches!(query, Query::AzureGet(id) if id.ends_with("/serviceTags")),
+        );
+        recorded
+    };
+    let konnectivity = Estate {
+        tunnel: TunnelType::Konnectivity,
+        ..https_only()
+    };
+    let finding = diagnose(&unread(konnectivity));
+    assert_eq!(
+        finding.judgement,
+        Judgement::RuledOut,
+        "{}",
+        finding.summary
+    );
+    let recorded = unread(https_only());
+    let finding = diagnose(&recorded);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    assert!(finding.required_flows.is_empty());
+    let rule = added(&recorded, "{}");
+    assert_eq!(rule.rule.destination_addresses, ["AzureCloud.westeurope"]);
 }

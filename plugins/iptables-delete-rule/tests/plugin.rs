@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use naosu_iptables_delete_rule::IptablesDeleteRule;
 use naosu_plugin::{
     Effect, Finding, IptablesBackend, Judgement, NodeObservation, NodeQuery, Observation,
-    ObserveError, Plugin, PluginError, Query, Reads, Symptom,
-    testing::{Estate, Recorded},
+    ObserveError, Plugin, PluginError, Query, Reads,
+    testing::{self, Estate, Recorded},
 };
 use serde_json::json;
 
@@ -39,17 +39,12 @@ fn recorded(rules: &str) -> Recorded {
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    IptablesDeleteRule::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<IptablesDeleteRule>(recorded).unwrap()
 }
 
 /// Chain, number and specification of each deletion.
 fn deletions(recorded: &Recorded) -> Result<Vec<(String, u32, String)>, PluginError> {
-    let finding = diagnose(recorded);
-    let proposal = IptablesDeleteRule::plan(recorded, &Estate::cluster(), &finding, "{}")?;
+    let proposal = testing::plan::<IptablesDeleteRule>(recorded, "{}")?;
     let steps = proposal.steps.into_iter().map(|step| match step.effect {
         Effect::IptablesRuleDelete(e) => {
             assert_eq!(e.node, Estate::node_name(1));

@@ -2,9 +2,9 @@
 
 use naosu_konnectivity_scale::KonnectivityScale;
 use naosu_plugin::{
-    Effect, Finding, Judgement, ObjectRef, ObserveError, Plugin, PluginError, Query, Symptom,
+    Effect, Finding, Judgement, ObjectRef, ObserveError, Plugin, PluginError, Query,
     kubernetes::{all_nodes, system_pods},
-    testing::{Estate, Recorded},
+    testing::{self, Estate, Recorded},
 };
 use serde_json::{Value, json};
 
@@ -52,16 +52,11 @@ fn mended(finding: &Finding, after: &Recorded) -> bool {
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    KonnectivityScale::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<KonnectivityScale>(recorded).unwrap()
 }
 
 fn ladder(recorded: &Recorded) -> Result<String, PluginError> {
-    let finding = diagnose(recorded);
-    let proposal = KonnectivityScale::plan(recorded, &Estate::cluster(), &finding, "{}")?;
+    let proposal = testing::plan::<KonnectivityScale>(recorded, "{}")?;
     match &proposal.steps[0].effect {
         Effect::ConfigMapSet(set) => Ok(set.value.clone()),
         other => panic!("{other:?}"),

@@ -1,18 +1,14 @@
 //! The plugin's judgement on recorded estates.
 
 use naosu_plugin::{
-    Finding, Judgement, Plugin, PluginError, Query, Symptom, TcpProbe, TunnelType,
-    testing::{Estate, Recorded, TestFirewall},
+    Finding, Judgement, Plugin, PluginError, Query, TcpProbe, TunnelType,
+    testing::{self, Estate, Recorded, TestFirewall},
 };
 use naosu_route_advice::RouteAdvice;
 use serde_json::{Value, json};
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    RouteAdvice::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<RouteAdvice>(recorded).unwrap()
 }
 
 fn judged(recorded: &Recorded, expected: Judgement) -> Finding {

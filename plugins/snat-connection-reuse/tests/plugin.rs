@@ -2,9 +2,9 @@
 
 use naosu_plugin::{
     Finding, Judgement, NodeObservation, NodeQuery, ObjectList, ObserveError, Plugin, PluginError,
-    Query, Symptom,
+    Query,
     kubernetes::system_pods,
-    testing::{Estate, MeasuredNode, Recorded},
+    testing::{self, Estate, MeasuredNode, Recorded},
 };
 use naosu_snat_connection_reuse::SnatConnectionReuse;
 
@@ -44,11 +44,7 @@ fn recorded(agent_ready: bool, failed: f64, used: f64, lines: &str) -> Recorded 
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    SnatConnectionReuse::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<SnatConnectionReuse>(recorded).unwrap()
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The plugin's judgement, proposal and verdict on recorded metrics.
 
 use naosu_plugin::{
-    Effect, Finding, Judgement, Plugin, PluginError, Proposal, Query, Symptom,
+    Effect, Finding, Judgement, Plugin, PluginError, Proposal, Query,
     kubernetes::system_pods,
-    testing::{Estate, MeasuredNode, Recorded},
+    testing::{self, Estate, MeasuredNode, Recorded},
 };
 use naosu_snat_nat_gateway::SnatNatGateway;
 use serde_json::{Value, json};
@@ -40,16 +40,11 @@ fn exhausted(cluster: Value) -> Recorded {
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    SnatNatGateway::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<SnatNatGateway>(recorded).unwrap()
 }
 
 fn plan(recorded: &Recorded, parameters: &str) -> Result<Proposal, PluginError> {
-    let finding = diagnose(recorded);
-    SnatNatGateway::plan(recorded, &Estate::cluster(), &finding, parameters)
+    testing::plan::<SnatNatGateway>(recorded, parameters)
 }
 
 fn patch(recorded: &Recorded, parameters: &str) -> Result<Value, PluginError> {

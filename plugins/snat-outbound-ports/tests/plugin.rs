@@ -2,9 +2,9 @@
 
 use naosu_plugin::{
     Effect, Finding, Judgement, NetworkProfileEffect, ObserveError, Plugin, PluginError, Query,
-    Step, Symptom, Verdict,
+    Step, Verdict,
     kubernetes::system_pods,
-    testing::{Estate, MeasuredNode, Recorded},
+    testing::{self, Estate, MeasuredNode, Recorded},
 };
 use naosu_snat_outbound_ports::SnatOutboundPorts;
 use serde_json::{Value, json};
@@ -32,16 +32,11 @@ fn exhausted(cluster: Value) -> Recorded {
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    SnatOutboundPorts::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<SnatOutboundPorts>(recorded).unwrap()
 }
 
 fn patch(recorded: &Recorded, parameters: &str) -> Result<Value, PluginError> {
-    let finding = diagnose(recorded);
-    let proposal = SnatOutboundPorts::plan(recorded, &Estate::cluster(), &finding, parameters)?;
+    let proposal = testing::plan::<SnatOutboundPorts>(recorded, parameters)?;
     match &proposal.steps[0].effect {
         Effect::NetworkProfileSet(set) => Ok(serde_json::from_str(&set.patch).unwrap()),
         other => panic!("{other:?}"),

@@ -3,7 +3,7 @@
 use naosu_plugin::{
     Effect, Finding, Judgement, ObjectList, Plugin, PluginError, Query, Symptom, TcpProbe,
     kubernetes::{all_nodes, system_deployments, system_pods},
-    testing::{Estate, Recorded},
+    testing::{self, Estate, Recorded},
 };
 use naosu_tunnel_pods_recreate::TunnelPodsRecreate;
 use serde_json::{Value, json};
@@ -67,15 +67,11 @@ fn killed(mut agent: Value) -> Value {
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    TunnelPodsRecreate::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<TunnelPodsRecreate>(recorded).unwrap()
 }
 
 fn plan(recorded: &Recorded) -> Result<naosu_plugin::Proposal, PluginError> {
-    TunnelPodsRecreate::plan(recorded, &Estate::cluster(), &diagnose(recorded), "{}")
+    testing::plan::<TunnelPodsRecreate>(recorded, "{}")
 }
 
 fn evicted(recorded: &Recorded) -> Vec<String> {

@@ -1,9 +1,9 @@
 //! The plugin's judgement and proposal on recorded nodes.
 
 use naosu_plugin::{
-    Effect, Finding, Judgement, NodeObservation, NodeQuery, Plugin, PluginError, Query, Symptom,
+    Effect, Finding, Judgement, NodeObservation, NodeQuery, Plugin, PluginError, Query,
     UfwRuleEffect,
-    testing::{Estate, Recorded},
+    testing::{self, Estate, Recorded},
 };
 use naosu_ufw_allow_port::UfwAllowPort;
 use serde_json::json;
@@ -56,17 +56,11 @@ fn denied() -> Recorded {
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    UfwAllowPort::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<UfwAllowPort>(recorded).unwrap()
 }
 
 fn insertions(recorded: &Recorded, parameters: &str) -> (Vec<UfwRuleEffect>, Vec<String>) {
-    let finding = diagnose(recorded);
-    let cluster = Estate::cluster();
-    let proposal = UfwAllowPort::plan(recorded, &cluster, &finding, parameters).unwrap();
+    let proposal = testing::plan::<UfwAllowPort>(recorded, parameters).unwrap();
     let effects = proposal.steps.into_iter().map(|step| match step.effect {
         Effect::UfwRuleInsert(insert) => insert,
         other => panic!("{other:?}"),

@@ -1,8 +1,8 @@
 //! The plugin's judgement and proposal on recorded nodes.
 
 use naosu_plugin::{
-    Effect, Finding, Judgement, NodeObservation, NodeQuery, Plugin, PluginError, Query, Symptom,
-    testing::{Estate, Recorded},
+    Effect, Finding, Judgement, NodeObservation, NodeQuery, Plugin, PluginError, Query,
+    testing::{self, Estate, Recorded},
 };
 use naosu_ufw_disable::UfwDisable;
 use serde_json::json;
@@ -40,11 +40,7 @@ fn recorded(policy: &str, rules: &str) -> Recorded {
 }
 
 fn diagnose(recorded: &Recorded) -> Finding {
-    let symptom = Symptom {
-        text: String::new(),
-        nodes: Vec::new(),
-    };
-    UfwDisable::diagnose(recorded, &Estate::cluster(), &symptom).unwrap()
+    testing::diagnose::<UfwDisable>(recorded).unwrap()
 }
 
 #[test]

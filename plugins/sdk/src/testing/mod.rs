@@ -1,10 +1,12 @@
 //! For tests and benchmarks of plugins: recorded reads, and a small estate to
 //! record them from.
 
+mod call;
 mod estate;
 mod firewall;
 mod ports;
 
+pub use call::{diagnose, plan, verify};
 pub use estate::Estate;
 pub use firewall::TestFirewall;
 pub use ports::MeasuredNode;
