@@ -5,11 +5,17 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use naosu_flow::nsg::{AdminPolicy, AdminRulesInForce, EFFECTIVE_ADMIN_RULES, Nsg, TagContext};
+use naosu_flow::nsg::{
+    ADMIN_RULES_FORBIDDEN, AdminPolicy, AdminRulesInForce, EFFECTIVE_ADMIN_RULES, Nsg, TagContext,
+};
 use serde_json::Value;
 
 use super::{State, service_tags, state::arm};
-use crate::{error::Error, model::Query, plugin::Reads};
+use crate::{
+    error::Error,
+    model::{ObserveErrorKind, Query},
+    plugin::Reads,
+};
 
 /// Interfaces are all in the subnets of few networks; so many are asked.
 const INTERFACES_ASKED: usize = 4;
@@ -60,7 +66,11 @@ async fn admin_rules(networks: Option<&BTreeSet<String>>, reads: &dyn Reads) -> 
         };
         let answer = reads.read(&list).await.answer.clone();
         let rules = answer
-            .map_err(|error| error.message)
+            .map_err(|error| match error.kind {
+                // All that Azure said is among what could not be read.
+                ObserveErrorKind::Forbidden => ADMIN_RULES_FORBIDDEN.to_owned(),
+                _ => error.message,
+            })
             .and_then(|body| serde_json::from_str(&body).map_err(|error| error.to_string()));
         answers.push((network.as_str(), rules));
     }

@@ -69,7 +69,7 @@ fn a_group_that_an_unread_admin_rule_may_pass_by_is_only_suspected() {
     });
     let finding = diagnose(&estate.record());
     assert_eq!(finding.judgement, Judgement::Suspected);
-    for words in ["deny-out", "network vnet", "forbidden"] {
+    for words in ["deny-out", "network vnet", "takes the permission"] {
         assert!(finding.summary.contains(words), "{}", finding.summary);
     }
     // A firewall stops it whatever admin rules say.

@@ -148,7 +148,7 @@ fn admin_rules_that_may_not_be_read_leave_a_doubt_that_is_told() {
     let recorded = unread(blocked_subnet()).record();
     let finding = diagnose(&recorded);
     assert_eq!(finding.judgement, Judgement::Suspected);
-    for words in ["deny-kubelet", "network vnet", "forbidden"] {
+    for words in ["deny-kubelet", "network vnet", "takes the permission"] {
         assert!(finding.summary.contains(words), "{}", finding.summary);
     }
     assert_eq!(plan(&recorded).unwrap().steps.len(), 1);

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use naosu_flow::{
     nsg::{
-        AdminAccess, AdminPolicy, AdminRule, AdminRulesInForce, Direction, EFFECTIVE_ADMIN_RULES,
-        TagContext,
+        ADMIN_RULES_FORBIDDEN, AdminAccess, AdminPolicy, AdminRule, AdminRulesInForce, Direction,
+        EFFECTIVE_ADMIN_RULES, TagContext,
     },
     set::Space,
 };
 
 use crate::{
-    Evidence, NodeNetwork, Observed, PluginError, Query, Reads, flow_error, in_words,
+    Evidence, NodeNetwork, ObserveError, Observed, PluginError, Query, Reads, flow_error, in_words,
     need::{Need, decide},
     read_json_many, too_complex,
 };
@@ -52,7 +52,7 @@ impl AdminRules {
                     read.get_or_insert_with(|| rules.without_value());
                     Ok(rules.value)
                 }
-                Err(error) => Err(in_words(&error)),
+                Err(error) => Err(why_not_read(&error)),
             };
             told.push((network.resource.as_str(), answer));
         }
@@ -134,6 +134,14 @@ impl AdminRules {
     pub fn evidence(&self, rule: &AdminRule, meaning: impl Into<String>) -> Option<Evidence> {
         let read = self.read.as_ref()?;
         Some(read.evidence(format!("value[{}]", rule.name), words(rule), meaning))
+    }
+}
+
+/// Why, in a few words: all that Azure said is among what could not be read.
+fn why_not_read(error: &PluginError) -> String {
+    match error {
+        PluginError::Observation(ObserveError::Forbidden(_)) => ADMIN_RULES_FORBIDDEN.to_owned(),
+        other => in_words(other),
     }
 }
 

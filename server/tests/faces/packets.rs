@@ -19,7 +19,7 @@ async fn the_command_line_shows_what_is_opened_what_is_too_much_and_what_is_not_
         "delta_partly_unknown: which packets it changes depends on a tag",
         "+ inbound TCP 10250 from 10.224.0.0/16 to 10.224.0.5, new connections",
         "NOT KNOWN:",
-        "if source in service tag Sql",
+        "depending on: source in service tag Sql",
         "because source in service tag Sql: it was not read",
         "WIDER THAN THE FINDING NEEDS, by:",
         "! inbound TCP 10250 from 10.224.128.0/17 to 10.224.0.5, new connections",

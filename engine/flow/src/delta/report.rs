@@ -27,7 +27,8 @@ pub struct FlowBox {
     pub destination_ports: String,
     /// "new", "established" or "any".
     pub state: String,
-    /// Unknown atoms that must hold for these packets; empty when none.
+    /// Names of the unknown atoms that it depends on, true or false, whether these
+    /// packets are concerned; empty when none.
     pub conditions: Vec<String>,
 }
 

@@ -12,6 +12,10 @@ use super::tags::TagContext;
 /// Rules"). It takes the permission of that action, which a reader does not have.
 pub const EFFECTIVE_ADMIN_RULES: &str = "listNetworkManagerEffectiveSecurityAdminRules";
 
+/// Why rules are not known to a caller who may not ask for them.
+pub const ADMIN_RULES_FORBIDDEN: &str = "reading them takes the permission Microsoft.Network/virtualNetworks/\
+     listNetworkManagerEffectiveSecurityAdminRules/action";
+
 /// A network of which the rules in force are not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadAdminRules {

@@ -106,23 +106,29 @@ impl AdminPolicy {
         named.find_map(|(name, rule)| is_it(name, rule).then_some(rule))
     }
 
-    /// With the rules of a network besides that could not be read: they may allow
-    /// or deny any new connection.
+    /// With the rules of a network besides that could not be read: they may decide
+    /// any new connection, either way.
     #[must_use]
     pub fn with_unread(mut self, network: &str, reason: &str) -> Self {
-        for (word, verdict) in [("allow", Verdict::Allow), ("deny", Verdict::Deny)] {
+        let atom = |does: &str| Atom {
+            name: format!("security admin rules of network {network} {does}"),
+            reason: reason.to_owned(),
+        };
+        let (decide, allow) = (atom("decide it"), atom("let it pass"));
+        let unread = [
+            (vec![decide.clone(), allow], Verdict::Allow),
+            (vec![decide], Verdict::Deny),
+        ];
+        let unread = unread.map(|(conditions, verdict)| {
             let mut matches = RuleMatch::from(FlowBox::any().with_state(ConnectionState::New));
-            matches.conditions.push(Atom {
-                name: format!("security admin rules of network {network} {word} it"),
-                reason: reason.to_owned(),
-            });
-            let rule = Rule {
+            matches.conditions = conditions;
+            Rule {
                 name: format!("security admin rules of network {network}, not read"),
                 matches,
                 verdict,
-            };
-            self.policy.rules.insert(0, rule);
-        }
+            }
+        });
+        self.policy.rules.splice(0..0, unread);
         self
     }
 

@@ -15,7 +15,9 @@ pub mod rule;
 mod tags;
 
 pub use admin::{AdminAccess, AdminRule};
-pub use admin_in_force::{AdminRulesInForce, EFFECTIVE_ADMIN_RULES, UnreadAdminRules};
+pub use admin_in_force::{
+    ADMIN_RULES_FORBIDDEN, AdminRulesInForce, EFFECTIVE_ADMIN_RULES, UnreadAdminRules,
+};
 pub use admin_policy::{AdminPolicy, BehindAdmin};
 pub use chain::NsgChain;
 pub use change::{nsg_delta, nsg_delta_behind};

@@ -35,7 +35,7 @@ pub fn flow_box(flow: &FlowBox) -> String {
         words.push_str(&format!(", {} connections", flow.state));
     }
     if !flow.conditions.is_empty() {
-        words.push_str(&format!(", if {}", flow.conditions.join(" and ")));
+        words.push_str(&format!(", depending on: {}", flow.conditions.join("; ")));
     }
     words
 }

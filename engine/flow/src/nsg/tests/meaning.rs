@@ -249,9 +249,11 @@ fn a_group_opens_nothing_that_admin_rules_decide_and_what_unread_ones_do_is_unkn
         "{unread:?}"
     );
     assert!(
-        unread[0].contains("security admin rules of network vnet deny it"),
+        unread[0].contains("security admin rules of network vnet decide it"),
         "{unread:?}"
     );
+    // Only whether they decide matters to a group's change.
+    assert!(!unread[0].contains("let it pass"), "{unread:?}");
 }
 
 #[test]

@@ -77,11 +77,12 @@ async fn what_admin_rules_decide_is_not_opened_and_rules_not_read_leave_it_unkno
         panic!();
     };
     assert!(report.newly_allowed.is_empty() && report.is_partly_unknown());
+    assert_eq!(report.atoms.len(), 1, "{:?}", report.atoms);
     assert!(
         report.atoms[0]
             .name
             .contains("security admin rules of network v")
-            && report.atoms[0].reason.contains("may not be read"),
+            && report.atoms[0].reason.contains("takes the permission"),
         "{:?}",
         report.atoms
     );
