@@ -10,6 +10,7 @@ mod outbound_ports;
 mod policy;
 mod read;
 mod routes;
+mod rule_fields;
 mod security_admin_rules;
 mod security_rules;
 mod verdict;

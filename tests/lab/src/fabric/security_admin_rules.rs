@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::address_match::{AddressMatch, Addressing};
 use super::read::{list, text, texts};
+use super::rule_fields::RuleFields;
 use super::security_rules::{PacketMatch, port_ranges};
-use super::verdict::{Packet, Protocol};
+use super::verdict::Packet;
 use crate::data_plane::ArmResources;
 use crate::estate::{AdminAccess, Direction};
 
@@ -109,34 +110,17 @@ pub fn parent_of(resource: &Value) -> &str {
 fn read_rule(rule: &Value, addressing: &Addressing) -> Result<(Direction, AdminRule), String> {
     let id = text(rule, &["id"]).unwrap_or("unnamed");
     let name = id.rsplit('/').next().unwrap_or_default().to_owned();
-    let say = |reason: String| format!("security admin rule {name}: {reason}");
-    let word = |field: &str| {
-        text(rule, &["properties", field])
-            .ok_or_else(|| say(format!("it has no {field}")))
-            .map(str::to_ascii_lowercase)
-    };
-    let direction = match word("direction")?.as_str() {
-        "inbound" => Direction::Inbound,
-        "outbound" => Direction::Outbound,
-        other => return Err(say(format!("{other} is no direction"))),
-    };
-    let access = match word("access")?.as_str() {
+    let fields = RuleFields::of(rule, "security admin rule", &name);
+    let say = |reason: String| fields.say(reason);
+    let direction = fields.direction()?;
+    let access = match fields.word("access")?.as_str() {
         "allow" => AdminAccess::Allow,
         "alwaysallow" => AdminAccess::AlwaysAllow,
         "deny" => AdminAccess::Deny,
         other => return Err(say(format!("{other} is no access"))),
     };
-    let priority = rule
-        .pointer("/properties/priority")
-        .and_then(Value::as_u64)
-        .and_then(|priority| u32::try_from(priority).ok())
-        .ok_or_else(|| say("it has no priority".to_owned()))?;
-    let protocols = match word("protocol")?.as_str() {
-        "any" => Vec::new(),
-        other => {
-            vec![Protocol::from_name(other).ok_or_else(|| say(format!("{other} is no protocol")))?]
-        }
-    };
+    let priority = fields.priority()?;
+    let protocols = fields.protocols("any")?;
     let side = |field: &str| {
         let places = list(rule, &["properties", field]).iter();
         let words: Vec<&str> = places

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::address_match::{AddressMatch, Addressing};
 use super::read::{children, list, one_or_many, text};
+use super::rule_fields::RuleFields;
 use super::verdict::{Packet, Protocol};
 use crate::data_plane::ArmResources;
 use crate::estate::{Access, Direction};
@@ -103,33 +104,16 @@ impl SecurityGroup {
 
 fn read_rule(rule: &Value, addressing: &Addressing) -> Result<(Direction, Rule), String> {
     let name = text(rule, &["name"]).unwrap_or("unnamed").to_owned();
-    let say = |reason: String| format!("security rule {name}: {reason}");
-    let word = |field: &str| {
-        text(rule, &["properties", field])
-            .ok_or_else(|| say(format!("it has no {field}")))
-            .map(str::to_ascii_lowercase)
-    };
-    let direction = match word("direction")?.as_str() {
-        "inbound" => Direction::Inbound,
-        "outbound" => Direction::Outbound,
-        other => return Err(say(format!("{other} is no direction"))),
-    };
-    let access = match word("access")?.as_str() {
+    let fields = RuleFields::of(rule, "security rule", &name);
+    let say = |reason: String| fields.say(reason);
+    let direction = fields.direction()?;
+    let access = match fields.word("access")?.as_str() {
         "allow" => Access::Allow,
         "deny" => Access::Deny,
         other => return Err(say(format!("{other} is no access"))),
     };
-    let priority = rule
-        .pointer("/properties/priority")
-        .and_then(Value::as_u64)
-        .and_then(|priority| u32::try_from(priority).ok())
-        .ok_or_else(|| say("it has no priority".to_owned()))?;
-    let protocols = match word("protocol")?.as_str() {
-        "*" => Vec::new(),
-        other => {
-            vec![Protocol::from_name(other).ok_or_else(|| say(format!("{other} is no protocol")))?]
-        }
-    };
+    let priority = fields.priority()?;
+    let protocols = fields.protocols("*")?;
     let side = |side: &str| {
         let groups = list(
             rule,
