@@ -1,7 +1,7 @@
 # Naosu: every task of the project. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build release test matrix lint fmt bench demo lab lab-list fuzz clean
+.PHONY: help setup build release test matrix lint fmt bench demo demos lab lab-list fuzz clean
 
 # Tools that setup installs live in .tools, not in the system.
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools/venv/bin:$(CURDIR)/.tools/node_modules/.bin:$(PATH):/usr/sbin:/sbin
@@ -57,6 +57,12 @@ demo: ## Show the whole product on the lab: make demo SCENARIO=nsg-deny-10250
 	@scripts/setup.sh demo
 	cargo build --locked --quiet --workspace --bins
 	@$(BUILT)/naosu-demo "$(SCENARIO)"
+
+demos: ## Show every scenario's demonstration, as tests
+	@scripts/setup.sh test
+	cargo build --workspace --bins --locked
+	@scripts/warm_plugin_cache.sh $(BUILT)
+	cargo nextest run --workspace --locked --no-fail-fast --ignore-default-filter -E 'binary(demos)'
 
 lab: ## Serve a lab to try things on: make lab SCENARIO=nsg-deny-10250
 	@scripts/setup.sh demo

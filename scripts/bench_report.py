@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints measured figures beside their limits; exits with 1 when one is over.
+"""Prints measured figures beside their limits; exits with 1 when one is over, or
+when one that has a limit was not measured.
 
 Usage: bench_report.py TARGET_DIRECTORY
 """
@@ -49,19 +50,20 @@ DEMO_LIMIT_S = 60
 
 
 class Report:
-    """Rows of figures, and how many are over their limit."""
+    """Rows of figures, and how many do not keep their limit."""
 
     def __init__(self):
-        self.rows, self.over = [], 0
+        self.rows, self.not_kept = [], 0
 
     def row(self, what, value, unit, limit=None):
-        """One figure; not measured when there is none."""
+        """One figure. What was not measured keeps no limit."""
+        bound = "" if limit is None else f"< {limit:,} {unit}"
         if value is None:
-            self.rows.append(f"{what:52} {'not measured':>14}")
+            self.not_kept += limit is not None
+            self.rows.append(f"{what:52} {'not measured':>15} {bound:>16} {'MISSING' if bound else ''}")
             return
         verdict = "" if limit is None else ("ok" if value < limit else "OVER")
-        self.over += verdict == "OVER"
-        bound = "" if limit is None else f"< {limit:,} {unit}"
+        self.not_kept += verdict == "OVER"
         self.rows.append(f"{what:52} {value:>11,.1f} {unit:3} {bound:>16} {verdict}")
 
 
@@ -125,8 +127,8 @@ def main() -> int:
     report = Report()
     medians(report, target)
     start = figures(target, "start")
-    report.row("naosu serve to SERVING, warm cache", start.get("warm_best_ms"), "ms", START_LIMIT_MS)
-    report.row("  median of 9 starts", start.get("warm_median_ms"), "ms")
+    report.row("naosu serve to SERVING, warm cache", start.get("warm_median_ms"), "ms", START_LIMIT_MS)
+    report.row("  best of 9 starts", start.get("warm_best_ms"), "ms")
     report.row("  cold cache: every plugin compiled", start.get("cold_ms"), "ms")
     resident = start.get("resident_kib")
     report.row("resident memory, idle", resident and resident / 1024, "MiB", MEMORY_LIMIT_MIB)
@@ -135,7 +137,7 @@ def main() -> int:
     report.row("  of which Naosu's own time", live.get("own_ms"), "ms", OWN_LIMIT_MS)
     report.row("make demo, once built", demo_seconds(target), "s", DEMO_LIMIT_S)
     print("\n" + "\n".join(report.rows))
-    return 1 if report.over else 0
+    return 1 if report.not_kept else 0
 
 
 if __name__ == "__main__":

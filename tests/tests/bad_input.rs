@@ -67,7 +67,7 @@ async fn what_is_not_there_or_malformed_has_one_code_in_every_face() {
         )
         .await;
     assert_eq!(codes, all("diagnosis_not_found"));
-    faces.assert_nothing_written();
+    faces.assert_nothing_written().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,7 +124,7 @@ async fn azure_failing_in_each_way_has_one_code_in_every_face() {
         assert_eq!(codes, all(code), "{action:?}");
     }
     faces.lab.arm().faults().clear();
-    faces.assert_nothing_written();
+    faces.assert_nothing_written().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,7 +165,7 @@ async fn a_foreign_plugin_file_stops_every_face_at_start_with_its_code() {
             assert!(finished.stderr.contains("broken.wasm"), "{finished}");
         }
     }
-    faces.assert_nothing_written();
+    faces.assert_nothing_written().await;
 }
 
 impl Faces {
@@ -219,7 +219,7 @@ async fn a_kubeconfig_that_does_not_parse_has_one_code_in_every_face_and_judges_
     let shown = faces.naosu.run(&["diagnose", &cluster]).await.unwrap();
     assert!(shown.stdout.contains("(kubeconfig_invalid)"), "{shown}");
     assert!(shown.stdout.contains("kubeconfig"), "{shown}");
-    faces.assert_nothing_written();
+    faces.assert_nothing_written().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -241,7 +241,7 @@ async fn a_cut_answer_of_a_node_has_one_code_in_every_face_and_judges_nothing() 
             assert!(codes.contains("node_output_malformed"), "{codes:?}");
         }
     }
-    faces.assert_nothing_written();
+    faces.assert_nothing_written().await;
 }
 
 /// What the lab's faults are matched by, to be sure that they can be hit at all.
@@ -260,5 +260,5 @@ async fn without_faults_the_same_lab_is_diagnosed() {
             .iter()
             .any(|request| request.method == Method::GET)
     );
-    faces.assert_nothing_written();
+    faces.assert_nothing_written().await;
 }

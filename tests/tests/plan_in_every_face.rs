@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
     let mut faces = Faces::start(&[]).await;
     for face in FACES {
-        faces.lab.arm().requests().clear();
+        faces.forget_requests();
         let (id, digest) = faces.plan(face).await;
         let refused = faces.apply(face, &id).await;
         assert_eq!(refused.unwrap_err(), "plan_not_approved", "{face:?}");
@@ -33,7 +33,7 @@ async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
         );
         let refused = faces.apply(face, &id).await;
         assert_eq!(refused.unwrap_err(), "plan_rejected", "{face:?}");
-        faces.assert_nothing_written();
+        faces.assert_nothing_written().await;
 
         let (id, digest) = faces.plan(face).await;
         let approve = ["plan", "approve", &id, "--digest", &digest];
@@ -44,10 +44,10 @@ async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
         let run = faces.apply(face, &id).await.unwrap();
         assert_eq!(run["state"], "SUCCEEDED", "{face:?} {run:#}");
         assert_eq!(faces.show_plan(face, &id).await["run"], run["id"]);
-        faces.lab.arm().requests().clear();
+        faces.forget_requests();
         let refused = faces.apply(face, &id).await;
         assert_eq!(refused.unwrap_err(), "plan_already_applied", "{face:?}");
-        faces.assert_nothing_written();
+        faces.assert_nothing_written().await;
         // The next face finds the fault again.
         let run = text(&run["id"]);
         if let Face::Mcp = face {
@@ -63,7 +63,22 @@ async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_azure_fails_in_each_way_ends_the_run_with_its_code_and_changes_nothing() {
+async fn a_write_that_azure_fails_in_each_way_ends_the_command_s_run_with_its_code() {
+    fail_each_write(Face::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_azure_fails_in_each_way_ends_the_server_s_run_with_its_code() {
+    fail_each_write(Face::Served).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_azure_fails_in_each_way_ends_the_assistant_s_run_with_its_code() {
+    fail_each_write(Face::Mcp).await;
+}
+
+/// And changes nothing.
+async fn fail_each_write(face: Face) {
     let mut faces = Faces::start(&[("NAOSU_RUNS__RETRY_PAUSE_MS", "1")]).await;
     let answer = |status: StatusCode, code: &str| {
         FaultAction::Respond(CannedResponse::arm_error(status, code, "for a test"))
@@ -103,8 +118,9 @@ async fn a_write_that_azure_fails_in_each_way_ends_the_run_with_its_code_and_cha
             "outcome_unknown",
         ),
         (FaultAction::Close, "outcome_unknown"),
+        (FaultAction::Hang, "outcome_unknown"),
     ];
-    for ((action, code), face) in cases.into_iter().zip(FACES.into_iter().cycle()) {
+    for (action, code) in cases {
         let groups = |faces: &Faces| {
             let snapshot = faces.lab.arm().snapshot();
             let groups = snapshot.of_type("Microsoft.Network/networkSecurityGroups");
@@ -151,5 +167,5 @@ async fn a_plan_that_expired_is_neither_approved_nor_applied_in_any_face() {
         let refused = faces.apply(face, &id).await;
         assert_eq!(refused.unwrap_err(), "plan_expired", "{face:?}");
     }
-    faces.assert_nothing_written();
+    faces.assert_nothing_written().await;
 }

@@ -14,6 +14,27 @@ pub struct Faces {
     pub naosu: Naosu,
     pub server: Server,
     pub mcp: Mcp,
+    /// As they were at the start.
+    firewalls: Vec<String>,
+}
+
+/// Every rule of each node's firewalls; none where packets are simulated.
+async fn node_firewalls(lab: &Lab) -> Vec<String> {
+    if lab.simulated_because().is_some() {
+        return vec![];
+    }
+    // Without comments, which have the time, and the chains' counters.
+    let script =
+        "{ for of in iptables iptables-legacy ip6tables ip6tables-legacy; do $of-save; done; \
+                  cat /etc/ufw/ufw.conf /etc/ufw/user.rules /etc/ufw/user6.rules; } 2>&1 |
+                  sed -e '/^#/d' -e 's/\\[[0-9]*:[0-9]*\\]//'";
+    let mut firewalls = vec![];
+    for node in lab.scenario().estate.nodes() {
+        let plane = lab.data_plane();
+        let shown = plane.run_on_node(&node.name, script).await.unwrap();
+        firewalls.push(String::from_utf8(shown.stdout).unwrap());
+    }
+    firewalls
 }
 
 impl Faces {
@@ -38,13 +59,16 @@ impl Faces {
         }
         let server = Server::start(&naosu).await.unwrap();
         let mcp = Mcp::start(&naosu).await.unwrap();
-        lab.arm().requests().clear();
-        Self {
+        let firewalls = node_firewalls(&lab).await;
+        let faces = Self {
+            firewalls,
             lab,
             naosu,
             server,
             mcp,
-        }
+        };
+        faces.forget_requests();
+        faces
     }
 
     /// The codes that the command line, gRPC and MCP give to one question.
@@ -65,11 +89,20 @@ impl Faces {
         [embedded, served, text(&answer.unwrap()["code"])]
     }
 
-    pub fn assert_nothing_written(&self) {
+    /// Nothing was written to Azure or Kubernetes since their requests were
+    /// forgotten, nor to a node since the start.
+    pub async fn assert_nothing_written(&self) {
         let mut writes = self.lab.arm().requests().writes();
-        // How a node is read.
+        // How a node is read; whether it was written to, its firewalls tell.
         writes.retain(|request| !request.path.to_ascii_lowercase().ends_with("/runcommand"));
+        writes.extend(self.lab.kube().requests().writes());
         assert!(writes.is_empty(), "written: {writes:?}");
+        assert_eq!(node_firewalls(&self.lab).await, self.firewalls);
+    }
+
+    pub fn forget_requests(&self) {
+        self.lab.arm().requests().clear();
+        self.lab.kube().requests().clear();
     }
 }
 
