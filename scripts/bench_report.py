@@ -134,7 +134,8 @@ def main() -> int:
     report.row("resident memory, idle", resident and resident / 1024, "MiB", MEMORY_LIMIT_MIB)
     live = figures(target, "lab_diagnosis")
     report.row("live diagnosis of 3 nodes in the lab", live.get("total_ms"), "ms", LIVE_LIMIT_MS)
-    report.row("  of which Naosu's own time", live.get("own_ms"), "ms", OWN_LIMIT_MS)
+    report.row("  Naosu's processor time, start included", live.get("processor_ms"), "ms", OWN_LIMIT_MS)
+    report.row("  time without any read under way", live.get("own_ms"), "ms", OWN_LIMIT_MS)
     report.row("make demo, once built", demo_seconds(target), "s", DEMO_LIMIT_S)
     print("\n" + "\n".join(report.rows))
     return 1 if report.not_kept else 0
