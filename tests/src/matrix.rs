@@ -75,9 +75,9 @@ impl Walked {
         }
     }
 
-    /// What the plan and the journal of a mending show, and no more.
-    pub fn add_mending(&mut self, plugin: &str, mending: &Mending) {
-        let steps = mending.plan["content"]["steps"].as_array();
+    /// What a plan shows.
+    pub fn add_plan(&mut self, plugin: &str, plan: &Value) {
+        let steps = plan["content"]["steps"].as_array();
         let steps = steps.map(Vec::as_slice).unwrap_or_default();
         if steps.is_empty() {
             return;
@@ -90,6 +90,16 @@ impl Walked {
         if steps.iter().all(is_shown) {
             self.add(plugin, Phase::DryRun);
         }
+    }
+
+    /// What the plan and the journal of a mending show, and no more.
+    pub fn add_mending(&mut self, plugin: &str, mending: &Mending) {
+        self.add_plan(plugin, &mending.plan);
+        let steps = mending.plan["content"]["steps"].as_array();
+        let steps = steps.map_or(0, Vec::len);
+        if steps == 0 {
+            return;
+        }
         let last = mending.taken_back.as_ref().unwrap_or(&mending.applied);
         let events: Vec<&Value> = last["entries"]
             .as_array()
@@ -98,7 +108,7 @@ impl Walked {
             .map(|entry| &entry["event"])
             .collect();
         let went = |way: &str| {
-            (0..steps.len()).all(|step| {
+            (0..steps).all(|step| {
                 events.iter().any(|event| {
                     event["kind"] == "applied" && event["way"] == way && event["step"] == step
                 })
@@ -136,7 +146,13 @@ pub fn promised(expect: &Expectations, loaded: &BTreeSet<String>) -> Walked {
             walked.add(&fix.plugin, Phase::Plan);
             continue;
         }
-        for phase in [Phase::Plan, Phase::DryRun, Phase::Apply, Phase::Verify] {
+        for phase in [Phase::Plan, Phase::DryRun] {
+            walked.add(&fix.plugin, phase);
+        }
+        if fix.planned_only {
+            continue;
+        }
+        for phase in [Phase::Apply, Phase::Verify] {
             walked.add(&fix.plugin, phase);
         }
         if fix.reversible {

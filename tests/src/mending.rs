@@ -110,6 +110,11 @@ pub fn wrong_judgements(lab: &Lab, diagnosis: &Value, loaded: &BTreeSet<String>)
             }
         }
     }
+    for (plugin, parts) in expect.evidence.iter().filter(|(p, _)| loaded.contains(*p)) {
+        let evidence = evidence(diagnosis, plugin);
+        let missing = parts.iter().filter(|part| !evidence.contains(*part));
+        wrong.extend(missing.map(|part| format!("{plugin}: {part:?} is no evidence: {evidence}")));
+    }
     for advice in expect.advice.iter().filter(|a| loaded.contains(&a.plugin)) {
         let said = why(diagnosis, &advice.plugin);
         if !said.contains(&advice.says) {
@@ -132,6 +137,22 @@ pub fn name_of(judgement: Judgement) -> &'static str {
     }
 }
 
+/// All that a plugin's finding shows, in one text.
+fn evidence(diagnosis: &Value, plugin: &str) -> String {
+    let findings = diagnosis["findings"].as_array();
+    let mut findings = findings.into_iter().flatten();
+    let Some(finding) = findings.find(|finding| finding["plugin"] == plugin) else {
+        return String::new();
+    };
+    let shown = finding["evidence"].as_array().into_iter().flatten();
+    let fields = |one: &Value| {
+        ["resource", "field", "value", "meaning"]
+            .map(|field| text(&one[field]))
+            .join(" ")
+    };
+    shown.map(fields).collect::<Vec<_>>().join("\n")
+}
+
 fn why(diagnosis: &Value, plugin: &str) -> String {
     let all = |list: &str| diagnosis[list].as_array().cloned().unwrap_or_default();
     let of_plugin = |entry: &Value| entry["plugin"] == plugin;
@@ -141,6 +162,29 @@ fn why(diagnosis: &Value, plugin: &str) -> String {
         .map(|f| f["summary"].to_string())
         .or(failure.map(|f| f["error"].to_string()))
         .unwrap_or_default()
+}
+
+/// A plan of a plugin's finding.
+///
+/// # Errors
+/// When none is made.
+pub async fn plan_of(
+    naosu: &Naosu,
+    diagnosis: &Value,
+    plugin: &str,
+) -> Result<Value, ProductError> {
+    let id = text(&diagnosis["id"]);
+    naosu
+        .json(&["plan", "create", &id, "--plugin", plugin])
+        .await
+}
+
+/// Whether some step of a plan changes the resource of this name.
+pub fn changes(plan: &Value, target: &str) -> bool {
+    let target = target.to_ascii_lowercase();
+    let steps = plan["content"]["steps"].as_array();
+    let mut effects = steps.into_iter().flatten().map(|step| &step["effect"]);
+    effects.any(|effect| effect.to_string().to_ascii_lowercase().contains(&target))
 }
 
 /// What one walk through a fix showed.
@@ -172,10 +216,7 @@ pub async fn mend_and_take_back(
     diagnosis: &Value,
     fix: &ExpectedFix,
 ) -> Result<Mending, ProductError> {
-    let id = text(&diagnosis["id"]);
-    let plan = naosu
-        .json(&["plan", "create", &id, "--plugin", &fix.plugin])
-        .await?;
+    let plan = plan_of(naosu, diagnosis, &fix.plugin).await?;
     let (plan_id, digest) = (text(&plan["id"]), text(&plan["digest"]));
     let plan = approve_fully(naosu, &plan_id, &digest, plan).await?;
     // A run that does not mend ends with an exit code of its own.
@@ -225,10 +266,7 @@ pub async fn ask_a_person(
     diagnosis: &Value,
     plugin: &str,
 ) -> Result<Vec<String>, ProductError> {
-    let id = text(&diagnosis["id"]);
-    let plan = naosu
-        .json(&["plan", "create", &id, "--plugin", plugin])
-        .await?;
+    let plan = plan_of(naosu, diagnosis, plugin).await?;
     let (id, digest) = (text(&plan["id"]), text(&plan["digest"]));
     let plan = approve_fully(naosu, &id, &digest, plan).await?;
     let (code, finished) = naosu.failure(&["apply", &id]).await?;

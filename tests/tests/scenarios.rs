@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use naosu_lab::{
-    Lab, LabOptions, NodeName, builtin_scenario, builtin_scenario_names, scenario::Cause,
+    Lab, LabOptions, NodeName, builtin_scenario, builtin_scenario_names,
+    scenario::{Cause, Expectations, ExpectedFix, Judgement},
 };
 use naosu_tests::{
     matrix::{self, Phase, Walked, promised},
     mending::{
-        Mending, Moment, ask_a_person, diagnose, loaded_plugins, mend_and_take_back, plugins_of,
-        text, unreached, wrong_judgements,
+        Mending, Moment, ask_a_person, changes, diagnose, loaded_plugins, mend_and_take_back,
+        plan_of, plugins_of, text, unreached, wrong_judgements,
     },
     product::Naosu,
     tunnel_truth::unreachable_nodes,
@@ -71,6 +72,12 @@ async fn walk(name: &str) {
             walked.add(&fix.plugin, Phase::Plan);
             continue;
         }
+        if fix.planned_only {
+            let plan = plan_of(&naosu, &diagnosis, &fix.plugin).await.unwrap();
+            assert_plan(name, &plan, fix);
+            walked.add_plan(&fix.plugin, &plan);
+            continue;
+        }
         let mut mending = mend_and_take_back(&naosu, &lab, &diagnosis, fix)
             .await
             .unwrap();
@@ -88,15 +95,7 @@ async fn walk(name: &str) {
         }
         assert_probes(name, &lab, &mending, &before);
         walked.add_mending(&fix.plugin, &mending);
-        let plan = &mending.plan;
-        assert!(
-            plan["content"]["steps"]
-                .as_array()
-                .is_some_and(|steps| !steps.is_empty()),
-            "{name}: a plan without steps"
-        );
-        assert_priority(name, plan, fix.priority_at_least, fix.priority_at_most);
-        assert_warnings(name, plan, &fix.warnings);
+        assert_plan(name, &mending.plan, fix);
         let state = text(&mending.applied["state"]);
         let summary = text(&mending.applied["summary"]);
         if !fix.mends && state == "SUCCEEDED" {
@@ -111,22 +110,22 @@ async fn walk(name: &str) {
             assert_eq!(state, "SUCCEEDED", "{name}: {:#}", mending.applied);
             assert_eq!(
                 mending.unreachable_after,
-                BTreeSet::new(),
+                fix.leaves.iter().cloned().collect(),
                 "{name}: the tunnel's own word"
             );
-            if !fix.reversible {
-                assert_eq!(mending.taken_back, None, "{name}: it cannot be");
-                assert_eq!(
-                    mending.unreachable_at_end,
-                    BTreeSet::new(),
-                    "{name}: it stays"
-                );
-                continue;
-            }
-            let taken_back = mending.taken_back.unwrap();
-            assert_eq!(taken_back["state"], "ROLLED_BACK", "{name}: {taken_back:#}");
         } else {
             assert_eq!(state, "ROLLED_BACK", "{name}: {:#}", mending.applied);
+        }
+        if state == "SUCCEEDED" && !fix.reversible {
+            assert_eq!(mending.taken_back, None, "{name}: it cannot be");
+            assert_eq!(
+                mending.unreachable_at_end, mending.unreachable_after,
+                "{name}: it stays"
+            );
+            continue;
+        }
+        if let Some(taken_back) = &mending.taken_back {
+            assert_eq!(taken_back["state"], "ROLLED_BACK", "{name}: {taken_back:#}");
         }
         assert_eq!(
             mending.unreachable_at_end, before,
@@ -190,6 +189,23 @@ fn assert_probes(name: &str, lab: &Lab, mending: &Mending, before: &BTreeSet<Nod
     }
 }
 
+/// The plan is what the scenario says that it must be.
+fn assert_plan(name: &str, plan: &Value, fix: &ExpectedFix) {
+    let steps = plan["content"]["steps"].as_array();
+    assert!(
+        steps.is_some_and(|steps| !steps.is_empty()),
+        "{name}: a plan without steps"
+    );
+    if let Some(target) = &fix.target {
+        assert!(
+            changes(plan, target),
+            "{name}: {target} is not changed by {steps:#?}"
+        );
+    }
+    assert_priority(name, plan, fix.priority_at_least, fix.priority_at_most);
+    assert_warnings(name, plan, &fix.warnings);
+}
+
 /// The rule that a plan makes lies where the scenario says that it must.
 fn assert_priority(name: &str, plan: &Value, at_least: Option<u16>, at_most: Option<u16>) {
     let Some(steps) = plan["content"]["steps"].as_array() else {
@@ -235,10 +251,12 @@ macro_rules! scenarios {
 scenarios! {
     agent_on_blocked_node = "agent-on-blocked-node",
     agent_stale = "agent-stale",
+    agent_stale_and_iptables = "agent-stale-and-iptables",
     agent_stale_one_of_two = "agent-stale-one-of-two",
     agents_evicted_by_taint = "agents-evicted-by-taint",
     aks_link_healthy = "aks-link-healthy",
     egress_9000_konnectivity_decoy = "egress-9000-konnectivity-decoy",
+    egress_firewall_and_iptables = "egress-firewall-and-iptables",
     egress_firewall_denies_first = "egress-firewall-denies-first",
     egress_firewall_konnectivity_decoy = "egress-firewall-konnectivity-decoy",
     egress_firewall_parent_policy = "egress-firewall-parent-policy",
@@ -249,6 +267,7 @@ scenarios! {
     egress_nsg_tunnelfront = "egress-nsg-tunnelfront",
     egress_route_appliance = "egress-route-appliance",
     healthy = "healthy",
+    iptables_and_unreadable_node = "iptables-and-unreadable-node",
     iptables_both_backends = "iptables-both-backends",
     iptables_drop = "iptables-drop",
     iptables_drop_from_agent = "iptables-drop-from-agent",
@@ -271,6 +290,7 @@ scenarios! {
     nsg_admin_rule_hands_on = "nsg-admin-rule-hands-on",
     nsg_admin_rules_forbidden = "nsg-admin-rules-forbidden",
     nsg_allows_but_other_cause = "nsg-allows-but-other-cause",
+    nsg_and_dead_kubelet = "nsg-and-dead-kubelet",
     nsg_and_iptables = "nsg-and-iptables",
     nsg_application_security_group = "nsg-application-security-group",
     nsg_both_levels = "nsg-both-levels",
@@ -294,6 +314,7 @@ scenarios! {
     route_both_ways_firewall_decoy = "route-both-ways-firewall-decoy",
     run_command_busy = "run-command-busy",
     snat_exhausted = "snat-exhausted",
+    snat_exhausted_and_nsg = "snat-exhausted-and-nsg",
     snat_exhausted_by_many = "snat-exhausted-by-many",
     snat_exhausted_elsewhere = "snat-exhausted-elsewhere",
     snat_many_connections_decoy = "snat-many-connections-decoy",
@@ -316,6 +337,42 @@ fn every_scenario_of_the_lab_is_walked() {
     let walked: BTreeSet<&str> = WALKED.iter().copied().collect();
     let there: BTreeSet<&str> = builtin_scenario_names().into_iter().collect();
     assert_eq!(walked, there);
+}
+
+/// Plugins that must find their cause, and whether confirmed.
+fn finding(expect: &Expectations) -> Vec<(&'static str, bool)> {
+    let mut finding = vec![];
+    for (cause, judgement) in &expect.findings {
+        for plugin in plugins_of(*cause) {
+            match expect.plugins.get(*plugin).unwrap_or(judgement) {
+                Judgement::Confirmed => finding.push((*plugin, true)),
+                Judgement::Suspected => finding.push((*plugin, false)),
+                Judgement::RuledOut | Judgement::Unknown => {}
+            }
+        }
+    }
+    finding
+}
+
+#[test]
+fn every_scenario_says_what_confirms_a_cause_and_what_becomes_of_each_that_is_found() {
+    let mut wrong = vec![];
+    for name in WALKED {
+        let expect = builtin_scenario(name).unwrap().expect;
+        for (plugin, confirmed) in finding(&expect) {
+            if confirmed && expect.evidence.get(plugin).is_none_or(Vec::is_empty) {
+                wrong.push(format!("{name}: {plugin} confirms without evidence"));
+            }
+            let has_fix = expect.fixes.iter().any(|fix| fix.plugin == plugin);
+            let has_advice = expect.advice.iter().any(|advice| advice.plugin == plugin);
+            if !has_fix && !has_advice {
+                wrong.push(format!(
+                    "{name}: {plugin} finds, and no plan is asked of it"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -116,6 +116,8 @@ pub async fn serve(
     if estate.cluster.lockdown {
         locked_groups.insert(estate.cluster.node_resource_group().to_ascii_lowercase());
     }
+    let nodes = estate.nodes().into_iter();
+    let silent = nodes.filter(|node| node.settings.vm_agent_stopped);
     let state = Arc::new(State {
         store: Mutex::new(seed::store_of(estate)),
         operations: operations::Operations::default(),
@@ -128,6 +130,7 @@ pub async fn serve(
         run_commands: run_command::RunCommands::new(
             switches.busy_run_commands,
             Duration::from_millis(switches.run_command_milliseconds),
+            silent.map(|node| node.name).collect(),
         ),
         service_tags: service_tags::ServiceTags(estate.service_tags.clone()),
         kubeconfig: Mutex::new(options.kubeconfig),
@@ -180,13 +183,23 @@ pub async fn serve(
 
 fn switched_faults(switches: &Switches) -> Faults {
     let faults = Faults::default();
+    let throttled = || FaultAction::Respond(CannedResponse::throttled(1));
+    let everything = "/subscriptions/*";
     if switches.throttled_requests > 0 {
-        let action = FaultAction::Respond(CannedResponse::throttled(1));
-        faults.inject(Fault::times(
-            switches.throttled_requests,
-            "/subscriptions/*",
-            action,
-        ));
+        let times = switches.throttled_requests;
+        faults.inject(Fault::times(times, everything, throttled()));
+    }
+    if switches.throttled_writes > 0 {
+        for method in [Method::PUT, Method::DELETE] {
+            faults.inject(Fault {
+                method: Some(method),
+                ..Fault::times(switches.throttled_writes, everything, throttled())
+            });
+        }
+    }
+    if switches.throttled_polls > 0 {
+        let path = "/subscriptions/*/operations/*";
+        faults.inject(Fault::times(switches.throttled_polls, path, throttled()));
     }
     if switches.async_failures > 0 {
         let code = switches.async_failure_code.clone();

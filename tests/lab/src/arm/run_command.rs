@@ -30,16 +30,20 @@ pub(super) struct RunCommands {
     pub duration: Duration,
     /// How much of each stream is kept, in bytes.
     pub kept: AtomicUsize,
+    /// Nodes whose VM agent does not answer.
+    silent: BTreeSet<NodeName>,
 }
 
 impl RunCommands {
-    /// Commands that take at least `duration`, the first `refusals` refused.
-    pub fn new(refusals: u32, duration: Duration) -> Self {
+    /// Commands that take at least `duration`, the first `refusals` refused, and
+    /// none that is run on `silent` nodes.
+    pub fn new(refusals: u32, duration: Duration, silent: BTreeSet<NodeName>) -> Self {
         Self {
             busy: Mutex::default(),
             refusals: AtomicU32::new(refusals),
             duration,
             kept: AtomicUsize::new(STREAM_LIMIT_BYTES),
+            silent,
         }
     }
 
@@ -159,17 +163,18 @@ fn script(request: &Received) -> Result<String, ArmError> {
 }
 
 async fn run(state: &State, node: &NodeName, script: &str) -> Result<Value, ArmError> {
-    let output = state
-        .data_plane
-        .run_on_node(node, script)
-        .await
-        .map_err(|error| {
-            ArmError::new(
-                StatusCode::CONFLICT,
-                "VMAgentStatusCommunicationError",
-                format!("VM '{node}' has not reported status for VM agent or extensions: {error}"),
-            )
-        })?;
+    let no_agent = |reason: &str| {
+        ArmError::new(
+            StatusCode::CONFLICT,
+            "VMAgentStatusCommunicationError",
+            format!("VM '{node}' has not reported status for VM agent or extensions: {reason}"),
+        )
+    };
+    if state.run_commands.silent.contains(node) {
+        return Err(no_agent("the agent did not answer"));
+    }
+    let output = state.data_plane.run_on_node(node, script).await;
+    let output = output.map_err(|error| no_agent(&error.to_string()))?;
     let limit = state.run_commands.kept.load(Ordering::Relaxed);
     let message = format!(
         "Enable succeeded: \n[stdout]\n{}\n[stderr]\n{}",

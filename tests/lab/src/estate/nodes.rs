@@ -71,6 +71,8 @@ pub struct NodeSettings {
     pub taints: Vec<String>,
     /// Whether the kubelet stand-in runs; a node without is reported not ready.
     pub kubelet_stopped: bool,
+    /// Whether the VM's agent answers nothing, so that no run command ends well.
+    pub vm_agent_stopped: bool,
     /// What is wrong with the kubelet's port beyond any firewall.
     pub kubelet_fault: Option<KubeletFault>,
     /// Whether the first agent on the node goes stale: connected, and deaf. Its successor is not.

@@ -97,6 +97,10 @@ pub struct Expectations {
     /// The judgement of single plugins, where one must differ from that on its cause.
     #[serde(default)]
     pub plugins: BTreeMap<String, Judgement>,
+    /// Parts of the evidence of each plugin that confirms: the rule, node or figure at fault, as
+    /// the estate has it.
+    #[serde(default)]
+    pub evidence: BTreeMap<String, Vec<String>>,
     /// What mends it, one entry for each way; several may be needed together.
     #[serde(default)]
     pub fixes: Vec<ExpectedFix>,
@@ -121,7 +125,7 @@ pub struct ExpectedAdvice {
 pub struct ExpectedFix {
     /// The plugin that offers it.
     pub plugin: String,
-    /// Name of the NSG, node or other resource it changes.
+    /// Name of the NSG, node or other resource it changes, as a step's effect names it.
     #[serde(default)]
     pub target: Option<String>,
     /// For an NSG rule: the largest priority that still beats the denying rule.
@@ -133,9 +137,15 @@ pub struct ExpectedFix {
     /// Whether applying it mends the tunnel; false where something else blocks it as well.
     #[serde(default = "yes")]
     pub mends: bool,
+    /// Nodes that stay out of reach all the same, for a reason that is no cause here.
+    #[serde(default)]
+    pub leaves: Vec<NodeName>,
     /// Whether it can be taken back; an evicted pod, for one, does not come back.
     #[serde(default = "yes")]
     pub reversible: bool,
+    /// Whether it is planned and left at that, as other fixes come first.
+    #[serde(default)]
+    pub planned_only: bool,
     /// Why it cannot be done here, where it cannot: part of what the plan says.
     #[serde(default)]
     pub infeasible: Option<String>,

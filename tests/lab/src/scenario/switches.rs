@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 pub struct Switches {
     /// How many of the first ARM requests are answered 429 with a Retry-After of a second.
     pub throttled_requests: u32,
+    /// The same of the first writes, of each method.
+    pub throttled_writes: u32,
+    /// The same of the first questions after an asynchronous operation.
+    pub throttled_polls: u32,
     /// How many of the first asynchronous ARM writes end in `Failed`, having changed nothing.
     pub async_failures: u32,
     /// The error code of those failures.
@@ -33,6 +37,8 @@ impl Default for Switches {
     fn default() -> Self {
         Self {
             throttled_requests: 0,
+            throttled_writes: 0,
+            throttled_polls: 0,
             async_failures: 0,
             async_failure_code: "AnotherOperationInProgress".into(),
             etag_conflicts: 0,
