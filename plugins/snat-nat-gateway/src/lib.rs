@@ -5,12 +5,12 @@
 mod transition;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, Effect, EffectKind, Evidence, Finding, Judgement,
+    Capability, Cluster, Description, Effect, EffectKind, Evidence, Finding,
     NetworkProfileEffect, Observed, ParameterType, Plugin, PluginError, Proposal, Query, Reads,
     Step, Symptom, Verdict,
     arm::ManagedCluster,
     parameter, read_json,
-    snat::{CAUSE, Sizing, SnatJudgement},
+    snat::{CAUSE, SnatJudgement, Supply},
 };
 use serde::Deserialize;
 
@@ -58,7 +58,7 @@ impl Plugin for SnatNatGateway {
             Ok(judged) => judged,
             Err(error) => return Ok(SnatJudgement::unreadable(&error)),
         };
-        if judged.judgement == Judgement::RuledOut {
+        if judged.to_mend().is_err() {
             return Ok(judged.finding().build());
         }
         let finding = judged.finding();
@@ -77,11 +77,9 @@ impl Plugin for SnatNatGateway {
     ) -> Result<Proposal, PluginError> {
         let parameters: Parameters = naosu_plugin::parameters(parameters)?;
         let judged = SnatJudgement::observe(reads, cluster)?;
-        if judged.judgement == Judgement::RuledOut {
-            return Err(PluginError::NothingToDo(judged.summary));
-        }
+        judged.to_mend()?;
         let gateway = needed(reads, &judged)?;
-        let patch = gateway.patch(judged.used, parameters.addresses)?;
+        let patch = gateway.patch(judged.demand, parameters.addresses)?;
         let summary = gateway.summary();
         let mut warnings = vec![
             "Every outbound connection of the cluster is cut once, and comes from other addresses \
@@ -127,7 +125,7 @@ impl Plugin for SnatNatGateway {
 
 /// The gateway to change to, where no more ports can be allocated.
 fn needed(reads: &dyn Reads, judged: &SnatJudgement) -> Result<Gateway, PluginError> {
-    match Sizing::of(&judged.cluster.value, None) {
+    match Supply::observe(reads, judged).and_then(|supply| supply.sizing(None)) {
         Ok(sizing) => Err(PluginError::Infeasible(format!(
             "it is not needed: {} ports a node can be allocated on {} addresses, which leaves the \
              outbound addresses as they are; plan with snat-outbound-ports",

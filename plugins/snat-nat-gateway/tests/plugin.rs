@@ -95,7 +95,7 @@ fn addresses_follow_what_is_used_and_are_one_to_sixteen() {
 fn where_ports_can_be_raised_a_gateway_is_not_needed() {
     let why = diagnose(&exhausted(json!({}))).infeasible.unwrap();
     assert!(
-        why.contains("2048 ports a node") && why.contains("snat-outbound-ports"),
+        why.contains("128 ports a node") && why.contains("snat-outbound-ports"),
         "{why}"
     );
 }
