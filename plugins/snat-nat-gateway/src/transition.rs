@@ -47,10 +47,9 @@ impl Gateway {
         let mut subnets: BTreeMap<String, &ResourceId> = BTreeMap::new();
         for pool in &properties.agent_pool_profiles {
             // Pods with a subnet of their own leave by that one.
-            for subnet in [&pool.vnet_subnet_id, &pool.pod_subnet_id] {
-                if let Some(subnet) = subnet {
-                    subnets.insert(subnet.key(), subnet);
-                }
+            let own = [&pool.vnet_subnet_id, &pool.pod_subnet_id];
+            for subnet in own.into_iter().flatten() {
+                subnets.insert(subnet.key(), subnet);
             }
         }
         if subnets.is_empty() {

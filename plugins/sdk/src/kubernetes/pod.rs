@@ -112,6 +112,8 @@ pub struct ContainerState {
 pub struct Terminated {
     pub reason: String,
     pub exit_code: i32,
+    /// As Kubernetes writes it; empty where it is not told.
+    pub finished_at: String,
 }
 
 impl Pod {
