@@ -1,12 +1,14 @@
 //! Whether ufw is what blocks the tunnel on a node.
 
+use std::collections::BTreeSet;
+
 use naosu_flow::iptables::Knowledge;
 use serde::Deserialize;
 
 use crate::{
     Cluster, Evidence, Flow, Judgement, KUBELET_PORT, NodeObservation, NodeQuery, Observed,
     PluginError, Query, Reads, TunnelNodes, listed,
-    node_firewall::{JudgedNode, NodeBlock, is_ufws},
+    node_firewall::{JudgedNode, NodeBlock, is_ufws, locked, not_judged},
     prefixes, read_json_many,
 };
 
@@ -77,6 +79,10 @@ pub struct UfwJudgement {
     pub blocking: Vec<UfwNode>,
     /// Other nodes on which ufw drops what they pass on for their pods.
     pub dropping: Vec<UfwNode>,
+    /// Whether every node that was judged was read; false where none was judged.
+    pub is_read: bool,
+    /// Why ufw cannot be changed here, and what can be done instead.
+    pub infeasible: Option<String>,
     /// Cluster, tunnel and nodes.
     pub observed: TunnelNodes,
 }
@@ -88,6 +94,18 @@ impl UfwJudgement {
     /// # Errors
     /// When the nodes cannot be read or the analysis is too complex.
     pub fn observe(reads: &dyn Reads, cluster: &Cluster) -> Result<Self, PluginError> {
+        Self::of(reads, cluster, &BTreeSet::new())
+    }
+
+    /// [`Self::observe`] of these nodes alone; of all where none is named.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub fn of(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        names: &BTreeSet<String>,
+    ) -> Result<Self, PluginError> {
         let observed = TunnelNodes::observe(reads, cluster)?;
         let mut judged = Self {
             judgement: Judgement::Unknown,
@@ -95,6 +113,8 @@ impl UfwJudgement {
             evidence: Vec::new(),
             blocking: Vec::new(),
             dropping: Vec::new(),
+            is_read: false,
+            infeasible: None,
             observed,
         };
         if let Some(reason) = judged.observed.tunnel.why_not_judged() {
@@ -102,7 +122,11 @@ impl UfwJudgement {
             return Ok(judged);
         }
         let (tunnel, nodes) = (&judged.observed.tunnel, &judged.observed.nodes);
-        let nodes = JudgedNode::observe_mentioning(reads, tunnel, nodes, "ufw")?;
+        let nodes = match names.is_empty() {
+            true => JudgedNode::observe_mentioning(reads, tunnel, nodes, "ufw")?,
+            false => JudgedNode::observe_some(reads, tunnel, nodes, names)?,
+        };
+        judged.is_read = nodes.judged.iter().all(|node| node.firewall.is_ok());
         let (blocked, others): (Vec<JudgedNode>, Vec<JudgedNode>) = nodes
             .judged
             .into_iter()
@@ -158,12 +182,17 @@ impl UfwJudgement {
             });
             judged.evidence = passing.chain(without).take(10).collect();
         }
+        judged.evidence.extend(not_judged(&judged.observed));
+        if judged.judgement != Judgement::RuledOut {
+            judged.infeasible = locked(&judged.observed.cluster.value);
+        }
         Ok(judged)
     }
 
-    /// Whether ufw certainly keeps no agent from a kubelet, whatever else it does.
+    /// Whether no rule of ufw's that was read keeps an agent from a kubelet, whatever
+    /// else it does. What rules cannot tell is left to the tunnel, which answers it.
     pub fn lets_tunnel_pass(&self) -> bool {
-        matches!(self.judgement, Judgement::RuledOut | Judgement::Suspected)
+        self.is_read && self.blocking.is_empty()
     }
 }
 

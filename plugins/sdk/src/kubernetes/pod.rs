@@ -102,7 +102,17 @@ pub struct ContainerStatus {
 #[serde(default)]
 #[allow(missing_docs)]
 pub struct ContainerState {
+    pub waiting: Option<Waiting>,
     pub terminated: Option<Terminated>,
+}
+
+/// Why a container does not run yet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Waiting {
+    pub reason: String,
+    pub message: String,
 }
 
 /// How a container ended.
