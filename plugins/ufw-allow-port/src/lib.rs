@@ -5,7 +5,8 @@ mod propose;
 
 use naosu_plugin::{
     Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, ParameterType, Plugin,
-    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, parameter, ufw::UfwJudgement,
+    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, node_firewall::nodes_of,
+    parameter, ufw::UfwJudgement,
 };
 
 /// Stable id of the cause.
@@ -50,8 +51,9 @@ impl Plugin for UfwAllowPort {
                 return Ok(unknown.build());
             }
         };
-        let mut builder =
-            finding(CAUSE, judged.judgement, judged.summary).evidence_of(judged.evidence);
+        let mut builder = finding(CAUSE, judged.judgement, judged.summary)
+            .evidence_of(judged.evidence)
+            .infeasible(judged.infeasible);
         for node in &judged.blocking {
             builder = builder.required_flow(node.required_flow());
         }
@@ -64,16 +66,17 @@ impl Plugin for UfwAllowPort {
         _finding: &Finding,
         parameters: &str,
     ) -> Result<Proposal, PluginError> {
-        propose::plan(reads, cluster, naosu_plugin::parameters(parameters)?)
+        propose::plan(reads, cluster, &naosu_plugin::parameters(parameters)?)
     }
 
     fn verify(
         reads: &dyn Reads,
         cluster: &Cluster,
         _finding: &Finding,
-        _steps: &[Step],
+        steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        let judged = UfwJudgement::observe(reads, cluster)?;
+        // What is not known of other nodes was not known before either.
+        let judged = UfwJudgement::of(reads, cluster, &nodes_of(steps))?;
         Ok(Verdict {
             mended: judged.lets_tunnel_pass(),
             summary: judged.summary,

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use naosu_plugin::{
     Access, Cluster, Direction, Effect, KUBELET_PORT, NodeNetwork, PluginError, Proposal, Reads,
-    Step, UfwRule, UfwRuleEffect,
+    Step, UfwRule, UfwRuleEffect, choice,
     flow::{
         iptables::NodeFirewall,
         set::Space,
         ufw::{InsertPlace, UfwAction, UfwChange, UfwPolicy, UfwStatus, ufw_change},
     },
     node_firewall::is_ufws,
-    prefixes,
+    prefixes, step,
     ufw::{UfwJudgement, UfwNode},
 };
 use serde::Deserialize;
@@ -19,28 +19,35 @@ use serde::Deserialize;
 /// Parameters of the plan, as described.
 #[derive(Deserialize)]
 pub struct Parameters {
-    #[serde(default)]
-    scope: Scope,
+    scope: Option<String>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Scope {
     Addresses,
     #[default]
     Subnet,
 }
 
+const SCOPES: [(&str, Scope); 2] = [("addresses", Scope::Addresses), ("subnet", Scope::Subnet)];
+
 pub fn plan(
     reads: &dyn Reads,
     cluster: &Cluster,
-    parameters: Parameters,
+    parameters: &Parameters,
 ) -> Result<Proposal, PluginError> {
+    let scope = match &parameters.scope {
+        Some(given) => choice("scope", given, &SCOPES)?,
+        None => Scope::default(),
+    };
     let judged = UfwJudgement::observe(reads, cluster)?;
     if judged.blocking.is_empty() {
         return Err(PluginError::NothingToDo(judged.summary));
     }
-    let network = match parameters.scope {
+    if let Some(reason) = judged.infeasible {
+        return Err(PluginError::Infeasible(reason));
+    }
+    let network = match scope {
         Scope::Subnet => {
             let cluster = &judged.observed.cluster.value;
             Some(NodeNetwork::observe(
@@ -112,21 +119,19 @@ fn insertions(node: &UfwNode, network: Option<&NodeNetwork>) -> Result<Vec<Step>
         };
         steps.extend(listed.take_out(name, &rule)?);
         let position = listed.position;
-        steps.push(Step {
-            title: format!(
-                "Allow TCP {KUBELET_PORT} from {} in ufw on {name}{}",
-                rule.source,
-                match position {
-                    0 => String::new(),
-                    number => format!(", before rule {number}"),
-                }
-            ),
-            effect: Effect::UfwRuleInsert(UfwRuleEffect {
+        let before = match position {
+            0 => String::new(),
+            number => format!(", before rule {number}"),
+        };
+        let source = &rule.source;
+        steps.push(step(
+            format!("Allow TCP {KUBELET_PORT} from {source} in ufw on {name}{before}"),
+            Effect::UfwRuleInsert(UfwRuleEffect {
                 node: name.clone(),
                 position,
                 rule: rule.clone(),
             }),
-        });
+        ));
         listed.put_in(name, &rule)?;
     }
     listed.prove(node)?;
@@ -201,9 +206,9 @@ impl Listed {
         if number < self.position {
             self.position -= 1;
         }
-        Ok(Some(Step {
-            title: format!("Delete rule {number} of ufw on {node}, which comes too late: {there}"),
-            effect: Effect::UfwRuleDelete(UfwRuleEffect {
+        Ok(Some(step(
+            format!("Delete rule {number} of ufw on {node}, which comes too late: {there}"),
+            Effect::UfwRuleDelete(UfwRuleEffect {
                 node: node.to_owned(),
                 position: number,
                 rule: UfwRule {
@@ -211,7 +216,7 @@ impl Listed {
                     ..rule.clone()
                 },
             }),
-        }))
+        )))
     }
 
     fn put_in(&mut self, node: &str, rule: &UfwRule) -> Result<(), PluginError> {

@@ -3,7 +3,8 @@
 
 use naosu_plugin::{
     Capability, Cluster, Description, Effect, EffectKind, Finding, FindingBuilder, Plugin,
-    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, ufw::UfwJudgement,
+    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, node_firewall::nodes_of, step,
+    ufw::UfwJudgement,
 };
 
 /// Stable id of the cause.
@@ -43,8 +44,9 @@ impl Plugin for UfwDisable {
                 return Ok(unknown.build());
             }
         };
-        let mut builder =
-            finding(CAUSE, judged.judgement, judged.summary).evidence_of(judged.evidence);
+        let mut builder = finding(CAUSE, judged.judgement, judged.summary)
+            .evidence_of(judged.evidence)
+            .infeasible(judged.infeasible);
         for node in &judged.blocking {
             builder = builder.required_flow(node.required_flow());
         }
@@ -67,9 +69,15 @@ impl Plugin for UfwDisable {
         if nodes.is_empty() {
             return Err(PluginError::NothingToDo(judged.summary));
         }
-        let steps = nodes.iter().map(|node| Step {
-            title: format!("Disable ufw on {}", node.node.node),
-            effect: Effect::UfwDisable(node.node.node.clone()),
+        if let Some(reason) = judged.infeasible {
+            return Err(PluginError::Infeasible(reason));
+        }
+        let steps = nodes.iter().map(|node| {
+            let name = &node.node.node;
+            step(
+                format!("Disable ufw on {name}"),
+                Effect::UfwDisable(name.clone()),
+            )
         });
         Ok(Proposal {
             summary: "Disable ufw where it stops packets".to_owned(),
@@ -86,11 +94,12 @@ impl Plugin for UfwDisable {
         reads: &dyn Reads,
         cluster: &Cluster,
         _finding: &Finding,
-        _steps: &[Step],
+        steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        let judged = UfwJudgement::observe(reads, cluster)?;
+        // What is not known of other nodes was not known before either.
+        let judged = UfwJudgement::of(reads, cluster, &nodes_of(steps))?;
         Ok(Verdict {
-            mended: judged.lets_tunnel_pass(),
+            mended: judged.lets_tunnel_pass() && judged.dropping.is_empty(),
             summary: judged.summary,
             evidence: judged.evidence,
         })
