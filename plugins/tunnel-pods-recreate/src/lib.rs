@@ -1,12 +1,15 @@
 //! Cause: tunnel agents that are gone, not ready, or do not answer although the
-//! way to the nodes is open. Fix: recreate them, one at a time; where none is
-//! asked for, ask for some.
+//! way to the nodes is open. Fix: recreate them, one at a time, or by a new rollout
+//! where a disruption budget lets none be evicted; where none is asked for, ask for
+//! some.
 
 mod absence;
 mod agents;
 mod answers;
+mod budgets;
 mod judge;
 mod propose;
+mod unplaced;
 mod ways;
 
 use naosu_plugin::{
