@@ -115,13 +115,6 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
         judged.summary = format!("There is no konnectivity ({})", tunnel.tunnel_type.name());
         return Ok(judged);
     }
-    if observed.nodes.is_empty() {
-        judged.conclude(
-            Judgement::Unknown,
-            "No node is listed, so that how many agents they need is not known",
-        );
-        return Ok(judged);
-    }
     let query = Query::KubernetesGet(ObjectRef {
         api_version: "v1".to_owned(),
         kind: "ConfigMap".to_owned(),
