@@ -1,14 +1,9 @@
 //! What keeps packets out or in, and whether it may be deleted.
 
 use naosu_plugin::{
-    Flow, KUBELET_PORT,
     flow::iptables::{DecidedBy, Family, Hook, RulePlace},
     node_firewall::{JudgedNode, NodeBlock, is_managed, is_ufws},
-    prefixes,
 };
-
-/// Prefixes that a flow may list.
-const LISTED_PREFIXES: usize = 1_000;
 
 /// What blocks on a node and is not ufw's, which has plugins of its own.
 pub fn own_blocks(node: &JudgedNode) -> impl Iterator<Item = &NodeBlock> {
@@ -35,16 +30,4 @@ pub fn program(place: &RulePlace) -> &'static str {
         Family::Ipv4 => "iptables",
         Family::Ipv6 => "ip6tables",
     }
-}
-
-/// The packets that must pass; none where they are too many to list.
-pub fn required_flow(node: &JudgedNode) -> Option<Flow> {
-    let sources = prefixes::exactly(node.sources().iter().copied());
-    let destinations = prefixes::exactly(node.destinations());
-    (destinations.len() <= LISTED_PREFIXES).then(|| Flow {
-        protocol: "Tcp".to_owned(),
-        source_prefixes: prefixes::texts(&sources),
-        destination_prefixes: prefixes::texts(&destinations),
-        destination_ports: vec![KUBELET_PORT.to_string()],
-    })
 }

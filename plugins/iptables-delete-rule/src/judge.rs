@@ -9,11 +9,7 @@ use naosu_plugin::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    CAUSE,
-    blocks::{own_blocks, required_flow},
-    weigh::Weighed,
-};
+use crate::{CAUSE, blocks::own_blocks, weigh::Weighed};
 
 /// The whole judgement.
 pub struct Judged {
@@ -69,7 +65,7 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
         .iter()
         .filter(|node| own_blocks(node).next().is_some())
     {
-        if let Some(flow) = required_flow(node) {
+        if let Some(flow) = node.required_flow() {
             builder = builder.required_flow(flow);
         }
         subject.nodes.insert(node.node.clone());
@@ -136,7 +132,7 @@ fn judge(
         Some(names) => JudgedNode::observe_some(reads, tunnel, nodes, names)?,
         None => JudgedNode::observe_all(reads, tunnel, nodes)?,
     };
-    all.extend(JudgedNode::observe_leaving(reads, tunnel, nodes, of)?);
+    all.extend(JudgedNode::observe_leaving(reads, tunnel, nodes, of, None)?);
     let weighed = Weighed::of(&all, &passing);
     let mut evidence = weighed.evidence;
     evidence.extend(not_judged(&observed));

@@ -4,8 +4,8 @@
 mod propose;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, ParameterType, Plugin,
-    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, node_firewall::nodes_of,
+    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, Flow, ParameterType,
+    Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, node_firewall::nodes_of,
     parameter, ufw::UfwJudgement,
 };
 
@@ -51,11 +51,16 @@ impl Plugin for UfwAllowPort {
                 return Ok(unknown.build());
             }
         };
+        let infeasible = propose::infeasible(&judged);
+        let flows: Vec<Flow> = judged
+            .stopping()
+            .filter_map(|node| node.node.required_flow())
+            .collect();
         let mut builder = finding(CAUSE, judged.judgement, judged.summary)
             .evidence_of(judged.evidence)
-            .infeasible(judged.infeasible);
-        for node in &judged.blocking {
-            builder = builder.required_flow(node.required_flow());
+            .infeasible(infeasible);
+        for flow in flows {
+            builder = builder.required_flow(flow);
         }
         Ok(builder.build())
     }

@@ -10,6 +10,7 @@ use naosu_plugin::{
         set::Space,
         ufw::{InsertPlace, UfwAction, UfwChange, UfwPolicy, UfwStatus, ufw_change},
     },
+    listed,
     node_firewall::is_ufws,
     prefixes, step,
     ufw::{UfwJudgement, UfwNode},
@@ -41,10 +42,10 @@ pub fn plan(
         None => Scope::default(),
     };
     let judged = UfwJudgement::observe(reads, cluster)?;
-    if judged.blocking.is_empty() {
+    if judged.stopping().next().is_none() {
         return Err(PluginError::NothingToDo(judged.summary));
     }
-    if let Some(reason) = judged.infeasible {
+    if let Some(reason) = infeasible(&judged) {
         return Err(PluginError::Infeasible(reason));
     }
     let network = match scope {
@@ -70,10 +71,32 @@ pub fn plan(
             ));
         }
     }
+    if let Some(kept_in) = kept_in(&judged) {
+        warnings.push(format!("Not mended by this plan: {kept_in}"));
+    }
     Ok(Proposal {
         summary: format!("Allow TCP {KUBELET_PORT} from the tunnel agents in ufw"),
         steps,
         warnings,
+    })
+}
+
+/// Why no port can be opened, and what can be done instead.
+pub fn infeasible(judged: &UfwJudgement) -> Option<String> {
+    let kept_in = || kept_in(judged).filter(|_| judged.blocking.is_empty());
+    judged.infeasible.clone().or_else(kept_in)
+}
+
+/// Where ufw keeps the agents' packets in, and what ends that.
+fn kept_in(judged: &UfwJudgement) -> Option<String> {
+    let nodes: Vec<&str> = judged.keeping_in.iter().map(UfwNode::name).collect();
+    (!nodes.is_empty()).then(|| {
+        format!(
+            "ufw keeps in what the agents on {} send; ufw-disable ends that, or by hand `ufw allow \
+             out {KUBELET_PORT}/tcp` where they are in the node's own network, else `ufw default \
+             allow routed`",
+            listed(nodes, ", ")
+        )
     })
 }
 

@@ -278,3 +278,37 @@ fn a_scope_that_is_none_is_told_with_those_that_are() {
     };
     assert_eq!(message, r#"scope is "world"; give "addresses" or "subnet""#);
 }
+
+#[test]
+fn ufw_that_only_keeps_the_agents_packets_in_has_no_port_to_open_and_the_other_fix_is_named() {
+    let keeping_in = |mut recorded: Recorded| {
+        let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+                     :ufw-user-forward - [0:0]\n-A FORWARD -j ufw-user-forward\n\
+                     -A ufw-user-forward -p tcp -m tcp --dport 10250 -j REJECT\nCOMMIT\n";
+        let query = node_query(0, NodeObservation::FirewallRuleset);
+        recorded.put(query, json!({ "ipv4_nft": rules }));
+        recorded
+    };
+    let open = "-A ufw-user-input -p tcp -m tcp --dport 10250 -j ACCEPT\n";
+    let only = keeping_in(recorded(open, "", ""));
+    let finding = diagnose(&only);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    let infeasible = finding.infeasible.unwrap();
+    assert!(infeasible.contains("ufw-disable"), "{infeasible}");
+    let planned = testing::plan::<UfwAllowPort>(&only, "{}");
+    assert!(
+        matches!(planned, Err(PluginError::Infeasible(_))),
+        "{planned:?}"
+    );
+    // Beside a port to open it is a warning.
+    let both = keeping_in(denied());
+    assert_eq!(diagnose(&both).infeasible, None);
+    let (effects, warnings) = insertions(&both, "{}");
+    assert_eq!(effects.len(), 1);
+    assert!(warnings[0].contains("keeps in"), "{warnings:?}");
+}

@@ -3,6 +3,7 @@
 use naosu_plugin::{
     Effect, Finding, Judgement, NodeObservation, NodeQuery, ObserveError, Plugin, PluginError,
     Query,
+    kubernetes::system_pods,
     testing::{self, Estate, Recorded},
 };
 use naosu_ufw_disable::UfwDisable;
@@ -155,5 +156,56 @@ fn in_a_locked_node_resource_group_the_fix_is_infeasible() {
     assert!(
         matches!(planned, Err(PluginError::Infeasible(_))),
         "{planned:?}"
+    );
+}
+
+/// ufw on the agent's node denies what the node sends.
+fn keeping_in(host_network: bool) -> Recorded {
+    let mut recorded = recorded("ACCEPT", "");
+    let rules = "-A OUTPUT -j ufw-user-output\n\
+                 -A ufw-user-output -p tcp -m tcp --dport 10250 -j DROP\n";
+    let rules = dump("ACCEPT", rules).replace(":ufw-user-input", ":ufw-user-output");
+    let query = node_query(0, NodeObservation::FirewallRuleset);
+    recorded.put(query, json!({ "ipv4_nft": rules }));
+    for selector in ["app=konnectivity-agent", "component=tunnel"] {
+        recorded.edit(&system_pods(selector), |pods| {
+            pods[0]["spec"]["hostNetwork"] = json!(host_network);
+            pods[0]["status"]["podIP"] = json!(Estate::node_address(0));
+        });
+    }
+    recorded
+}
+
+#[test]
+fn ufw_that_keeps_the_agents_packets_in_is_confirmed_and_disabled_on_their_node() {
+    let before = keeping_in(true);
+    let finding = diagnose(&before);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    assert!(finding.summary.contains("leaving"), "{}", finding.summary);
+    assert_eq!(
+        finding.required_flows[0].destination_prefixes,
+        ["10.224.0.4/31", "10.224.0.6"]
+    );
+    let proposal = testing::plan::<UfwDisable>(&before, "{}").unwrap();
+    let [step] = proposal.steps.as_slice() else {
+        panic!("{proposal:?}");
+    };
+    assert!(matches!(&step.effect, Effect::UfwDisable(node) if *node == Estate::node_name(0)));
+    let cluster = Estate::cluster();
+    let verify = |after| UfwDisable::verify(after, &cluster, &finding, &proposal.steps);
+    assert!(!verify(&before).unwrap().mended);
+    assert!(verify(&recorded("ACCEPT", "")).unwrap().mended);
+    // What a node sends itself is not what its pods send.
+    let of_pods = diagnose(&keeping_in(false));
+    assert_eq!(
+        of_pods.judgement,
+        Judgement::RuledOut,
+        "{}",
+        of_pods.summary
     );
 }

@@ -9,13 +9,17 @@ use std::{
 
 use naosu_flow::iptables::{Hook, Specifications};
 
-use super::{JudgedNode, for_each_dumps};
-use crate::{PluginError, Reads, Tunnel, kubernetes::Node};
+use super::{JudgedNode, for_each_dumps, mention::Mention};
+use crate::{Flow, KUBELET_PORT, PluginError, Reads, Tunnel, kubernetes::Node, prefixes};
+
+/// Prefixes that a flow may list.
+const LISTED_PREFIXES: usize = 1_000;
 
 impl JudgedNode {
     /// Reads the rules of the nodes that agents run on, or of those of them that are
     /// named, and judges them for packets on their way out: `OUTPUT` for agents in
-    /// the node's own network, `FORWARD` for others.
+    /// the node's own network, `FORWARD` for others. Where a word is given, only those
+    /// are judged that have a rule or chain with it.
     ///
     /// # Errors
     /// When the analysis is too complex to be exact.
@@ -24,18 +28,38 @@ impl JudgedNode {
         tunnel: &Tunnel,
         nodes: &[Node],
         names: Option<&BTreeSet<String>>,
+        word: Option<&str>,
     ) -> Result<Vec<Self>, PluginError> {
+        let mention = word.map(Mention::of);
         let mut known = Specifications::default();
         let mut judged = Vec::new();
         let mut asked = unread(tunnel, nodes);
         asked.retain(|node| names.is_none_or(|names| names.contains(&node.node)));
-        for_each_dumps(reads, asked, |node, dumps| {
-            judged.push(node.with_dumps(dumps, &mut known));
+        let is_absent = |dumps: &_| {
+            mention
+                .as_ref()
+                .is_some_and(|mention| mention.is_absent(dumps))
+        };
+        for_each_dumps(reads, asked, |node, dumps| match dumps {
+            Ok(dumps) if is_absent(&dumps.value) => {}
+            dumps => judged.push(node.with_dumps(dumps, &mut known)),
         });
         for node in &mut judged {
             node.judge()?;
         }
         Ok(judged)
+    }
+
+    /// The packets that must pass this node; none where they are too many to list.
+    pub fn required_flow(&self) -> Option<Flow> {
+        let sources = prefixes::exactly(self.sources().iter().copied());
+        let destinations = prefixes::exactly(self.destinations());
+        (destinations.len() <= LISTED_PREFIXES).then(|| Flow {
+            protocol: "Tcp".to_owned(),
+            source_prefixes: prefixes::texts(&sources),
+            destination_prefixes: prefixes::texts(&destinations),
+            destination_ports: vec![KUBELET_PORT.to_string()],
+        })
     }
 }
 
