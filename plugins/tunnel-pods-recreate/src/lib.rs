@@ -30,7 +30,10 @@ impl Plugin for TunnelPodsRecreate {
             version: env!("CARGO_PKG_VERSION").into(),
             cause: CAUSE.into(),
             summary: "Tunnel agents are gone, not ready, or do not answer".into(),
-            fix: "Evict the agents one at a time, so that new ones take their place".into(),
+            fix:
+                "Evict the agents one at a time, so that new ones take their place; restart their \
+                  rollout where a disruption budget lets none go"
+                    .into(),
             parameters: Vec::new(),
             capabilities: vec![
                 Capability::AzureRead,
