@@ -111,6 +111,14 @@ pub fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError
         agents: tunnel.agents.clone(),
         kills,
     };
+    if tunnel.tunnel_type == TunnelType::NotFound {
+        judged.conclude(
+            Judgement::Unknown,
+            "Neither a tunnel agent nor a deployment of some is seen: which kind of tunnel it is, \
+             and how many agents it has, is not known",
+        );
+        return Ok(judged);
+    }
     if tunnel.tunnel_type != TunnelType::Konnectivity {
         judged.summary = format!("There is no konnectivity ({})", tunnel.tunnel_type.name());
         return Ok(judged);

@@ -193,6 +193,12 @@ fn pending() -> Value {
 }
 
 #[test]
+fn without_an_agent_or_a_deployment_of_some_the_kind_of_tunnel_is_not_known() {
+    let none = with_agents(recorded(3, LADDER), &[]);
+    assert_eq!(diagnose(&none).judgement, Judgement::Unknown);
+}
+
+#[test]
 fn pods_that_do_not_run_yet_are_no_agents_that_run() {
     let mut some = agents(2);
     some.extend((0..4).map(|n| {
