@@ -1,9 +1,11 @@
 //! Every bundled plugin on what the lab's peers gave, with each answer spoilt in
-//! turn: empty, cut, translated, of another version, hostile. It judges or says
-//! that it cannot; it never crashes, and never concludes from what is no answer.
+//! turn: empty, cut, translated, of another version, hostile, or well-formed with
+//! nothing in it. It judges or says that it cannot; it never crashes, and never
+//! concludes from what is no answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex};
 
+use async_trait::async_trait;
 use naosu_engine::{
     Code, Error,
     clock::SystemClock,
@@ -16,14 +18,15 @@ use serde::Deserialize;
 /// All reads of a diagnosis of the lab's scenario `nsg-deny-10250`.
 const RECORDED: &str = include_str!("samples/observations.json");
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Recorded {
     cluster: ClusterId,
-    observations: Vec<Observation>,
+    observations: Vec<Arc<Observation>>,
 }
 
 fn recorded() -> Recorded {
-    serde_json::from_str(RECORDED).unwrap()
+    static PARSED: LazyLock<Recorded> = LazyLock::new(|| serde_json::from_str(RECORDED).unwrap());
+    PARSED.clone()
 }
 
 async fn plugins() -> Vec<Arc<dyn Plugin>> {
@@ -42,19 +45,68 @@ async fn plugins() -> Vec<Arc<dyn Plugin>> {
     plugins
 }
 
-async fn judge(plugin: &dyn Plugin, recorded: Recorded) -> Result<Finding, Error> {
+/// Reads that know what was asked.
+struct Noted {
+    reads: Snapshot,
+    asked: Mutex<Vec<Query>>,
+}
+
+#[async_trait]
+impl Reads for Noted {
+    async fn read(&self, query: &Query) -> Arc<Observation> {
+        self.asked.lock().unwrap().push(query.clone());
+        self.reads.read(query).await
+    }
+}
+
+/// What a plugin finds, and what it asked for that.
+async fn judge(plugin: &dyn Plugin, recorded: Recorded) -> (Result<Finding, Error>, Vec<Query>) {
     let Recorded {
         cluster,
         observations,
     } = recorded;
-    let clock = Arc::new(SystemClock);
-    let observations = observations.into_iter().map(Arc::new);
-    let reads: Arc<dyn Reads> = Arc::new(Snapshot::replay(cluster.clone(), observations, clock));
+    let noted = Arc::new(Noted {
+        reads: Snapshot::replay(cluster.clone(), observations, Arc::new(SystemClock)),
+        asked: Mutex::default(),
+    });
     let symptom = Symptom {
         text: "dial tcp 10.224.0.5:10250: i/o timeout".to_owned(),
         nodes: Vec::new(),
     };
-    plugin.diagnose(&cluster, &symptom, reads).await
+    let found = plugin.diagnose(&cluster, &symptom, noted.clone()).await;
+    let asked = std::mem::take(&mut *noted.asked.lock().unwrap());
+    (found, asked)
+}
+
+/// The record with one answer spoilt.
+fn spoilt(number: usize, spoil: impl FnOnce(&Query, &str) -> String) -> Recorded {
+    let mut spoilt = recorded();
+    let observation = Arc::make_mut(&mut spoilt.observations[number]);
+    let body = observation.answer.clone().unwrap();
+    let body = spoil(&observation.query, &body);
+    observation.digest = Digest::of_bytes(body.as_bytes());
+    observation.answer = Ok(body.into());
+    spoilt
+}
+
+/// A plugin, what it found in the record as it is, and what it asked for that.
+struct Judged {
+    plugin: Arc<dyn Plugin>,
+    found: Finding,
+    asked: Vec<Query>,
+}
+
+async fn judged_as_recorded() -> Vec<Judged> {
+    let mut judged = Vec::new();
+    for plugin in plugins().await {
+        let (found, asked) = judge(plugin.as_ref(), recorded()).await;
+        judged.push(Judged {
+            plugin,
+            found: found.unwrap(),
+            asked,
+        });
+    }
+    judged
 }
 
 /// What an answer is turned into, and whether anything of it can still be told.
@@ -93,57 +145,105 @@ const SPOILS: [Spoil; 6] = [
 /// Plugins that judge each node by its ruleset alone.
 const OF_NODE_FIREWALLS: [&str; 3] = ["iptables-delete-rule", "ufw-allow-port", "ufw-disable"];
 
+/// Plugins that find the same without the security admin rules: what they look for is
+/// elsewhere, or the way itself was tried.
+const WITHOUT_ADMIN_RULES: [&str; 2] = ["egress-open-port", "route-advice"];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sample_is_judged_as_the_lab_was() {
-    for plugin in plugins().await {
-        let finding = judge(plugin.as_ref(), recorded()).await.unwrap();
-        match plugin.info().id.as_str() {
-            "nsg-allow-port" => assert_eq!(finding.judgement, Judgement::Confirmed),
+    for judged in judged_as_recorded().await {
+        let judgement = judged.found.judgement;
+        match judged.plugin.info().id.as_str() {
+            "nsg-allow-port" => assert_eq!(judgement, Judgement::Confirmed),
             id if OF_NODE_FIREWALLS.contains(&id) => {
-                assert_eq!(finding.judgement, Judgement::RuledOut, "{id}");
+                assert_eq!(judgement, Judgement::RuledOut, "{id}");
             }
             _ => {}
         }
     }
 }
 
+/// Why a plugin may not find this, if it may not: that it crashed, or a judgement
+/// that is sure. The judgement of the record as it is may stay.
+fn why_not(judged: &Judged, found: &Result<Finding, Error>, may_stay: bool) -> Option<String> {
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            let crashed = [
+                Code::PluginTrapped,
+                Code::PluginMisbehaved,
+                Code::PluginLimitExceeded,
+            ];
+            return crashed.contains(&error.code).then(|| error.to_string());
+        }
+    };
+    let is_unsure = [Judgement::Unknown, Judgement::Suspected].contains(&found.judgement);
+    let stays = may_stay && found.judgement == judged.found.judgement;
+    (!is_unsure && !stays).then(|| format!("{:?}: {}", found.judgement, found.summary))
+}
+
+fn is_of_admin_rules(query: &Query) -> bool {
+    matches!(query, Query::AzureList { path }
+        if path.ends_with("/listNetworkManagerEffectiveSecurityAdminRules"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_answer_is_spoilt_no_plugin_crashes_or_concludes_from_it() {
-    let plugins = plugins().await;
-    let count = recorded().observations.len();
-    for number in 0..count {
-        for (how, spoil, is_answer) in SPOILS {
-            for plugin in &plugins {
-                let mut spoilt = recorded();
-                let observation = &mut spoilt.observations[number];
-                let body = observation.answer.clone().unwrap();
-                let body = spoil(&body);
-                observation.digest = Digest::of_bytes(body.as_bytes());
-                observation.answer = Ok(body.into());
-                let query = observation.query.clone();
-                let id = plugin.info().id.clone();
-                let context = format!("{id}, {query} {how}");
-                let finding = match judge(plugin.as_ref(), spoilt).await {
-                    Ok(finding) => finding,
-                    Err(error) => {
-                        let crashed = [
-                            Code::PluginTrapped,
-                            Code::PluginMisbehaved,
-                            Code::PluginLimitExceeded,
-                        ];
-                        assert!(!crashed.contains(&error.code), "{context}: {error}");
-                        continue;
-                    }
-                };
-                let is_ruleset = matches!(&query, Query::Node { .. });
-                if is_ruleset && !is_answer && OF_NODE_FIREWALLS.contains(&id.as_str()) {
-                    let unsure = [Judgement::Unknown, Judgement::Suspected];
-                    assert!(
-                        unsure.contains(&finding.judgement),
-                        "{context}: {finding:#?}"
-                    );
+    let judged = judged_as_recorded().await;
+    let mut wrong = Vec::new();
+    for (number, observation) in recorded().observations.iter().enumerate() {
+        let query = &observation.query;
+        // Nobody else sees it.
+        let readers = judged.iter().filter(|judged| judged.asked.contains(query));
+        for judged in readers {
+            for (how, spoil, is_answer) in SPOILS {
+                let spoilt = spoilt(number, |_, body| spoil(body));
+                let (found, _) = judge(judged.plugin.as_ref(), spoilt).await;
+                let id = judged.plugin.info().id.as_str();
+                let is_beside = is_of_admin_rules(query) && WITHOUT_ADMIN_RULES.contains(&id);
+                if let Some(why) = why_not(judged, &found, is_answer || is_beside) {
+                    wrong.push(format!("{id}, {query} {how}: {why}"));
                 }
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// That no agent is listed is what this plugin looks for.
+fn is_told_by_nothing(id: &str, query: &Query) -> bool {
+    id == "tunnel-pods-recreate"
+        && matches!(query, Query::KubernetesList { label_selector, .. }
+            if label_selector == "app=konnectivity-agent")
+}
+
+/// An answer of the right shape that tells nothing.
+fn nothing_in_it(query: &Query) -> String {
+    match query {
+        Query::AzureList { .. } | Query::KubernetesList { .. } => "[]",
+        Query::AzureMetric { .. } => r#"{"first_ms":null,"series":[]}"#,
+        _ => "{}",
+    }
+    .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_answer_has_nothing_in_it_no_plugin_crashes_or_concludes_from_that() {
+    let judged = judged_as_recorded().await;
+    let mut wrong = Vec::new();
+    for (number, observation) in recorded().observations.iter().enumerate() {
+        let query = &observation.query;
+        let readers = judged.iter().filter(|judged| {
+            judged.asked.contains(query) && !is_told_by_nothing(&judged.plugin.info().id, query)
+        });
+        for judged in readers {
+            let empty = spoilt(number, |query, _| nothing_in_it(query));
+            let (found, _) = judge(judged.plugin.as_ref(), empty).await;
+            let is_ruleset = matches!(query, Query::Node { .. });
+            if let Some(why) = why_not(judged, &found, !is_ruleset) {
+                wrong.push(format!("{}, {query}: {why}", judged.plugin.info().id));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use naosu_plugin::{
-    Cluster, Finding, FindingBuilder, Flow, Judgement, PluginError, Reads, Verdict, finding,
-    listed, prefixes,
+    Cluster, Effect, Finding, FindingBuilder, Flow, Judgement, PluginError, Reads, Step, Verdict,
+    finding, listed, prefixes,
     way_out::{Way, WayOut},
 };
 
-use crate::{CAUSE, judged::Judged, obstacles::Obstacles, propose};
+use crate::{CAUSE, judged::Judged, obstacles::Obstacles, parameters::Parameters, propose};
 
 /// Prefixes that a flow may list.
 const LISTED_PREFIXES: usize = 1_000;
@@ -51,7 +51,11 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
     Ok(builder.subject(&subject).build())
 }
 
-pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginError> {
+pub fn verify(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    steps: &[Step],
+) -> Result<Verdict, PluginError> {
     let way = match Way::observe(reads, cluster)? {
         Way::Out(way) => way,
         Way::NotNeeded(summary, evidence) => {
@@ -71,11 +75,14 @@ pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginErr
     };
     // Security admin rules that may not be read stay a doubt before and after.
     let judged = Obstacles::of(&way).judge(reads, None)?;
-    // What is in the way besides the firewalls is another cause's to mend.
+    // What is in the way besides the firewalls is another cause's to mend, or its
+    // owner's; and what is not known besides them was not known before.
+    let has_added = |step: &Step| matches!(step.effect, Effect::FirewallRuleAdd(_));
+    let lets_pass = judged.faults.is_empty() && judged.doubted_firewalls.is_empty();
     let mended = match judged.judgement() {
         Judgement::RuledOut => true,
-        Judgement::Confirmed => judged.faults.is_empty(),
-        Judgement::Suspected | Judgement::Unknown => false,
+        Judgement::Confirmed => lets_pass,
+        Judgement::Suspected | Judgement::Unknown => lets_pass && steps.iter().any(has_added),
     };
     Ok(Verdict {
         mended,
@@ -104,7 +111,7 @@ fn infeasible(way: &WayOut, judged: &Judged) -> Result<Option<String>, PluginErr
         }
         return Ok((!judged.advice.is_empty()).then(|| listed(&judged.advice, "; ")));
     }
-    match propose::additions(way, judged, &propose::Parameters::default()) {
+    match propose::additions(way, judged, &Parameters::default()) {
         Ok(_) => Ok(None),
         Err(
             PluginError::Infeasible(why)

@@ -19,6 +19,8 @@ pub struct Judged {
     pub evidence: Vec<Evidence>,
     /// Firewalls that a rule can be added to.
     pub faults: Vec<Fault>,
+    /// Indexes of firewalls of which it is not known whether they let it pass.
+    pub doubted_firewalls: Vec<usize>,
     /// What only the owner of something that is not Azure's can open: the exact
     /// instruction.
     pub asks: Vec<Ask>,

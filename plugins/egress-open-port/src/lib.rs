@@ -8,6 +8,7 @@
 mod judge;
 mod judged;
 mod obstacles;
+mod parameters;
 mod place;
 mod propose;
 
@@ -15,6 +16,8 @@ use naosu_plugin::{
     Capability, Cluster, Description, EffectKind, Finding, ParameterType, Plugin, PluginError,
     Proposal, Reads, Step, Symptom, Verdict, parameter,
 };
+
+use parameters::Parameters;
 
 /// Stable id of the cause.
 pub const CAUSE: &str = "egress-blocks-tunnel";
@@ -41,7 +44,8 @@ impl Plugin for EgressOpenPort {
                 parameter(
                     "collection_priority",
                     ParameterType::Integer,
-                    "Priority of the new rule collection instead of the calculated one",
+                    "Priority of the new rule collection instead of the calculated one, 100 to \
+                     65000",
                     "",
                 ),
                 parameter(
@@ -74,16 +78,16 @@ impl Plugin for EgressOpenPort {
         _finding: &Finding,
         parameters: &str,
     ) -> Result<Proposal, PluginError> {
-        propose::plan(reads, cluster, &naosu_plugin::parameters(parameters)?)
+        propose::plan(reads, cluster, &Parameters::of(parameters)?)
     }
 
     fn verify(
         reads: &dyn Reads,
         cluster: &Cluster,
         _finding: &Finding,
-        _steps: &[Step],
+        steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        judge::verify(reads, cluster)
+        judge::verify(reads, cluster, steps)
     }
 }
 

@@ -300,6 +300,11 @@ impl<'a> Obstacles<'a> {
                     suspects.push(doubt.words);
                 }
                 Probed::Impossible(why) => {
+                    if doubt.is_firewall
+                        && let Next::Firewall(firewall) = leg.next
+                    {
+                        self.judged.doubted_firewalls.push(firewall);
+                    }
                     self.unknown.insert(format!("{} ({why})", doubt.words));
                 }
             }

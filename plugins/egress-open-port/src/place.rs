@@ -1,6 +1,6 @@
 //! Where a new rule collection has to stand so that its rule decides.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use naosu_plugin::{
     Need, PluginError,
@@ -16,7 +16,7 @@ use naosu_plugin::{
 };
 
 /// Numbers that collections can have.
-const PRIORITIES: (u32, u32) = (100, 65_000);
+pub const PRIORITIES: RangeInclusive<u16> = 100..=65_000;
 /// Where nothing is in the way, numbers are taken in steps of this: it leaves
 /// room for rules to come.
 const STEP: u32 = 100;
@@ -36,7 +36,7 @@ pub struct Request<'a> {
     /// Wanted name of the collection.
     pub name: &'a str,
     /// Wanted priority of the collection.
-    pub priority: Option<u32>,
+    pub priority: Option<u16>,
 }
 
 /// A place for the rule, proved: the firewall then lets it pass.
@@ -166,7 +166,7 @@ fn slots(
     blocking: Option<&(Order, String)>,
     stricter: Option<&(Order, String)>,
 ) -> Vec<Slot> {
-    let (minimum, maximum) = PRIORITIES;
+    let (minimum, maximum) = (u32::from(*PRIORITIES.start()), u32::from(*PRIORITIES.end()));
     let is_classic = firewall.groups.is_empty();
     let groups = firewall.rules.levels.get(level).map(Vec::as_slice);
     let mut found = Vec::new();
@@ -233,7 +233,7 @@ fn choose<'s>(
         let collections = collections.unwrap_or_default().iter();
         collections.map(|collection| collection.priority).collect()
     };
-    if let Some(wanted) = request.priority {
+    if let Some(wanted) = request.priority.map(u32::from) {
         let fits = |slot: &&Slot| {
             (slot.first..=slot.last).contains(&wanted) && !taken(slot).contains(&wanted)
         };
@@ -286,18 +286,6 @@ fn no_slot(firewall: &AzureFirewall, blocking: Option<&(Order, String)>) -> Plug
 
 /// A name that no collection of the group has: a number is added where it is taken.
 fn free_name(wanted: &str, taken: &[RuleCollection]) -> Result<String, PluginError> {
-    let is_name = !wanted.is_empty()
-        && wanted.len() <= 60
-        && wanted.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && wanted
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    if !is_name {
-        return Err(PluginError::InvalidParameter(format!(
-            "collection_name {:?} is not 1 to 60 of a-z, 0-9, -, _ and .",
-            wanted.chars().take(80).collect::<String>()
-        )));
-    }
     let is_free = |name: &String| {
         taken
             .iter()
@@ -305,9 +293,11 @@ fn free_name(wanted: &str, taken: &[RuleCollection]) -> Result<String, PluginErr
     };
     let numbered = (2..=10_000).map(|number| format!("{wanted}-{number}"));
     let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
-    names
-        .find(is_free)
-        .ok_or_else(|| PluginError::InvalidParameter(format!("every name like {wanted} is taken")))
+    names.find(is_free).ok_or_else(|| {
+        PluginError::InvalidParameter(format!(
+            "collection_name: every name like {wanted} is taken; give another"
+        ))
+    })
 }
 
 fn home(firewall: &AzureFirewall, level: usize, group: usize) -> (String, String) {

@@ -9,48 +9,16 @@ use naosu_plugin::{
         firewall::{FirewallRule, RuleKind},
         set::AddressSet,
     },
-    listed, prefixes,
+    listed, prefixes, step,
     way_out::{Leg, Way, WayOut},
 };
-use serde::Deserialize;
 
 use crate::{
     judge,
     judged::{Fault, Judged},
+    parameters::{Parameters, Scope},
     place::{self, Placement, Request},
 };
-
-/// Parameters of the plan, as described.
-#[derive(Deserialize)]
-pub struct Parameters {
-    #[serde(default = "default_name")]
-    collection_name: String,
-    collection_priority: Option<u32>,
-    #[serde(default)]
-    scope: Scope,
-}
-
-impl Default for Parameters {
-    fn default() -> Self {
-        Self {
-            collection_name: default_name(),
-            collection_priority: None,
-            scope: Scope::default(),
-        }
-    }
-}
-
-fn default_name() -> String {
-    "naosu-tunnel".to_owned()
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Scope {
-    #[default]
-    Nodes,
-    Subnet,
-}
 
 /// A rule with its place.
 pub struct Addition {
@@ -109,13 +77,19 @@ pub fn plan(
     warnings.extend(judged.advice.iter().map(|more| format!("Besides: {more}")));
     let mut steps = Vec::new();
     for addition in &additions {
-        steps.push(step(addition));
+        steps.push(step_of(addition));
     }
     for ask in &judged.asks {
-        steps.push(Step {
-            title: format!("Have {} let {} pass", ask.of, way.port),
-            effect: Effect::Manual(ask.instruction.clone()),
-        });
+        // A plan with a step that a person does cannot be applied, and what can be
+        // mended should be.
+        if additions.is_empty() {
+            steps.push(step(
+                format!("Have {} let {} pass", ask.of, way.port),
+                Effect::Manual(ask.instruction.clone()),
+            ));
+        } else {
+            warnings.push(format!("Not mended by this plan: {}", ask.instruction));
+        }
     }
     Ok(Proposal {
         summary: format!("Let {} pass", way.words()),
@@ -205,14 +179,14 @@ fn sources(
     Ok((AddressSet::prefixes(&prefixes), prefixes::texts(&prefixes)))
 }
 
-fn step(addition: &Addition) -> Step {
+fn step_of(addition: &Addition) -> Step {
     let Addition { rule, placement } = addition;
     let before = match &placement.before {
         Some(rule) => format!(", before {rule}"),
         None => String::new(),
     };
-    Step {
-        title: format!(
+    step(
+        format!(
             "Allow {} {} in collection {} of {} at priority {}{before}",
             rule.protocols.join(","),
             rule.destination_ports.join(","),
@@ -220,7 +194,7 @@ fn step(addition: &Addition) -> Step {
             placement.home,
             placement.priority,
         ),
-        effect: Effect::FirewallRuleAdd(FirewallRuleEffect {
+        Effect::FirewallRuleAdd(FirewallRuleEffect {
             resource: placement.resource.clone(),
             collection: placement.collection.clone(),
             collection_priority: placement.priority,
@@ -233,5 +207,5 @@ fn step(addition: &Addition) -> Step {
                 destination_ports: rule.destination_ports.clone(),
             },
         }),
-    }
+    )
 }

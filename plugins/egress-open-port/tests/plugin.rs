@@ -2,8 +2,8 @@
 
 use naosu_egress_open_port::EgressOpenPort;
 use naosu_plugin::{
-    Effect, Finding, FirewallRuleEffect, Judgement, ObserveError, PluginError, Proposal, Query,
-    TcpProbe, TunnelType, kubernetes_endpoints,
+    Effect, Finding, FirewallRuleEffect, Judgement, ObserveError, Plugin, PluginError, Proposal,
+    Query, TcpProbe, TunnelType, kubernetes_endpoints,
     testing::{self, Estate, Recorded, TestFirewall},
 };
 use serde_json::{Value, json};
@@ -516,25 +516,25 @@ fn a_collection_name_that_is_taken_gets_a_number_and_a_bad_one_is_refused() {
         &[https()],
     )]);
     assert_eq!(added(&estate.record(), "{}").collection, "naosu-tunnel-2");
-    for bad in ["", "a b", "../x", &"x".repeat(61)] {
-        let parameters = json!({ "collection_name": bad }).to_string();
-        let refused = plan(&estate.record(), &parameters);
+    let refused = |parameters: &Value| match plan(&estate.record(), &parameters.to_string()) {
+        Err(PluginError::InvalidParameter(message)) => message,
+        other => panic!("{parameters}: {other:?}"),
+    };
+    for bad in ["", "a b", "../x", "x-", &"x".repeat(61)] {
+        let message = refused(&json!({ "collection_name": bad }));
         assert!(
-            matches!(refused, Err(PluginError::InvalidParameter(_))),
-            "{bad}"
+            message.starts_with(&format!("collection_name is {bad:?}; give 1 to 60")),
+            "{message}"
         );
     }
-    for bad in [
-        r#"{"scope": "world"}"#,
-        r#"{"collection_priority": -1}"#,
-        "[]",
-    ] {
-        let refused = plan(&estate.record(), bad);
-        assert!(
-            matches!(refused, Err(PluginError::InvalidParameter(_))),
-            "{bad}"
-        );
+    for bad in [-1_i64, 99, 65_001, 1 << 40] {
+        let message = refused(&json!({ "collection_priority": bad }));
+        let told = format!("collection_priority is {bad}; give 100 to 65000");
+        assert_eq!(message, told);
     }
+    let scope = refused(&json!({ "scope": "world" }));
+    assert_eq!(scope, r#"scope is "world"; give "nodes" or "subnet""#);
+    refused(&json!([]));
 }
 
 #[test]
@@ -728,4 +728,73 @@ fn a_tag_without_known_prefixes_is_still_the_same_tag() {
     assert!(finding.required_flows.is_empty());
     let rule = added(&recorded, "{}");
     assert_eq!(rule.rule.destination_addresses, ["AzureCloud.westeurope"]);
+}
+
+/// A doubtful firewall before some agents, an appliance before another.
+fn firewall_and_appliance(rules: &[Value]) -> Recorded {
+    let estate = Estate {
+        nodes: 6,
+        second_subnet: Some(Some(vec![Estate::route(
+            "default",
+            "0.0.0.0/0",
+            "10.225.0.9",
+        )])),
+        ..behind(
+            TunnelType::Konnectivity,
+            TestFirewall::Classic(vec![TestFirewall::classic("aks", 200, "Allow", rules)]),
+        )
+    };
+    let mut recorded = estate.record();
+    for selector in ["app=konnectivity-agent", "component=tunnel"] {
+        recorded.edit(&naosu_plugin::kubernetes::system_pods(selector), |pods| {
+            let mut second = pods[0].clone();
+            second["metadata"]["name"] = json!("second");
+            second["spec"]["nodeName"] = json!(Estate::node_name(5));
+            second["status"]["hostIP"] = json!(Estate::node_address(5));
+            pods.as_array_mut().unwrap().push(second);
+        });
+    }
+    for node in [0, 5] {
+        let query = Query::TcpProbe(TcpProbe {
+            from_node: Estate::node_name(node),
+            to_host: "203.0.113.10".into(),
+            port: 443,
+        });
+        recorded.put(query, answer(false, "timed out after 5 s"));
+    }
+    recorded
+}
+
+#[test]
+fn what_only_an_owner_can_open_is_told_and_does_not_keep_the_firewall_from_being_mended() {
+    // Whether it lets the tunnel pass depends on what the tag stands for.
+    let doubtful = TestFirewall::rule("https", "TCP", "SomeService.northeurope", "443");
+    let before = firewall_and_appliance(&[doubtful]);
+    let finding = diagnose(&before);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Suspected,
+        "{}",
+        finding.summary
+    );
+    let proposal = plan(&before, "{}").unwrap();
+    let added = |step: &naosu_plugin::Step| matches!(step.effect, Effect::FirewallRuleAdd(_));
+    assert!(proposal.steps.iter().all(added), "{:?}", proposal.steps);
+    assert_eq!(proposal.steps.len(), 1);
+    let asked = proposal
+        .warnings
+        .iter()
+        .find(|warning| warning.contains("10.225.0.9"))
+        .unwrap();
+    for part in ["ask its owner", "TCP 443", "203.0.113.10", "10.224.0.8/31"] {
+        assert!(asked.contains(part), "{part} is not in {asked}");
+    }
+    // That the appliance stays shut is not the firewall's doing.
+    let tunnel = TestFirewall::rule("tunnel", "TCP", "203.0.113.10", "443");
+    let after = firewall_and_appliance(&[tunnel]);
+    let cluster = Estate::cluster();
+    let verify = |recorded| EgressOpenPort::verify(recorded, &cluster, &finding, &proposal.steps);
+    assert!(!verify(&before).unwrap().mended);
+    let verdict = verify(&after).unwrap();
+    assert!(verdict.mended, "{}", verdict.summary);
 }

@@ -1,27 +1,36 @@
 //! Whether a rule that a person put there blocks the tunnel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use naosu_plugin::{
-    Cluster, Evidence, Finding, FindingBuilder, Flow, Judgement, KUBELET_PORT, PluginError, Reads,
-    TunnelNodes, Verdict, finding,
-    flow::iptables::DecidedBy,
-    listed,
-    node_firewall::{JudgedNode, JudgedNodes, NodeBlock, is_managed, is_ufws},
-    prefixes,
+    Cluster, Evidence, Finding, FindingBuilder, Judgement, PluginError, Reads, Step, TunnelNodes,
+    Verdict, finding,
+    node_firewall::{JudgedNode, JudgedNodes, locked, nodes_of, not_judged},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::CAUSE;
+use crate::{CAUSE, blocks::own_blocks, weigh::Weighed};
 
 /// The whole judgement.
 pub struct Judged {
     pub judgement: Judgement,
     pub summary: String,
     pub evidence: Vec<Evidence>,
+    /// Nodes and ways that were judged one by one.
     pub nodes: Vec<JudgedNode>,
     /// Why what blocks cannot be deleted.
     pub infeasible: Option<String>,
+}
+
+impl Judged {
+    /// What was judged of each node: first what comes to it, then what leaves it.
+    pub fn by_node(&self) -> BTreeMap<&str, Vec<&JudgedNode>> {
+        let mut by_node: BTreeMap<&str, Vec<&JudgedNode>> = BTreeMap::new();
+        for node in &self.nodes {
+            by_node.entry(&node.node).or_default().push(node);
+        }
+        by_node
+    }
 }
 
 /// What planning needs to know again.
@@ -30,6 +39,13 @@ pub struct Judged {
 struct Subject {
     /// The nodes that something blocks on.
     nodes: BTreeSet<String>,
+}
+
+impl Subject {
+    fn of(finding: &Finding) -> Result<Self, PluginError> {
+        serde_json::from_str(&finding.subject)
+            .map_err(|e| PluginError::Malformed(format!("the finding's subject: {e}")))
+    }
 }
 
 pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginError> {
@@ -49,7 +65,9 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
         .iter()
         .filter(|node| own_blocks(node).next().is_some())
     {
-        builder = builder.required_flow(required_flow(node));
+        if let Some(flow) = node.required_flow() {
+            builder = builder.required_flow(flow);
+        }
         subject.nodes.insert(node.node.clone());
     }
     Ok(builder.subject(&serde_json::json!(subject)).build())
@@ -61,41 +79,34 @@ pub fn judge_found(
     cluster: &Cluster,
     finding: &Finding,
 ) -> Result<Judged, PluginError> {
-    let subject: Subject = serde_json::from_str(&finding.subject)
-        .map_err(|e| PluginError::Malformed(format!("the finding's subject: {e}")))?;
-    judge(reads, cluster, Some(&subject.nodes))
+    judge(reads, cluster, Some(&Subject::of(finding)?.nodes))
 }
 
-pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginError> {
-    let judged = judge(reads, cluster, None)?;
+/// Judges the nodes that the steps changed, or else those of the finding. What is
+/// not known of others was not known before either; and what rules do not tell of
+/// these is left to the tunnel, which answers it.
+pub fn verify(
+    reads: &dyn Reads,
+    cluster: &Cluster,
+    finding: &Finding,
+    steps: &[Step],
+) -> Result<Verdict, PluginError> {
+    let mut names = nodes_of(steps);
+    if names.is_empty() {
+        names = Subject::of(finding).unwrap_or_default().nodes;
+    }
+    let judged = judge(reads, cluster, (!names.is_empty()).then_some(&names))?;
+    let mut read = judged.nodes.iter().map(|node| node.firewall.is_ok());
+    let mended = match judged.judgement {
+        Judgement::RuledOut => true,
+        Judgement::Unknown => !judged.nodes.is_empty() && read.all(|is_read| is_read),
+        Judgement::Confirmed | Judgement::Suspected => false,
+    };
     Ok(Verdict {
-        mended: judged.judgement == Judgement::RuledOut,
+        mended,
         summary: judged.summary,
         evidence: judged.evidence,
     })
-}
-
-fn required_flow(node: &JudgedNode) -> Flow {
-    let sources = prefixes::exactly(node.sources().iter().copied());
-    Flow {
-        protocol: "Tcp".to_owned(),
-        source_prefixes: prefixes::texts(&sources),
-        destination_prefixes: vec![node.address.to_string()],
-        destination_ports: vec![KUBELET_PORT.to_string()],
-    }
-}
-
-/// What blocks on a node and is not ufw's, which has plugins of its own.
-pub fn own_blocks(node: &JudgedNode) -> impl Iterator<Item = &NodeBlock> {
-    let firewall = node.firewall.as_ref().ok();
-    node.blocks
-        .iter()
-        .filter(move |block| firewall.is_some_and(|firewall| !is_ufws(&block.by, &firewall.value)))
-}
-
-/// Whether a block is a rule that may be deleted.
-pub fn is_deletable(block: &NodeBlock) -> bool {
-    matches!(block.by, DecidedBy::Rule(_)) && !is_managed(&block.by)
 }
 
 fn judge(
@@ -115,81 +126,25 @@ fn judge(
     }
     let (tunnel, nodes) = (&observed.tunnel, &observed.nodes);
     let JudgedNodes {
-        judged: nodes,
+        judged: mut all,
         passing,
     } = match of {
         Some(names) => JudgedNode::observe_some(reads, tunnel, nodes, names)?,
         None => JudgedNode::observe_all(reads, tunnel, nodes)?,
     };
-    let (mut evidence, mut unknown, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-    let mut blocked = Vec::new();
-    for node in &nodes {
-        for block in own_blocks(node) {
-            if let Ok(firewall) = &node.firewall {
-                let (field, value) = place(&block.by);
-                evidence.push(firewall.evidence(field, value, format!("blocks {}", block.packets)));
-            }
-            blocked.push(node.node.as_str());
-            if !is_deletable(block) {
-                kept.push(format!("node {}: {}", node.node, block.by));
-            }
-        }
-        unknown.extend(
-            node.unknown
-                .iter()
-                .map(|what| format!("node {}: {what}", node.node)),
-        );
-    }
-    blocked.dedup();
-    let (judgement, summary) = if !blocked.is_empty() {
-        let nodes = listed(&blocked, ", ");
-        (
-            Judgement::Confirmed,
-            format!("iptables blocks TCP {KUBELET_PORT} on {nodes}"),
-        )
-    } else if !unknown.is_empty() {
-        (
-            Judgement::Unknown,
-            format!("iptables may block it: {}", listed(&unknown, "; ")),
-        )
-    } else {
-        let (value, field) = ("no rule that blocks", "iptables-save");
-        let meaning = format!("no rule keeps TCP {KUBELET_PORT} from the agents out");
-        let alone = nodes.iter().filter_map(|node| node.firewall.as_ref().ok());
-        let alone = alone.map(|firewall| firewall.evidence(field, value, &meaning));
-        let alike = passing
-            .iter()
-            .map(|read| read.evidence(field, value, &meaning));
-        evidence.extend(alone.chain(alike).take(10));
-        let summary = format!("No rule that a person added blocks TCP {KUBELET_PORT} on a node");
-        (Judgement::RuledOut, summary)
-    };
-    let infeasible = (!kept.is_empty()).then(|| {
-        format!(
-            "These belong to the cluster or are a chain's policy, and are not deleted: {}",
-            listed(&kept, "; ")
-        )
-    });
+    all.extend(JudgedNode::observe_leaving(reads, tunnel, nodes, of, None)?);
+    let weighed = Weighed::of(&all, &passing);
+    let mut evidence = weighed.evidence;
+    evidence.extend(not_judged(&observed));
+    let locked = locked(&observed.cluster.value);
     Ok(Judged {
-        judgement,
-        summary,
+        judgement: weighed.judgement,
+        summary: weighed.summary,
         evidence,
-        nodes,
-        infeasible,
+        infeasible: match weighed.judgement {
+            Judgement::RuledOut => None,
+            _ => locked.or(weighed.infeasible),
+        },
+        nodes: all,
     })
-}
-
-fn place(by: &DecidedBy) -> (String, String) {
-    match by {
-        DecidedBy::Rule(rule) => (
-            format!(
-                "{} {} rule {}",
-                rule.table.as_str(),
-                rule.chain,
-                rule.number
-            ),
-            format!("-A {} {}", rule.chain, rule.specification),
-        ),
-        other => ("policy".to_owned(), other.to_string()),
-    }
 }

@@ -1,8 +1,11 @@
-//! Cause: a rule of a node's iptables drops or rejects TCP 10250. Fix: delete
-//! exactly that rule, never one that the cluster or ufw keeps in order.
+//! Cause: a rule of a node's iptables drops or rejects TCP 10250, on the node of the
+//! kubelet or on that of an agent. Fix: delete exactly that rule, never one that the
+//! cluster or ufw keeps in order.
 
+mod blocks;
 mod judge;
 mod propose;
+mod weigh;
 
 use naosu_plugin::{
     Capability, Cluster, Description, EffectKind, Finding, Plugin, PluginError, Proposal, Reads,
@@ -53,10 +56,10 @@ impl Plugin for IptablesDeleteRule {
     fn verify(
         reads: &dyn Reads,
         cluster: &Cluster,
-        _finding: &Finding,
-        _steps: &[Step],
+        finding: &Finding,
+        steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        judge::verify(reads, cluster)
+        judge::verify(reads, cluster, finding, steps)
     }
 }
 

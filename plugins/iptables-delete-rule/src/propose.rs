@@ -3,11 +3,15 @@
 use naosu_plugin::{
     Cluster, Effect, Finding, IpFamily, IptablesBackend, IptablesRuleEffect, KUBELET_PORT,
     PluginError, Proposal, Reads, Step,
-    flow::iptables::{Backend, DecidedBy, Family, NodeFirewall, RulePlace},
-    node_firewall::{JudgedNode, is_ufws},
+    flow::iptables::{Backend, DecidedBy, Family, Hook, NodeFirewall, RulePlace},
+    node_firewall::{JudgedNode, NodeBlock, is_ufws},
+    step,
 };
 
-use crate::judge::{self, is_deletable, own_blocks};
+use crate::{
+    blocks::{is_deletable, own_blocks, program},
+    judge,
+};
 
 /// Most rules deleted on a node: beyond it the ruleset wants another look.
 const RULES: usize = 100;
@@ -20,19 +24,24 @@ pub fn plan(
     let judged = judge::judge_found(reads, cluster, finding)?;
     let mut steps = Vec::new();
     let mut warnings = Vec::new();
-    for node in &judged.nodes {
-        if own_blocks(node).next().is_some() {
-            steps.extend(deletions(node)?);
+    for (name, ways) in judged.by_node() {
+        if ways.iter().any(|way| own_blocks(way).next().is_some()) {
+            steps.extend(deletions(&ways)?);
         }
-        if node.blocks.iter().any(|block| match &node.firewall {
-            Ok(firewall) => is_ufws(&block.by, &firewall.value),
-            Err(_) => false,
-        }) {
-            warnings.push(format!("ufw blocks it on node {} too", node.node));
+        let by_ufw = |way: &&JudgedNode| {
+            let firewall = way.firewall.as_ref().ok();
+            let mut blocks = way.blocks.iter();
+            blocks.any(|block| firewall.is_some_and(|rules| is_ufws(&block.by, &rules.value)))
+        };
+        if ways.iter().any(by_ufw) {
+            warnings.push(format!("ufw blocks it on node {name} too"));
         }
     }
     if steps.is_empty() {
         return Err(PluginError::NothingToDo(judged.summary));
+    }
+    if let Some(reason) = judged.infeasible {
+        return Err(PluginError::Infeasible(reason));
     }
     Ok(Proposal {
         summary: format!("Delete the rules that keep TCP {KUBELET_PORT} out"),
@@ -41,26 +50,23 @@ pub fn plan(
     })
 }
 
-/// Deletes blocking rules in thought until none is left, then says which. Those
-/// of one chain go from the last to the first, so that numbers stay right.
-fn deletions(node: &JudgedNode) -> Result<Vec<Step>, PluginError> {
+/// Deletes blocking rules of a node in thought until none is left on any way, then
+/// says which. Those of one chain go from the last to the first, so that numbers
+/// stay right.
+fn deletions(ways: &[&JudgedNode]) -> Result<Vec<Step>, PluginError> {
+    let Some(node) = ways.first() else {
+        return Ok(Vec::new());
+    };
     let Ok(observed) = &node.firewall else {
         return Ok(Vec::new());
     };
     let mut firewall = observed.value.clone();
     let mut places: Vec<RulePlace> = Vec::new();
-    loop {
-        let (blocks, _) = node.decide(&firewall)?;
-        let mut own = blocks
-            .into_iter()
-            .filter(|block| !is_ufws(&block.by, &firewall));
-        let Some(block) = own.next() else {
-            break;
-        };
+    while let Some((hook, block)) = first_block(ways, &firewall)? {
         let DecidedBy::Rule(place) = &block.by else {
             return Err(kept(node, &block.by));
         };
-        if !is_deletable(&block) || places.len() >= RULES {
+        if !is_deletable(hook, &block) || places.len() >= RULES {
             return Err(kept(node, &block.by));
         }
         remove(&mut firewall, place);
@@ -77,7 +83,23 @@ fn deletions(node: &JudgedNode) -> Result<Vec<Step>, PluginError> {
         };
         key(a).cmp(&key(b)).then(b.number.cmp(&a.number))
     });
-    Ok(places.iter().map(|place| step(node, place)).collect())
+    Ok(places.iter().map(|place| deletion(node, place)).collect())
+}
+
+fn first_block(
+    ways: &[&JudgedNode],
+    firewall: &NodeFirewall,
+) -> Result<Option<(Hook, NodeBlock)>, PluginError> {
+    for way in ways {
+        let (blocks, _) = way.decide(firewall)?;
+        let mut own = blocks
+            .into_iter()
+            .filter(|block| !is_ufws(&block.by, firewall));
+        if let Some(block) = own.next() {
+            return Ok(Some((way.hook, block)));
+        }
+    }
+    Ok(None)
 }
 
 fn kept(node: &JudgedNode, by: &DecidedBy) -> PluginError {
@@ -129,33 +151,29 @@ fn remove(firewall: &mut NodeFirewall, place: &RulePlace) {
     }
 }
 
-fn step(node: &JudgedNode, place: &RulePlace) -> Step {
-    let program = match place.family {
-        Family::Ipv4 => "iptables",
-        Family::Ipv6 => "ip6tables",
-    };
-    Step {
-        title: format!(
-            "Delete rule {} of {} {} on {} ({program})",
-            place.number,
-            place.table.as_str(),
-            place.chain,
-            node.node
-        ),
-        effect: Effect::IptablesRuleDelete(IptablesRuleEffect {
-            node: node.node.clone(),
-            family: match place.family {
-                Family::Ipv4 => IpFamily::Ipv4,
-                Family::Ipv6 => IpFamily::Ipv6,
-            },
-            backend: match place.backend {
-                Backend::Nft => IptablesBackend::Nft,
-                Backend::Legacy => IptablesBackend::Legacy,
-            },
-            table: place.table.as_str().to_owned(),
-            chain: place.chain.clone(),
-            specification: place.specification.clone(),
-            position: u32::try_from(place.number).unwrap_or(u32::MAX),
-        }),
-    }
+fn deletion(node: &JudgedNode, place: &RulePlace) -> Step {
+    let title = format!(
+        "Delete rule {} of {} {} on {} ({})",
+        place.number,
+        place.table.as_str(),
+        place.chain,
+        node.node,
+        program(place)
+    );
+    let effect = Effect::IptablesRuleDelete(IptablesRuleEffect {
+        node: node.node.clone(),
+        family: match place.family {
+            Family::Ipv4 => IpFamily::Ipv4,
+            Family::Ipv6 => IpFamily::Ipv6,
+        },
+        backend: match place.backend {
+            Backend::Nft => IptablesBackend::Nft,
+            Backend::Legacy => IptablesBackend::Legacy,
+        },
+        table: place.table.as_str().to_owned(),
+        chain: place.chain.clone(),
+        specification: place.specification.clone(),
+        position: u32::try_from(place.number).unwrap_or(u32::MAX),
+    });
+    step(title, effect)
 }

@@ -1,18 +1,21 @@
 //! Cause: too few konnectivity agents for the nodes, or agents killed for lack
 //! of memory. Fix: the ladder that their autoscaler goes by.
 
+mod cores;
+mod judge;
+mod kills;
 mod ladder;
 
 use std::collections::BTreeMap;
 
 use naosu_plugin::{
-    Agent, Capability, Cluster, ConfigMapEffect, Description, Effect, EffectKind, Evidence,
-    Finding, FindingBuilder, Judgement, ObjectRef, ObserveError, Observed, Plugin, PluginError,
-    Proposal, Query, Reads, Step, Symptom, TunnelNodes, TunnelType, Verdict, finding, read_json,
+    Agent, Capability, Cluster, ConfigMapEffect, Description, Effect, EffectKind, Finding,
+    FindingBuilder, Judgement, Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict,
+    finding,
 };
 use serde::{Deserialize, Serialize};
 
-use ladder::Ladder;
+use judge::{Judged, count, judge, no_ladder};
 
 /// Stable id of the cause.
 pub const CAUSE: &str = "konnectivity-underscaled";
@@ -32,48 +35,18 @@ struct Subject {
     restarts: BTreeMap<String, u32>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ConfigMap {
-    data: BTreeMap<String, String>,
-}
-
-struct Judged {
-    judgement: Judgement,
-    summary: String,
-    evidence: Vec<Evidence>,
-    ladder: Option<Ladder>,
-    nodes: u32,
-    agents: Vec<Agent>,
-    killed: bool,
-}
-
-impl Judged {
-    fn running(&self) -> u32 {
-        count(self.agents.len())
-    }
-
-    /// Agents that there should be; none without a ladder to ask for them.
-    fn wanted(&self) -> Option<u32> {
-        let ladder = self.ladder.as_ref()?;
-        Some(ladder.wanted(self.nodes, self.running(), self.killed))
-    }
-
-    fn subject(&self) -> Subject {
+impl Subject {
+    fn of(judged: &Judged) -> Self {
         let restarts = |agent: &Agent| {
             let containers = agent.pod.status.container_statuses.iter();
             let restarts = containers.map(|c| c.restart_count).sum();
             (agent.pod.metadata.name.clone(), restarts)
         };
-        Subject {
-            wanted: self.wanted().unwrap_or_default(),
-            restarts: self.agents.iter().map(restarts).collect(),
+        Self {
+            wanted: judged.wanted().unwrap_or_default(),
+            restarts: judged.agents.iter().map(restarts).collect(),
         }
     }
-}
-
-fn count(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// The plugin.
@@ -100,12 +73,10 @@ impl Plugin for KonnectivityScale {
     ) -> Result<Finding, PluginError> {
         match judge(reads, cluster) {
             Ok(judged) => {
-                let subject = serde_json::to_value(judged.subject()).unwrap_or_default();
-                let is_found = judged.judgement != Judgement::RuledOut;
-                let infeasible = (is_found && judged.ladder.is_none()).then(no_ladder);
+                let subject = serde_json::to_value(Subject::of(&judged)).unwrap_or_default();
                 Ok(finding(CAUSE, judged.judgement, judged.summary)
                     .evidence_of(judged.evidence)
-                    .infeasible(infeasible)
+                    .infeasible(judged.infeasible)
                     .subject(&subject)
                     .build())
             }
@@ -123,8 +94,11 @@ impl Plugin for KonnectivityScale {
         _parameters: &str,
     ) -> Result<Proposal, PluginError> {
         let judged = judge(reads, cluster)?;
-        if judged.judgement == Judgement::RuledOut {
+        if matches!(judged.judgement, Judgement::RuledOut | Judgement::Unknown) {
             return Err(PluginError::NothingToDo(judged.summary));
+        }
+        if let Some(why) = judged.infeasible {
+            return Err(PluginError::Infeasible(why));
         }
         let (Some(wanted), Some(ladder)) = (judged.wanted(), &judged.ladder) else {
             return Err(PluginError::Infeasible(no_ladder()));
@@ -134,7 +108,7 @@ impl Plugin for KonnectivityScale {
             "New agents start on other nodes; the way from there to the kubelets must be open too."
                 .to_owned(),
         ];
-        if judged.killed {
+        if judged.kills.ask_for_help() {
             warnings.push(
                 "Agents that ran out of memory get help from more of them; if they are killed \
                  again, look for who sends so much through the tunnel (log streams, port-forward)."
@@ -170,11 +144,11 @@ impl Plugin for KonnectivityScale {
         let judged = judge(reads, cluster)?;
         let subject: Subject = serde_json::from_str(&finding.subject)
             .map_err(|e| PluginError::Malformed(format!("subject of the finding: {e}")))?;
-        let asked = judged.ladder.as_ref().map_or(0, |l| l.agents(judged.nodes));
+        let asked = judged.asked().unwrap_or_default();
         let ready = count(judged.agents.iter().filter(|a| a.pod.is_ready()).count());
         // More agents than nodes have no place of their own.
         let enough = subject.wanted.min(judged.nodes);
-        let now = judged.subject().restarts;
+        let now = Subject::of(&judged).restarts;
         let restarted = now.iter().find(|(pod, restarts)| {
             let known = subject.restarts.get(*pod);
             known.is_some_and(|before| *restarts > before)
@@ -192,106 +166,6 @@ impl Plugin for KonnectivityScale {
             evidence: judged.evidence,
         })
     }
-}
-
-fn no_ladder() -> String {
-    format!(
-        "there is no ConfigMap {NAMESPACE}/{CONFIG_MAP} to change; upgrade the cluster to a \
-         version whose agents scale"
-    )
-}
-
-fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError> {
-    let observed = TunnelNodes::observe(reads, cluster)?;
-    let tunnel = &observed.tunnel;
-    // The autoscaler counts nodes that take new pods, taints or not.
-    let schedulable = observed.nodes.iter().filter(|n| !n.spec.unschedulable);
-    let nodes = count(schedulable.count());
-    let mut judged = Judged {
-        judgement: Judgement::RuledOut,
-        summary: String::new(),
-        evidence: Vec::new(),
-        ladder: None,
-        nodes,
-        agents: tunnel.agents.clone(),
-        killed: false,
-    };
-    if tunnel.tunnel_type != TunnelType::Konnectivity {
-        judged.summary = format!("There is no konnectivity ({})", tunnel.tunnel_type.name());
-        return Ok(judged);
-    }
-    for agent in &tunnel.agents {
-        let ended = agent.pod.status.container_statuses.iter();
-        let mut ended = ended.flat_map(|c| [&c.last_state.terminated, &c.state.terminated]);
-        if ended.any(|end| end.as_ref().is_some_and(|end| end.reason == "OOMKilled")) {
-            judged.killed = true;
-            judged.evidence.push(Evidence {
-                resource: format!("pod/{NAMESPACE}/{}", agent.pod.metadata.name),
-                field: "status.containerStatuses.lastState.terminated.reason".to_owned(),
-                value: "OOMKilled".to_owned(),
-                observed_at: tunnel.observed_at,
-                meaning: "the agent carries more than its memory allows".to_owned(),
-            });
-        }
-    }
-    let query = Query::KubernetesGet(ObjectRef {
-        api_version: "v1".to_owned(),
-        kind: "ConfigMap".to_owned(),
-        namespace: NAMESPACE.to_owned(),
-        name: CONFIG_MAP.to_owned(),
-    });
-    match read_json::<ConfigMap>(reads, &query) {
-        Ok(map) => read_ladder(&map, &mut judged)?,
-        Err(PluginError::Observation(ObserveError::NotFound(_))) => {}
-        Err(error) => return Err(error),
-    }
-    let recommended = Ladder::of_aks().agents(nodes);
-    let running = judged.running();
-    let asked = judged.ladder.as_ref().map(|ladder| ladder.agents(nodes));
-    (judged.judgement, judged.summary) = match asked {
-        _ if judged.killed => (
-            Judgement::Confirmed,
-            format!("Agents run out of memory: {running} agents for {nodes} nodes"),
-        ),
-        Some(asked) if asked < recommended => (
-            Judgement::Confirmed,
-            format!("The ladder asks for {asked} agents where {nodes} nodes need {recommended}"),
-        ),
-        Some(_) => (
-            Judgement::RuledOut,
-            format!(
-                "The ladder asks for enough agents for {nodes} nodes and none ran out of memory"
-            ),
-        ),
-        None => (
-            Judgement::RuledOut,
-            "There is no ladder to ask for too few agents, and none ran out of memory".to_owned(),
-        ),
-    };
-    Ok(judged)
-}
-
-fn read_ladder(map: &Observed<ConfigMap>, judged: &mut Judged) -> Result<(), PluginError> {
-    let text = map
-        .value
-        .data
-        .get(KEY)
-        .map(String::as_str)
-        .unwrap_or_default();
-    let ladder = Ladder::parse(text).map_err(|reason| {
-        PluginError::Malformed(format!("{} data.{KEY}: {reason}", map.resource))
-    })?;
-    let meaning = format!(
-        "{} agents for {} nodes, of which {} run",
-        ladder.agents(judged.nodes),
-        judged.nodes,
-        judged.running()
-    );
-    judged
-        .evidence
-        .push(map.evidence(format!("data.{KEY}"), text, meaning));
-    judged.ladder = Some(ladder);
-    Ok(())
 }
 
 naosu_plugin::export!(KonnectivityScale);

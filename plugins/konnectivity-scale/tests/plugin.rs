@@ -10,24 +10,36 @@ use serde_json::{Value, json};
 
 const LADDER: &str = r#"{"nodesToReplicas":[[1,2],[100,3],[250,4],[500,5],[1000,6],[5000,10]]}"#;
 
+fn config_map() -> Query {
+    Query::KubernetesGet(ObjectRef {
+        api_version: "v1".into(),
+        kind: "ConfigMap".into(),
+        namespace: "kube-system".into(),
+        name: "konnectivity-agent-autoscaler".into(),
+    })
+}
+
 fn recorded(nodes: u32, ladder: &str) -> Recorded {
     let estate = Estate {
         nodes,
         ..Estate::default()
     };
     let mut recorded = estate.record();
-    let query = Query::KubernetesGet(ObjectRef {
-        api_version: "v1".into(),
-        kind: "ConfigMap".into(),
-        namespace: "kube-system".into(),
-        name: "konnectivity-agent-autoscaler".into(),
-    });
-    recorded.put(query, json!({ "data": { "ladder": ladder } }));
+    recorded.put(config_map(), json!({ "data": { "ladder": ladder } }));
     recorded
 }
 
+/// The estate is observed at 08:53:20 of that day.
+const JUST_NOW: &str = "2025-10-09T08:50:00Z";
+
 fn agent(name: &str, restarts: u32) -> Value {
-    let killed = json!({ "terminated": { "reason": "OOMKilled", "exitCode": 137 } });
+    agent_killed_at(name, restarts, JUST_NOW)
+}
+
+/// An agent that was killed for memory if it was restarted, the last time then.
+fn agent_killed_at(name: &str, restarts: u32, at: &str) -> Value {
+    let killed = json!({ "terminated": { "reason": "OOMKilled", "exitCode": 137,
+        "finishedAt": at } });
     json!({ "metadata": { "name": name, "namespace": "kube-system",
             "labels": { "app": "konnectivity-agent" } },
         "spec": { "nodeName": Estate::node_name(0) },
@@ -85,7 +97,10 @@ fn an_agent_killed_for_memory_is_confirmed_and_gets_help() {
     let recorded = killed(recorded(3, LADDER));
     let finding = diagnose(&recorded);
     assert_eq!(finding.judgement, Judgement::Confirmed);
-    assert_eq!(finding.evidence[0].value, "OOMKilled");
+    assert_eq!(
+        finding.evidence[0].value,
+        "OOMKilled at 2025-10-09T08:50:00Z, restarted 4 times"
+    );
     assert!(
         ladder(&recorded)
             .unwrap()
@@ -94,8 +109,158 @@ fn an_agent_killed_for_memory_is_confirmed_and_gets_help() {
 }
 
 #[test]
-fn a_ladder_that_does_not_parse_makes_it_unknown() {
+fn a_kill_counts_by_how_long_ago_and_how_often_it_was() {
+    for (at, restarts, expected) in [
+        (JUST_NOW, 1, Judgement::Confirmed),
+        // The clock of the node is ahead.
+        ("2025-10-09T09:00:00Z", 1, Judgement::Confirmed),
+        ("2025-10-09T01:00:00Z", 1, Judgement::Suspected),
+        ("2025-10-09T01:00:00Z", 4, Judgement::Confirmed),
+        ("2025-10-07T01:00:00Z", 1, Judgement::RuledOut),
+        ("2025-06-01T00:00:00Z", 9, Judgement::RuledOut),
+        // No time, or none that can be.
+        ("", 4, Judgement::Suspected),
+        ("yesterday", 4, Judgement::Suspected),
+        ("2099-01-01T00:00:00Z", 4, Judgement::Suspected),
+    ] {
+        let agents = [agent_killed_at("agent", restarts, at), agent("other", 0)];
+        let finding = diagnose(&with_agents(recorded(3, LADDER), &agents));
+        assert_eq!(finding.judgement, expected, "{at} {restarts}: {finding:#?}");
+        assert!(
+            finding.evidence[0].value.starts_with("OOMKilled"),
+            "{finding:#?}"
+        );
+    }
+}
+
+#[test]
+fn an_agent_that_is_down_for_memory_is_confirmed_whenever_that_was() {
+    let mut down = agent("agent", 0);
+    down["status"]["containerStatuses"][0]["state"] = json!({ "terminated": {
+        "reason": "OOMKilled", "finishedAt": "2025-06-01T00:00:00Z" } });
+    let finding = diagnose(&with_agents(recorded(3, LADDER), &[down]));
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+}
+
+fn agents(count: usize) -> Vec<Value> {
+    let names = (0..count).map(|n| format!("agent-{n}"));
+    names.map(|name| agent(&name, 0)).collect()
+}
+
+fn without_ladder(mut recorded: Recorded) -> Recorded {
+    recorded.fail(config_map(), ObserveError::NotFound("no such map".into()));
+    recorded
+}
+
+#[test]
+fn too_few_agents_that_run_are_suspected_with_and_without_a_ladder_that_asks_for_enough() {
+    // 1,000 nodes need six; one may be missing.
+    for (running, expected) in [
+        (2, Judgement::Suspected),
+        (4, Judgement::Suspected),
+        (5, Judgement::RuledOut),
+        (6, Judgement::RuledOut),
+        // None at all is another cause.
+        (0, Judgement::RuledOut),
+    ] {
+        let agents = match running {
+            0 => vec![pending()],
+            some => agents(some),
+        };
+        let with = with_agents(recorded(1000, LADDER), &agents);
+        let without = without_ladder(with.clone());
+        for (recorded, next) in [(&with, "asks for 6 agents already"), (&without, "upgrade")] {
+            let finding = diagnose(recorded);
+            assert_eq!(finding.judgement, expected, "{running}: {finding:#?}");
+            let Some(why) = finding.infeasible else {
+                assert_eq!(expected, Judgement::RuledOut);
+                continue;
+            };
+            assert!(why.contains(next), "{why}");
+            let planned = ladder(recorded);
+            assert!(
+                matches!(planned, Err(PluginError::Infeasible(_))),
+                "{planned:?}"
+            );
+        }
+    }
+}
+
+fn pending() -> Value {
+    let mut pending = agent("pending", 0);
+    pending["status"] = json!({ "phase": "Pending" });
+    pending
+}
+
+#[test]
+fn without_an_agent_or_a_deployment_of_some_the_kind_of_tunnel_is_not_known() {
+    let none = with_agents(recorded(3, LADDER), &[]);
+    assert_eq!(diagnose(&none).judgement, Judgement::Unknown);
+}
+
+#[test]
+fn pods_that_do_not_run_yet_are_no_agents_that_run() {
+    let mut some = agents(2);
+    some.extend((0..4).map(|n| {
+        let mut pod = pending();
+        pod["metadata"]["name"] = json!(format!("pending-{n}"));
+        pod
+    }));
+    let finding = diagnose(&with_agents(recorded(1000, LADDER), &some));
+    assert_eq!(finding.judgement, Judgement::Suspected);
+}
+
+/// Three nodes with so many cores each.
+fn with_cores(mut recorded: Recorded, cpu: &str) -> Recorded {
+    let body = naosu_plugin::Reads::read(&recorded, &all_nodes())
+        .unwrap()
+        .body;
+    let mut nodes: Value = serde_json::from_str(&body).unwrap();
+    for node in nodes.as_array_mut().unwrap() {
+        node["status"]["allocatable"] = json!({ "cpu": cpu });
+    }
+    recorded.put(all_nodes(), nodes);
+    recorded
+}
+
+#[test]
+fn a_ladder_of_cores_is_judged_by_the_cores_that_nodes_tell() {
+    const BY_CORES: &str = r#"{"coresToReplicas":[[1,1],[11,2]]}"#;
+    for (cpu, expected) in [
+        ("3860m", Judgement::RuledOut),
+        ("2", Judgement::Confirmed),
+        ("", Judgement::Unknown),
+    ] {
+        let recorded = with_cores(recorded(3, BY_CORES), cpu);
+        assert_eq!(diagnose(&recorded).judgement, expected, "{cpu}");
+    }
+    assert_eq!(
+        ladder(&with_cores(recorded(3, BY_CORES), "2")).unwrap(),
+        r#"{"coresToReplicas":[[1,1],[11,2]],"nodesToReplicas":[[1,2]]}"#
+    );
+    let unknown = ladder(&recorded(3, BY_CORES));
+    assert!(
+        matches!(unknown, Err(PluginError::NothingToDo(_))),
+        "{unknown:?}"
+    );
+    // What the nodes ask for alone is enough, whatever the cores add.
+    let both = r#"{"coresToReplicas":[[1,1]],"nodesToReplicas":[[1,2]]}"#;
+    assert_eq!(diagnose(&recorded(3, both)).judgement, Judgement::RuledOut);
+}
+
+#[test]
+fn what_makes_no_sense_makes_it_unknown() {
     assert_eq!(diagnose(&recorded(3, "{")).judgement, Judgement::Unknown);
+    assert_eq!(diagnose(&recorded(0, LADDER)).judgement, Judgement::Unknown);
+    let mut linear = recorded(3, LADDER);
+    linear.put(config_map(), json!({ "data": { "linear": "{}" } }));
+    let finding = diagnose(&linear);
+    assert_eq!(finding.judgement, Judgement::Unknown);
+    assert!(
+        finding.summary.contains("the keys are: linear"),
+        "{}",
+        finding.summary
+    );
 }
 
 #[test]
@@ -142,16 +307,7 @@ fn nodes_that_take_nothing_new_do_not_count_as_they_do_not_for_the_autoscaler() 
 
 #[test]
 fn without_a_ladder_killed_agents_are_confirmed_and_said_to_be_beyond_this_fix() {
-    let mut without = killed(Estate::default().record());
-    without.fail(
-        Query::KubernetesGet(ObjectRef {
-            api_version: "v1".into(),
-            kind: "ConfigMap".into(),
-            namespace: "kube-system".into(),
-            name: "konnectivity-agent-autoscaler".into(),
-        }),
-        ObserveError::NotFound("no such map".into()),
-    );
+    let without = without_ladder(killed(Estate::default().record()));
     let finding = diagnose(&without);
     assert_eq!(finding.judgement, Judgement::Confirmed);
     assert!(finding.infeasible.is_some());

@@ -1,10 +1,10 @@
 //! Whether security groups block the tunnel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use naosu_plugin::{
     ADMIN_RULE_REMEDY, Cluster, Evidence, Exit, Finding, FindingBuilder, Flow, Judgement, Need,
-    PluginError, Reads, Verdict, admin_rule_words, finding, listed, prefixes,
+    PluginError, Reads, admin_rule_words, finding, listed, prefixes,
     security_groups::{Checkpoint, Outcome},
     way_out::tunnel_evidence,
 };
@@ -12,6 +12,7 @@ use naosu_plugin::{
 use crate::{
     CAUSE,
     situation::{Situation, is_to_nodes},
+    verify::Subject,
 };
 
 /// Prefixes that a flow may list.
@@ -28,6 +29,8 @@ pub struct Judged {
     pub admin_blocks: Vec<String>,
     /// What would have to be known to tell whether anything that was read blocks.
     pub unknown: BTreeSet<String>,
+    /// What of that is about a group, by the index of the checkpoint.
+    pub doubts: BTreeMap<usize, BTreeSet<String>>,
 }
 
 pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginError> {
@@ -47,40 +50,8 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
     for flow in required_flows(&situation, &judged.blocking) {
         builder = builder.required_flow(flow);
     }
-    let groups: Vec<serde_json::Value> = judged
-        .blocking
-        .iter()
-        .filter_map(|index| situation.checkpoints.get(*index))
-        .map(|checkpoint| {
-            serde_json::json!({
-                "nsg": checkpoint.group.resource,
-                "direction": checkpoint.direction.arm(),
-                "port": checkpoint.need.port.to_string(),
-            })
-        })
-        .collect();
-    let subject = serde_json::json!({
-        "tunnel": situation.tunnel.tunnel_type.name(),
-        "blocking": groups,
-    });
-    Ok(builder.subject(&subject).build())
-}
-
-pub fn verify(reads: &dyn Reads, cluster: &Cluster) -> Result<Verdict, PluginError> {
-    let situation = Situation::observe(reads, cluster)?;
-    let judged = judge(&situation)?;
-    // Security admin rules that may not be read stay a doubt before and after; the
-    // probe answers that.
-    let mended = judged.nothing_blocks() && judged.unknown.is_empty();
-    let summary = match situation.admin_rules.unread() {
-        Some(unread) if mended => format!("No security group blocks it; {unread}"),
-        _ => judged.summary,
-    };
-    Ok(Verdict {
-        mended,
-        summary,
-        evidence: judged.evidence,
-    })
+    let subject = Subject::of(&situation, &judged.blocking, &judged.unknown);
+    Ok(builder.subject(&serde_json::json!(subject)).build())
 }
 
 /// What has to pass, in words.
@@ -107,6 +78,7 @@ pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
         admin_blocks: Vec::new(),
         always_allowed: BTreeSet::new(),
         unknown: BTreeSet::new(),
+        doubts: BTreeMap::new(),
     };
     match &situation.exit {
         Exit::Needed { server, .. } => judging.evidence.push(server.evidence.clone()),
@@ -120,6 +92,14 @@ pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
         let reason = format!("node {node}: its network interface was not found");
         judging.unknown.insert(reason);
     }
+    let virtual_nodes = situation.network.virtual_nodes.iter();
+    judging.evidence.extend(virtual_nodes.map(|node| Evidence {
+        resource: format!("node/{node}"),
+        field: "metadata.labels[type]".to_owned(),
+        value: "virtual-kubelet".to_owned(),
+        observed_at: situation.tunnel.observed_at,
+        meaning: "a virtual node has no network interface: its groups are not judged".to_owned(),
+    }));
     judging.admin_rules()?;
     judging.groups()?;
     Ok(judging.conclude())
@@ -138,6 +118,7 @@ struct Judging<'a> {
     /// What passes whatever the groups say, and why.
     always_allowed: BTreeSet<String>,
     unknown: BTreeSet<String>,
+    doubts: BTreeMap<usize, BTreeSet<String>>,
 }
 
 impl Judging<'_> {
@@ -198,7 +179,10 @@ impl Judging<'_> {
                 self.blocking.push(index);
             }
             self.allowing.extend(allow_evidence(checkpoint, &outcome));
-            self.unknown.extend(outcome.unknown);
+            if !outcome.unknown.is_empty() {
+                self.unknown.extend(outcome.unknown.iter().cloned());
+                self.doubts.insert(index, outcome.unknown);
+            }
         }
         Ok(())
     }
@@ -243,6 +227,7 @@ impl Judging<'_> {
             blocking: self.blocking,
             admin_blocks: self.admin_blocks,
             unknown: self.unknown,
+            doubts: self.doubts,
         }
     }
 }
@@ -301,6 +286,7 @@ fn nothing_to_judge(situation: &Situation) -> Option<Judged> {
         blocking: Vec::new(),
         admin_blocks: Vec::new(),
         unknown: unjudged.into_iter().map(str::to_owned).collect(),
+        doubts: BTreeMap::new(),
     })
 }
 

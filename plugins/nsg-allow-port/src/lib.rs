@@ -5,13 +5,17 @@
 //! rule is its owner's to change.
 
 mod judge;
+mod parameters;
 mod propose;
 mod situation;
+mod verify;
 
 use naosu_plugin::{
     Capability, Cluster, Description, EffectKind, Finding, ParameterType, Plugin, PluginError,
     Proposal, Reads, Step, Symptom, Verdict, parameter,
 };
+
+use parameters::Parameters;
 
 /// Stable id of the cause.
 pub const CAUSE: &str = "nsg-blocks-tunnel";
@@ -40,7 +44,7 @@ impl Plugin for NsgAllowPort {
                 parameter(
                     "priority",
                     ParameterType::Integer,
-                    "Priority of the new rule instead of the calculated one",
+                    "Priority of the new rule instead of the calculated one, 100 to 4096",
                     "",
                 ),
                 parameter(
@@ -69,16 +73,17 @@ impl Plugin for NsgAllowPort {
         _finding: &Finding,
         parameters: &str,
     ) -> Result<Proposal, PluginError> {
-        propose::plan(reads, cluster, naosu_plugin::parameters(parameters)?)
+        let parameters = Parameters::of(parameters)?;
+        propose::plan(reads, cluster, &parameters)
     }
 
     fn verify(
         reads: &dyn Reads,
         cluster: &Cluster,
-        _finding: &Finding,
-        _steps: &[Step],
+        finding: &Finding,
+        steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        judge::verify(reads, cluster)
+        verify::verify(reads, cluster, finding, steps)
     }
 }
 

@@ -5,6 +5,11 @@ use std::{
     net::IpAddr,
 };
 
+use crate::{
+    judge,
+    parameters::{Parameters, Scope},
+    situation::{Situation, is_to_nodes},
+};
 use naosu_plugin::{
     Access, Cluster, Direction as GuestDirection, Effect, Need, NsgRule as GuestRule,
     NsgRuleEffect, NsgRulesEffect, Pairing, PluginError, Proposal, Reads, Step,
@@ -14,38 +19,13 @@ use naosu_plugin::{
     },
     flow_error, placement_error, prefixes,
     security_groups::Checkpoint,
+    step,
 };
-use serde::Deserialize;
-
-use crate::{
-    judge,
-    situation::{Situation, is_to_nodes},
-};
-
-/// Longest name of a rule.
-const NAME_CHARS: usize = 80;
-
-/// Parameters of the plan, as described.
-#[derive(Deserialize)]
-pub struct Parameters {
-    rule_name: Option<String>,
-    priority: Option<u16>,
-    #[serde(default)]
-    scope: Scope,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Scope {
-    #[default]
-    Addresses,
-    Subnet,
-}
 
 pub fn plan(
     reads: &dyn Reads,
     cluster: &Cluster,
-    parameters: Parameters,
+    parameters: &Parameters,
 ) -> Result<Proposal, PluginError> {
     let situation = Situation::observe(reads, cluster)?;
     let judged = judge::judge(&situation)?;
@@ -68,12 +48,12 @@ pub fn plan(
         let key = checkpoint.group.resource.to_ascii_lowercase();
         let before = groups.remove(&key);
         let before = before.unwrap_or_else(|| checkpoint.group.value.clone());
-        let placement = placement(&situation, checkpoint, &before, &parameters)?;
+        let placement = placement(&situation, checkpoint, &before, parameters)?;
         if let Some(warning) = renumbering_warning(&before, &placement) {
             warnings.push(warning);
         }
         let after = placement.apply(&before).map_err(flow_error)?;
-        steps.push(step(checkpoint, &placement, &after));
+        steps.push(step_of(checkpoint, &placement, &after));
         groups.insert(key, after);
         whats.insert(judge::words(&checkpoint.need));
         if !is_to_nodes(&checkpoint.need) {
@@ -210,18 +190,16 @@ fn free_name(group: &Nsg, direction: Direction, wanted: &str) -> Result<String, 
         Direction::Outbound => "-out",
     };
     let base = format!("{wanted}{suffix}");
-    if wanted.is_empty() || base.len() + 5 > NAME_CHARS {
-        return Err(PluginError::InvalidParameter(format!(
-            "rule_name has {} characters; give 1 to {}",
-            wanted.len(),
-            NAME_CHARS - 5 - suffix.len()
-        )));
-    }
     let numbered = (2..=1000).map(|number| format!("{base}-{number}"));
     let mut names = std::iter::once(base.clone()).chain(numbered);
     names
         .find(|name| group.rule(name).is_none())
-        .ok_or_else(|| PluginError::InvalidParameter(format!("every name like {base} is taken")))
+        .ok_or_else(|| {
+            PluginError::InvalidParameter(format!(
+                "rule_name: every name like {base} is taken in {}; give another",
+                group.name
+            ))
+        })
 }
 
 fn scoped(situation: &Situation, scope: Scope, addresses: &BTreeSet<IpAddr>) -> Vec<String> {
@@ -259,7 +237,7 @@ fn renumbering_warning(group: &Nsg, placement: &Placement) -> Option<String> {
     ))
 }
 
-fn step(checkpoint: &Checkpoint, placement: &Placement, after: &Nsg) -> Step {
+fn step_of(checkpoint: &Checkpoint, placement: &Placement, after: &Nsg) -> Step {
     let group = &checkpoint.group;
     let rule = &placement.rule;
     let title = format!(
@@ -285,7 +263,7 @@ fn step(checkpoint: &Checkpoint, placement: &Placement, after: &Nsg) -> Step {
             rules: after.rules.iter().cloned().map(to_guest).collect(),
         })
     };
-    Step { title, effect }
+    step(title, effect)
 }
 
 fn to_guest(rule: NsgRule) -> GuestRule {

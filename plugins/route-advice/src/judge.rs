@@ -102,6 +102,9 @@ fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError> {
         }
     }
     passages.extend(nodes::passages(reads, &observed, &network)?);
+    let unplaced = network.nodes_without_interface.iter();
+    unknown
+        .extend(unplaced.map(|node| format!("node {node}: its network interface was not found")));
     Ok(conclude(passages, evidence, unknown))
 }
 

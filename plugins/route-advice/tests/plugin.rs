@@ -376,3 +376,18 @@ fn routes_are_advised_on_and_never_changed() {
     let plan = RouteAdvice::plan(&recorded, &Estate::cluster(), &finding, "{}");
     assert!(matches!(plan, Err(PluginError::NothingToDo(_))));
 }
+
+#[test]
+fn a_node_whose_place_in_the_network_is_not_known_is_a_doubt() {
+    let mut recorded = Estate::default().record();
+    recorded.edit(&naosu_plugin::kubernetes::all_nodes(), |nodes| {
+        nodes[2]["status"]["addresses"][0]["address"] = json!("10.224.0.99");
+    });
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Unknown, "{}", finding.summary);
+    assert!(
+        finding.summary.contains(&Estate::node_name(2)),
+        "{}",
+        finding.summary
+    );
+}

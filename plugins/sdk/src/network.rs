@@ -44,11 +44,14 @@ pub struct NodeNetwork {
     pub virtual_networks: Vec<Observed<VirtualNetwork>>,
     /// Nodes whose interface was not found.
     pub nodes_without_interface: Vec<String>,
+    /// Nodes that have no machine, and so no interface of their own.
+    pub virtual_nodes: Vec<String>,
 }
 
 impl NodeNetwork {
-    /// Reads the interfaces of all scale sets of the cluster and the networks
-    /// they are in. Interfaces of scale sets have no entity tag to rely on.
+    /// Reads the interfaces of all scale sets of the cluster, those of machines that
+    /// stand by themselves where nodes are such, and the networks they are in.
+    /// Interfaces of scale sets have no entity tag to rely on.
     ///
     /// # Errors
     /// When one of them cannot be read.
@@ -57,6 +60,7 @@ impl NodeNetwork {
         cluster: &ManagedCluster,
         nodes: &[Node],
     ) -> Result<Self, PluginError> {
+        crate::tunnel::at_least_one(nodes)?;
         let group = cluster.node_resource_group_id();
         let scale_sets = format!("{group}/providers/Microsoft.Compute/virtualMachineScaleSets");
         let scale_sets: Observed<Vec<Resource>> = read_json(reads, &Query::AzureList(scale_sets))?;
@@ -68,6 +72,12 @@ impl NodeNetwork {
         let mut all = Vec::new();
         for interfaces in read_json_many::<Vec<NetworkInterface>>(reads, &queries) {
             all.extend(interfaces?.value);
+        }
+        if nodes.iter().any(Node::is_standalone) {
+            let list = format!("{group}/providers/Microsoft.Network/networkInterfaces");
+            // Where they may not be read, these nodes alone are without one.
+            let standalone = read_json::<Vec<NetworkInterface>>(reads, &Query::AzureList(list));
+            all.extend(standalone.map(|read| read.value).unwrap_or_default());
         }
         let with_address = all.iter().flat_map(|interface| {
             let addresses = addresses(interface);
@@ -82,6 +92,9 @@ impl NodeNetwork {
             let placed = found.and_then(|(address, interface)| place(node, address, interface));
             match placed {
                 Some(interface) => network.interfaces.push(interface),
+                None if node.is_virtual() => {
+                    network.virtual_nodes.push(node.metadata.name.clone());
+                }
                 None => {
                     let name = node.metadata.name.clone();
                     network.nodes_without_interface.push(name);
@@ -115,7 +128,14 @@ impl NodeNetwork {
             }
             self.virtual_networks.push(network);
         }
-        Ok(())
+        // Without a subnet nobody knows its security group and its routes.
+        let mut subnets = self.interfaces.iter().map(|interface| &interface.subnet);
+        match subnets.find(|subnet| !self.subnets.contains_key(&subnet.key())) {
+            Some(subnet) => Err(PluginError::Malformed(format!(
+                "its network tells no subnet {subnet}"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The subnet of an interface.

@@ -210,6 +210,14 @@ fn source_address(pod: &Pod, cluster: &ManagedCluster) -> Option<IpAddr> {
     text.parse().ok()
 }
 
+/// That nodes are listed: where there is none, nothing can be concluded of any.
+pub(crate) fn at_least_one(nodes: &[Node]) -> Result<(), PluginError> {
+    if nodes.is_empty() {
+        return Err(PluginError::Malformed("no node is listed".to_owned()));
+    }
+    Ok(())
+}
+
 /// The cluster, its tunnel and its nodes: where most diagnoses begin.
 #[derive(Clone, Debug)]
 pub struct TunnelNodes {
@@ -233,6 +241,7 @@ impl TunnelNodes {
             read_json(reads, &Query::AzureGet(cluster.id.clone()))?;
         let tunnel = Tunnel::observe(reads, &cluster.value)?;
         let nodes: Observed<Vec<Node>> = read_json(reads, &all_nodes())?;
+        at_least_one(&nodes.value)?;
         Ok(Self {
             cluster,
             tunnel,
@@ -247,7 +256,9 @@ impl Tunnel {
     /// where none is alive or has a place yet, nodes that one may come up on.
     pub fn sources<'a>(&'a self, nodes: &'a [Node]) -> Vec<(IpAddr, &'a str)> {
         if self.addresses().is_empty() {
-            let candidates = nodes.iter().take(CANDIDATES);
+            // Agents come up on Linux machines alone.
+            let candidates = nodes.iter().filter(|node| node.why_not_read().is_none());
+            let candidates = candidates.take(CANDIDATES);
             return candidates
                 .filter_map(|node| {
                     let address = node.internal_addresses().next()?;
@@ -399,6 +410,19 @@ mod tests {
         assert_eq!(observed.tunnel.agents.len(), 1);
         assert_eq!(observed.tunnel.sources(&observed.nodes).len(), 3);
         assert_eq!(observed.tunnel.why_not_judged(), None);
+    }
+
+    #[test]
+    fn only_machines_that_agents_can_come_up_on_stand_in() {
+        let mut recorded = with_pods(&[]);
+        recorded.edit(&all_nodes(), |nodes| {
+            nodes[0]["metadata"]["labels"]["kubernetes.io/os"] = json!("windows");
+            nodes[1]["metadata"]["labels"]["type"] = json!("virtual-kubelet");
+        });
+        let observed = TunnelNodes::observe(&recorded, &Estate::cluster()).unwrap();
+        let sources = observed.tunnel.sources(&observed.nodes);
+        let names: Vec<&str> = sources.into_iter().map(|(_, node)| node).collect();
+        assert_eq!(names, [Estate::node_name(2)]);
     }
 
     #[test]

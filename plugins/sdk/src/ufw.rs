@@ -1,13 +1,15 @@
 //! Whether ufw is what blocks the tunnel on a node.
 
-use naosu_flow::iptables::Knowledge;
+use std::collections::BTreeSet;
+
+use naosu_flow::iptables::{Hook, Knowledge};
 use serde::Deserialize;
 
 use crate::{
-    Cluster, Evidence, Flow, Judgement, KUBELET_PORT, NodeObservation, NodeQuery, Observed,
-    PluginError, Query, Reads, TunnelNodes, listed,
-    node_firewall::{JudgedNode, NodeBlock, is_ufws},
-    prefixes, read_json_many,
+    Cluster, Evidence, Judgement, KUBELET_PORT, NodeObservation, NodeQuery, Observed, PluginError,
+    Query, Reads, TunnelNodes, listed,
+    node_firewall::{JudgedNode, NodeBlock, is_ufws, locked, not_judged},
+    read_json_many,
 };
 
 /// What ufw says of itself on a node.
@@ -22,7 +24,7 @@ pub struct UfwReport {
     pub numbered: String,
 }
 
-/// A node on which ufw stops packets.
+/// A node on which ufw stops packets on one way.
 #[derive(Clone, Debug)]
 pub struct UfwNode {
     /// The node and what its firewall does.
@@ -34,6 +36,11 @@ pub struct UfwNode {
 }
 
 impl UfwNode {
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.node.node
+    }
+
     /// What of ufw's blocks.
     pub fn blocks(&self) -> impl Iterator<Item = &NodeBlock> {
         ufws_blocks(&self.node)
@@ -43,17 +50,6 @@ impl UfwNode {
     pub fn knowledge(&self) -> Knowledge {
         let firewall = self.node.firewall.as_ref();
         firewall.map_or_else(|_| Knowledge::default(), |f| f.value.knowledge.clone())
-    }
-
-    /// The packets that must pass here.
-    pub fn required_flow(&self) -> Flow {
-        let sources = prefixes::exactly(self.node.sources().iter().copied());
-        Flow {
-            protocol: "Tcp".to_owned(),
-            source_prefixes: prefixes::texts(&sources),
-            destination_prefixes: vec![self.node.address.to_string()],
-            destination_ports: vec![KUBELET_PORT.to_string()],
-        }
     }
 }
 
@@ -75,8 +71,14 @@ pub struct UfwJudgement {
     pub evidence: Vec<Evidence>,
     /// The nodes on which ufw blocks.
     pub blocking: Vec<UfwNode>,
+    /// Nodes of agents on which ufw keeps in what those send.
+    pub keeping_in: Vec<UfwNode>,
     /// Other nodes on which ufw drops what they pass on for their pods.
     pub dropping: Vec<UfwNode>,
+    /// Whether every node that was judged was read; false where none was judged.
+    pub is_read: bool,
+    /// Why ufw cannot be changed here, and what can be done instead.
+    pub infeasible: Option<String>,
     /// Cluster, tunnel and nodes.
     pub observed: TunnelNodes,
 }
@@ -88,13 +90,28 @@ impl UfwJudgement {
     /// # Errors
     /// When the nodes cannot be read or the analysis is too complex.
     pub fn observe(reads: &dyn Reads, cluster: &Cluster) -> Result<Self, PluginError> {
+        Self::of(reads, cluster, &BTreeSet::new())
+    }
+
+    /// [`Self::observe`] of these nodes alone; of all where none is named.
+    ///
+    /// # Errors
+    /// As [`Self::observe`].
+    pub fn of(
+        reads: &dyn Reads,
+        cluster: &Cluster,
+        names: &BTreeSet<String>,
+    ) -> Result<Self, PluginError> {
         let observed = TunnelNodes::observe(reads, cluster)?;
         let mut judged = Self {
             judgement: Judgement::Unknown,
             summary: String::new(),
             evidence: Vec::new(),
             blocking: Vec::new(),
+            keeping_in: Vec::new(),
             dropping: Vec::new(),
+            is_read: false,
+            infeasible: None,
             observed,
         };
         if let Some(reason) = judged.observed.tunnel.why_not_judged() {
@@ -102,18 +119,27 @@ impl UfwJudgement {
             return Ok(judged);
         }
         let (tunnel, nodes) = (&judged.observed.tunnel, &judged.observed.nodes);
-        let nodes = JudgedNode::observe_mentioning(reads, tunnel, nodes, "ufw")?;
+        let of = (!names.is_empty()).then_some(names);
+        let mut leaving = JudgedNode::observe_leaving(reads, tunnel, nodes, of, Some("ufw"))?;
+        leaving.retain(|node| ufws_blocks(node).next().is_some());
+        let nodes = match of {
+            None => JudgedNode::observe_mentioning(reads, tunnel, nodes, "ufw")?,
+            Some(names) => JudgedNode::observe_some(reads, tunnel, nodes, names)?,
+        };
+        judged.is_read = nodes.judged.iter().all(|node| node.firewall.is_ok());
         let (blocked, others): (Vec<JudgedNode>, Vec<JudgedNode>) = nodes
             .judged
             .into_iter()
             .partition(|node| ufws_blocks(node).next().is_some());
         let mut dropping = Vec::new();
         for node in &others {
-            if node.ufw_drops_forwarded()? {
+            let is_kept_in = leaving.iter().any(|kept| kept.node == node.node);
+            if !is_kept_in && node.ufw_drops_forwarded()? {
                 dropping.push(node.clone());
             }
         }
         judged.blocking = with_reports(reads, blocked)?;
+        judged.keeping_in = with_reports(reads, leaving)?;
         judged.dropping = with_reports(reads, dropping)?;
         let named = |nodes: &[UfwNode]| {
             let names: Vec<&str> = nodes.iter().map(|node| node.node.node.as_str()).collect();
@@ -126,11 +152,21 @@ impl UfwJudgement {
                 what.map(|what| format!("node {}: {what}", node.node))
             })
             .collect();
-        if !judged.blocking.is_empty() {
+        if judged.stopping().next().is_some() {
             judged.judgement = Judgement::Confirmed;
-            let names = named(&judged.blocking);
-            judged.summary = format!("ufw blocks TCP {KUBELET_PORT} on {names}");
-            judged.evidence = judged.blocking.iter().flat_map(evidence).collect();
+            let mut words = Vec::new();
+            if !judged.blocking.is_empty() {
+                let names = named(&judged.blocking);
+                words.push(format!("ufw blocks TCP {KUBELET_PORT} on {names}"));
+            }
+            if !judged.keeping_in.is_empty() {
+                let names = named(&judged.keeping_in);
+                words.push(format!(
+                    "ufw keeps TCP {KUBELET_PORT} of the agents from leaving {names}"
+                ));
+            }
+            judged.summary = words.join("; ");
+            judged.evidence = judged.stopping().flat_map(evidence).collect();
         } else if !unknown.is_empty() {
             judged.summary = format!("ufw may block it: {}", listed(&unknown, "; "));
         } else if !judged.dropping.is_empty() {
@@ -158,12 +194,22 @@ impl UfwJudgement {
             });
             judged.evidence = passing.chain(without).take(10).collect();
         }
+        judged.evidence.extend(not_judged(&judged.observed));
+        if judged.judgement != Judgement::RuledOut {
+            judged.infeasible = locked(&judged.observed.cluster.value);
+        }
         Ok(judged)
     }
 
-    /// Whether ufw certainly keeps no agent from a kubelet, whatever else it does.
+    /// Nodes on which ufw stops the tunnel, on the way in or out.
+    pub fn stopping(&self) -> impl Iterator<Item = &UfwNode> {
+        self.blocking.iter().chain(&self.keeping_in)
+    }
+
+    /// Whether no rule of ufw's that was read keeps an agent out of a node, whatever
+    /// else it does. What rules cannot tell is left to the tunnel, which answers it.
     pub fn lets_tunnel_pass(&self) -> bool {
-        matches!(self.judgement, Judgement::RuledOut | Judgement::Suspected)
+        self.is_read && self.blocking.is_empty()
     }
 }
 
@@ -194,7 +240,11 @@ fn evidence(node: &UfwNode) -> Vec<Evidence> {
     let mut evidence = Vec::new();
     if let Ok(firewall) = &node.node.firewall {
         for block in node.blocks() {
-            let meaning = format!("blocks {}", block.packets);
+            let verb = match node.node.hook {
+                Hook::Input => "blocks",
+                Hook::Forward | Hook::Output => "keeps in what the agents here send:",
+            };
+            let meaning = format!("{verb} {}", block.packets);
             evidence.push(firewall.evidence("iptables-save", block.by.to_string(), meaning));
         }
         if node.drops_forwarded {

@@ -67,7 +67,7 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
         Ok(judged) => judged,
         Err(error) => return Ok(SnatJudgement::unreadable(&error)),
     };
-    if judged.judgement == Judgement::RuledOut {
+    if judged.to_mend().is_err() {
         return Ok(judged.finding().build());
     }
     match look(reads, &judged.short) {

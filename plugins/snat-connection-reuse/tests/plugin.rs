@@ -102,6 +102,20 @@ fn without_a_shortage_no_node_is_looked_at() {
 }
 
 #[test]
+fn metrics_without_a_value_leave_it_unknown_and_no_node_is_looked_at() {
+    let mut recorded = recorded(true, 0.0, 3.0, "");
+    recorded.put_outbound_ports(&[]);
+    recorded.fail(connections(), ObserveError::Unavailable("not asked".into()));
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Unknown);
+    assert!(
+        finding.summary.contains("Azure Monitor"),
+        "{}",
+        finding.summary
+    );
+}
+
+#[test]
 fn a_node_that_cannot_be_read_leaves_it_unknown() {
     let mut recorded = recorded(false, 12.0, 64.0, "");
     recorded.fail(connections(), ObserveError::Truncated("4096 bytes".into()));

@@ -1,7 +1,8 @@
-//! Cause: nodes run out of SNAT ports at the load balancer, and no number of
-//! ports is left to raise. Fix: a NAT gateway in the load balancer's place, which
+//! Cause: nodes run out of SNAT ports at the load balancer, and no number of ports
+//! that AKS allows is enough. Fix: a NAT gateway in the load balancer's place, which
 //! gives all nodes ports on demand, where AKS allows that change.
 
+mod need;
 mod transition;
 
 use naosu_plugin::{
@@ -9,11 +10,12 @@ use naosu_plugin::{
     NetworkProfileEffect, Observed, ParameterType, Plugin, PluginError, Proposal, Query, Reads,
     Step, Symptom, Verdict,
     arm::ManagedCluster,
-    parameter, read_json,
-    snat::{CAUSE, Sizing, SnatJudgement},
+    finding, parameter, read_json,
+    snat::{CAUSE, SnatJudgement},
 };
 use serde::Deserialize;
 
+use need::Need;
 use transition::Gateway;
 
 /// The plugin.
@@ -22,6 +24,8 @@ pub struct SnatNatGateway;
 #[derive(Deserialize)]
 struct Parameters {
     addresses: Option<u32>,
+    #[serde(default)]
+    prefer_gateway: bool,
 }
 
 impl Plugin for SnatNatGateway {
@@ -33,13 +37,22 @@ impl Plugin for SnatNatGateway {
             summary: "Nodes run out of SNAT ports, and no more can be allocated".into(),
             fix: "Send outbound connections through a NAT gateway instead of the load balancer"
                 .into(),
-            parameters: vec![parameter(
-                "addresses",
-                ParameterType::Integer,
-                "Outbound addresses of a NAT gateway that AKS makes, 1 to 16, instead of the \
-                 calculated number",
-                "",
-            )],
+            parameters: vec![
+                parameter(
+                    "addresses",
+                    ParameterType::Integer,
+                    "Outbound addresses of a NAT gateway that AKS makes, 1 to 16, instead of the \
+                     calculated number",
+                    "",
+                ),
+                parameter(
+                    "prefer_gateway",
+                    ParameterType::Boolean,
+                    "Change to a NAT gateway also where more ports of the load balancer can be \
+                     enough",
+                    "false",
+                ),
+            ],
             capabilities: vec![
                 Capability::AzureRead,
                 Capability::AzureMetrics,
@@ -58,13 +71,11 @@ impl Plugin for SnatNatGateway {
             Ok(judged) => judged,
             Err(error) => return Ok(SnatJudgement::unreadable(&error)),
         };
-        if judged.judgement == Judgement::RuledOut {
+        if judged.to_mend().is_err() {
             return Ok(judged.finding().build());
         }
-        let finding = judged.finding();
-        match needed(reads, &judged) {
-            Ok(gateway) => Ok(finding.evidence_of(gateway.evidence).build()),
-            Err(PluginError::Infeasible(why)) => Ok(finding.infeasible(Some(why)).build()),
+        match Need::of(reads, &judged) {
+            Ok(need) => Ok(conclude(reads, &judged, need)),
             Err(error) => Ok(SnatJudgement::unreadable(&error)),
         }
     }
@@ -77,11 +88,15 @@ impl Plugin for SnatNatGateway {
     ) -> Result<Proposal, PluginError> {
         let parameters: Parameters = naosu_plugin::parameters(parameters)?;
         let judged = SnatJudgement::observe(reads, cluster)?;
-        if judged.judgement == Judgement::RuledOut {
-            return Err(PluginError::NothingToDo(judged.summary));
+        judged.to_mend()?;
+        match Need::of(reads, &judged)? {
+            Need::MorePorts(why) if !parameters.prefer_gateway => {
+                return Err(PluginError::Infeasible(why));
+            }
+            Need::MorePorts(_) | Need::Gateway(_) => {}
         }
-        let gateway = needed(reads, &judged)?;
-        let patch = gateway.patch(judged.used, parameters.addresses)?;
+        let gateway = Gateway::find(reads, &judged.cluster)?;
+        let patch = gateway.patch(judged.demand, parameters.addresses)?;
         let summary = gateway.summary();
         let mut warnings = vec![
             "Every outbound connection of the cluster is cut once, and comes from other addresses \
@@ -125,25 +140,41 @@ impl Plugin for SnatNatGateway {
     }
 }
 
-/// The gateway to change to, where no more ports can be allocated.
-fn needed(reads: &dyn Reads, judged: &SnatJudgement) -> Result<Gateway, PluginError> {
-    match Sizing::of(&judged.cluster.value, None) {
-        Ok(sizing) => Err(PluginError::Infeasible(format!(
-            "it is not needed: {} ports a node can be allocated on {} addresses, which leaves the \
-             outbound addresses as they are; plan with snat-outbound-ports",
-            sizing.ports, sizing.addresses
-        ))),
-        Err(PluginError::Infeasible(no_more)) => {
-            Gateway::find(reads, &judged.cluster).map(|mut gateway| {
-                gateway.evidence.push(judged.cluster.evidence(
-                    "properties.networkProfile.loadBalancerProfile",
-                    "no more ports",
-                    no_more,
-                ));
-                gateway
-            })
+/// That ports run out is as sure as it is; that it takes a gateway is suspected at
+/// most where more ports can be enough.
+fn conclude(reads: &dyn Reads, judged: &SnatJudgement, need: Need) -> Finding {
+    let gateway = Gateway::find(reads, &judged.cluster);
+    let (found, why, is_needed) = match need {
+        Need::Gateway(why) => (judged.finding(), why, true),
+        Need::MorePorts(why) => {
+            let summary = format!("{}; {why}", judged.summary);
+            let found = finding(CAUSE, Judgement::Suspected, summary);
+            (found.evidence_of(judged.evidence.clone()), why, false)
         }
-        Err(error) => Err(error),
+    };
+    let evidence = judged.cluster.evidence(
+        "properties.networkProfile.loadBalancerProfile",
+        if is_needed {
+            "no more ports"
+        } else {
+            "more ports"
+        },
+        why.clone(),
+    );
+    match gateway {
+        Ok(gateway) => found
+            .evidence_of(gateway.evidence)
+            .evidence(evidence)
+            .build(),
+        Err(PluginError::Infeasible(no_gateway)) => {
+            let reason = if is_needed {
+                no_gateway
+            } else {
+                format!("{why}; nor can it be had as it is: {no_gateway}")
+            };
+            found.infeasible(Some(reason)).build()
+        }
+        Err(error) => SnatJudgement::unreadable(&error),
     }
 }
 

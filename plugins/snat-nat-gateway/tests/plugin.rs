@@ -1,7 +1,7 @@
 //! The plugin's judgement, proposal and verdict on recorded metrics.
 
 use naosu_plugin::{
-    Effect, Finding, Judgement, Plugin, PluginError, Proposal, Query,
+    Effect, Finding, Judgement, ObserveError, Plugin, PluginError, Proposal, Query,
     kubernetes::system_pods,
     testing::{self, Estate, MeasuredNode, Recorded},
 };
@@ -91,13 +91,126 @@ fn addresses_follow_what_is_used_and_are_one_to_sixteen() {
     }
 }
 
+/// 64 ports are set, and up to 64000 a node could be.
+fn could_have_more_ports(managed_network: bool) -> Value {
+    let mut cluster = full(managed_network);
+    let properties = &mut cluster["properties"];
+    properties["agentPoolProfiles"][0]["maxCount"] = json!(10);
+    properties["networkProfile"]["loadBalancerProfile"] =
+        json!({ "allocatedOutboundPorts": 64, "managedOutboundIPs": { "count": 1 } });
+    cluster
+}
+
 #[test]
-fn where_ports_can_be_raised_a_gateway_is_not_needed() {
-    let why = diagnose(&exhausted(json!({}))).infeasible.unwrap();
+fn where_ports_can_be_raised_a_gateway_is_suspected_and_planned_only_when_asked_for() {
+    let recorded = exhausted(could_have_more_ports(true));
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Suspected);
+    assert_eq!(finding.infeasible, None);
+    let Err(PluginError::Infeasible(why)) = plan(&recorded, "{}") else {
+        panic!("it was planned");
+    };
+    for said in [&why, &finding.summary] {
+        assert!(
+            said.contains("128 ports a node can be allocated")
+                && said.contains("snat-outbound-ports"),
+            "{said}"
+        );
+    }
+    assert_eq!(
+        patch(&recorded, r#"{"prefer_gateway": true}"#).unwrap()["outboundType"],
+        "managedNATGateway"
+    );
+    // Where it cannot be had, both are told.
+    let why = diagnose(&exhausted(could_have_more_ports(false))).infeasible;
+    let why = why.unwrap();
     assert!(
-        why.contains("2048 ports a node") && why.contains("snat-outbound-ports"),
+        why.contains("snat-outbound-ports") && why.contains("az network nat gateway create"),
         "{why}"
     );
+}
+
+#[test]
+fn a_few_more_ports_are_not_enough_for_a_node_that_needs_many() {
+    // 64000 / (800 × 1.1) = 72.7: eight more ports are left.
+    let mut cluster = full(true);
+    cluster["properties"]["agentPoolProfiles"][0]["maxCount"] = json!(800);
+    let mut recorded = exhausted(cluster);
+    recorded.put_outbound_ports(&[MeasuredNode::steady(0, 400.0, 64.0, 64.0)]);
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    let why = &finding.evidence.last().unwrap().meaning;
+    assert!(
+        why.contains("at most 72 ports") && why.contains("needed 464"),
+        "{why}"
+    );
+    assert!(patch(&recorded, "{}").is_ok());
+    // Were eight enough, they would be.
+    recorded.put_outbound_ports(&[MeasuredNode::steady(0, 8.0, 64.0, 64.0)]);
+    assert_eq!(diagnose(&recorded).judgement, Judgement::Suspected);
+}
+
+/// A gateway on these subnets, with one entry of this field.
+fn put_gateway(recorded: &mut Recorded, subnets: &[&str], addresses: &str) {
+    let network = Estate::default().virtual_network_id();
+    let all = ["nodes", "pods"];
+    let has = |name: &str| subnets.iter().any(|other| other.eq_ignore_ascii_case(name));
+    let subnets: Vec<Value> = all
+        .iter()
+        .map(|name| {
+            let gateway = json!({ "natGateway": { "id": "/gateway" } });
+            let properties = if has(name) { gateway } else { json!({}) };
+            json!({ "id": format!("{network}/subnets/{name}"), "properties": properties })
+        })
+        .collect();
+    recorded.put(
+        Query::AzureGet(network.clone()),
+        json!({ "id": network, "properties": { "subnets": subnets } }),
+    );
+    recorded.put(
+        Query::AzureGet("/gateway".into()),
+        json!({ "id": "/gateway", "properties": { addresses: [{ "id": "/address" }] } }),
+    );
+}
+
+#[test]
+fn a_gateway_without_an_address_would_cut_every_connection_and_is_not_changed_to() {
+    let mut recorded = exhausted(full(false));
+    for addresses in ["publicIpAddresses", "publicIpPrefixes"] {
+        put_gateway(&mut recorded, &["nodes"], addresses);
+        assert_eq!(diagnose(&recorded).infeasible, None, "{addresses}");
+    }
+    put_gateway(&mut recorded, &["nodes"], "subnets");
+    let why = diagnose(&recorded).infeasible.unwrap();
+    assert!(
+        why.contains("/gateway") && why.contains("no public address"),
+        "{why}"
+    );
+    let planned = plan(&recorded, "{}");
+    assert!(
+        matches!(planned, Err(PluginError::Infeasible(_))),
+        "{planned:?}"
+    );
+    // One that cannot be read is not known to have any.
+    recorded.fail(
+        Query::AzureGet("/gateway".into()),
+        ObserveError::Forbidden("AuthorizationFailed".into()),
+    );
+    assert_eq!(diagnose(&recorded).judgement, Judgement::Unknown);
+}
+
+#[test]
+fn pods_of_a_subnet_of_their_own_need_a_gateway_there_too() {
+    let mut cluster = full(false);
+    let network = Estate::default().virtual_network_id();
+    cluster["properties"]["agentPoolProfiles"][0]["podSubnetID"] =
+        json!(format!("{network}/subnets/pods"));
+    let mut recorded = exhausted(cluster);
+    put_gateway(&mut recorded, &["nodes"], "publicIpAddresses");
+    let why = diagnose(&recorded).infeasible.unwrap();
+    assert!(why.contains("subnets/pods"), "{why}");
+    put_gateway(&mut recorded, &["nodes", "pods"], "publicIpAddresses");
+    assert_eq!(diagnose(&recorded).infeasible, None);
 }
 
 #[test]
@@ -109,15 +222,13 @@ fn in_a_network_of_ones_own_the_subnet_must_have_a_gateway() {
         why.contains("--outbound-type userAssignedNATGateway"),
         "{why}"
     );
-
-    let network = Estate::default().virtual_network_id();
-    recorded.put(
-        Query::AzureGet(network.clone()),
-        json!({ "id": network, "properties": { "subnets": [
-            { "id": format!("{network}/subnets/Nodes"),
-              "properties": { "natGateway": { "id": "/gateway" } } },
-        ] } }),
+    // Putting one there is no harmless preparation.
+    assert!(
+        why.contains("moves the subnet's outbound connections at once"),
+        "{why}"
     );
+
+    put_gateway(&mut recorded, &["Nodes"], "publicIpAddresses");
     assert_eq!(diagnose(&recorded).infeasible, None);
     assert_eq!(
         patch(&recorded, "{}").unwrap(),

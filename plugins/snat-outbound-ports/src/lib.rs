@@ -4,9 +4,9 @@
 mod verify;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, Effect, EffectKind, Finding, Judgement, NetworkProfileEffect,
+    Capability, Cluster, Description, Effect, EffectKind, Finding, NetworkProfileEffect,
     ParameterType, Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, parameter,
-    snat::{CAUSE, Sizing, SnatJudgement},
+    snat::{CAUSE, SnatJudgement, Supply},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -30,7 +30,7 @@ impl Plugin for SnatOutboundPorts {
             parameters: vec![parameter(
                 "ports",
                 ParameterType::Integer,
-                "Ports a node instead of twice today's; a multiple of 8 up to 64000",
+                "Ports a node instead of twice today's; a multiple of 8 above today's, up to 64000",
                 "",
             )],
             capabilities: vec![
@@ -51,10 +51,13 @@ impl Plugin for SnatOutboundPorts {
             Ok(judged) => judged,
             Err(error) => return Ok(SnatJudgement::unreadable(&error)),
         };
-        let infeasible = match Sizing::of(&judged.cluster.value, None) {
-            Err(PluginError::Infeasible(why)) if judged.judgement != Judgement::RuledOut => {
-                Some(why)
-            }
+        if judged.to_mend().is_err() {
+            return Ok(judged.finding().build());
+        }
+        // What else goes wrong here says nothing of the cause; the plan will tell it.
+        let sizing = Supply::observe(reads, &judged).and_then(|supply| supply.sizing(None));
+        let infeasible = match sizing {
+            Err(PluginError::Infeasible(why)) => Some(why),
             _ => None,
         };
         Ok(judged.finding().infeasible(infeasible).build())
@@ -68,10 +71,8 @@ impl Plugin for SnatOutboundPorts {
     ) -> Result<Proposal, PluginError> {
         let parameters: Parameters = naosu_plugin::parameters(parameters)?;
         let judged = SnatJudgement::observe(reads, cluster)?;
-        if judged.judgement == Judgement::RuledOut {
-            return Err(PluginError::NothingToDo(judged.summary));
-        }
-        let sizing = Sizing::of(&judged.cluster.value, parameters.ports)?;
+        judged.to_mend()?;
+        let sizing = Supply::observe(reads, &judged)?.sizing(parameters.ports)?;
         let mut profile = json!({ "allocatedOutboundPorts": sizing.ports });
         if let Some(addresses) = sizing.new_address_count {
             profile["managedOutboundIPs"] = json!({ "count": addresses });

@@ -96,7 +96,7 @@ fn addresses_are_added_by_the_rule_of_aks_with_autoscaler_and_surge() {
     let cluster = json!({ "properties": { "agentPoolProfiles": [{ "name": "pool", "count": 3,
         "enableAutoScaling": true, "maxCount": 50, "upgradeSettings": { "maxSurge": "10%" } }] } });
     let recorded = exhausted(cluster);
-    // 55 nodes have 512 ports each by default; 4096 × 55 = 225280 > 3 × 64000.
+    // 4096 × 55 = 225280 > 3 × 64000.
     assert_eq!(
         patch(&recorded, r#"{"ports": 4096}"#).unwrap(),
         json!({ "loadBalancerProfile": { "allocatedOutboundPorts": 4096,
@@ -106,12 +106,48 @@ fn addresses_are_added_by_the_rule_of_aks_with_autoscaler_and_surge() {
         r#"{"ports": 4095}"#,
         r#"{"ports": 64008}"#,
         r#"{"ports": 0}"#,
+        // A node has 1024 now.
+        r#"{"ports": 8}"#,
+        r#"{"ports": 1024}"#,
     ] {
         assert!(
             matches!(patch(&recorded, bad), Err(PluginError::InvalidParameter(_))),
             "{bad}"
         );
     }
+}
+
+#[test]
+fn nodes_with_ports_of_azures_own_choice_are_never_given_fewer_however_far_the_pool_may_grow() {
+    // 900 nodes would have 32 ports each, and 60 would have 512; these three have 1024.
+    for (most, addresses) in [(900, json!({ "count": 32 })), (60, json!({ "count": 3 }))] {
+        let cluster = json!({ "properties": { "agentPoolProfiles": [{ "name": "pool", "count": 3,
+            "enableAutoScaling": true, "maxCount": most }] } });
+        assert_eq!(
+            patch(&exhausted(cluster), "{}").unwrap(),
+            json!({ "loadBalancerProfile": { "allocatedOutboundPorts": 2048,
+                "managedOutboundIPs": addresses } })
+        );
+    }
+}
+
+#[test]
+fn a_prefix_of_the_owners_own_holds_ports_for_each_of_its_addresses() {
+    let prefix = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Network/publicIPPrefixes/p";
+    let cluster = json!({ "properties": { "networkProfile": { "loadBalancerProfile": {
+        "allocatedOutboundPorts": 16_000, "managedOutboundIPs": null,
+        "outboundIPPrefixes": { "publicIPPrefixes": [{ "id": prefix }] },
+        "effectiveOutboundIPs": [{ "id": prefix }] } } } });
+    let mut recorded = exhausted(cluster);
+    recorded.put(
+        Query::AzureGet(prefix.into()),
+        json!({ "properties": { "prefixLength": 28, "publicIPAddressVersion": "IPv4" } }),
+    );
+    assert_eq!(diagnose(&recorded).infeasible, None);
+    assert_eq!(
+        patch(&recorded, "{}").unwrap(),
+        json!({ "loadBalancerProfile": { "allocatedOutboundPorts": 32_000 } })
+    );
 }
 
 #[test]
@@ -170,6 +206,40 @@ fn metrics_that_may_not_be_read_make_it_unknown() {
         ObserveError::Forbidden("AuthorizationFailed".into()),
     );
     assert_eq!(diagnose(&recorded).judgement, Judgement::Unknown);
+}
+
+#[test]
+fn metrics_without_a_value_make_it_unknown_and_nothing_is_planned() {
+    let silent = MeasuredNode {
+        index: AGENT_NODE,
+        failed: vec![Some(0.0); 2],
+        used: vec![None; 2],
+        allocated: vec![None; 2],
+    };
+    for nodes in [vec![], vec![silent]] {
+        let recorded = recorded(json!({}), true, &nodes);
+        let finding = diagnose(&recorded);
+        assert_eq!(finding.judgement, Judgement::Unknown, "{finding:?}");
+        assert_eq!(finding.evidence[0].value, "no value in 60 minutes");
+        let planned = patch(&recorded, "{}");
+        assert!(
+            matches!(planned, Err(PluginError::NothingToDo(_))),
+            "{planned:?}"
+        );
+    }
+}
+
+#[test]
+fn failures_count_though_no_ports_are_measured() {
+    let mut node = MeasuredNode::steady(AGENT_NODE, 12.0, 0.0, 0.0);
+    (node.used, node.allocated) = (vec![None], vec![None]);
+    let recorded = recorded(json!({}), false, &[node]);
+    assert_eq!(diagnose(&recorded).judgement, Judgement::Confirmed);
+    // Three nodes have 1024 ports each where none are set.
+    assert_eq!(
+        patch(&recorded, "{}").unwrap(),
+        json!({ "loadBalancerProfile": { "allocatedOutboundPorts": 2048 } })
+    );
 }
 
 fn verify(ports_now: u32, failed: &[Option<f64>], allocated: &[Option<f64>]) -> Verdict {

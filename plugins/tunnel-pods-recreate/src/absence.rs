@@ -3,6 +3,7 @@
 use naosu_plugin::{
     Evidence, TunnelNodes,
     kubernetes::{Condition, Node, Toleration},
+    listed,
 };
 
 use crate::agents::pod_evidence;
@@ -137,7 +138,7 @@ fn kept_away(
 }
 
 /// In the scheduler's words.
-fn unschedulable(observed: &TunnelNodes) -> String {
+pub fn unschedulable(observed: &TunnelNodes) -> String {
     let conditions = observed
         .tunnel
         .agents
@@ -149,11 +150,12 @@ fn unschedulable(observed: &TunnelNodes) -> String {
     let found = conditions.into_iter().find(said);
     found.map_or_else(
         || "the scheduler does not say why".to_owned(),
-        |condition| condition.message.clone(),
+        |condition| listed([&condition.message], ""),
     )
 }
 
-fn taints(observed: &TunnelNodes, tolerations: &[Toleration]) -> Vec<Evidence> {
+/// Taints that the agents do not tolerate.
+pub fn taints(observed: &TunnelNodes, tolerations: &[Toleration]) -> Vec<Evidence> {
     let of_node = |node: &Node| -> Vec<Evidence> {
         node.taints_against(tolerations)
             .map(|taint| Evidence {

@@ -2,15 +2,16 @@
 
 use naosu_plugin::{
     Agent, Cluster, Evidence, Finding, FindingBuilder, Judgement, PluginError, Reads, Tunnel,
-    TunnelNodes, TunnelType, Verdict, finding,
+    TunnelNodes, TunnelType, Verdict, finding, listed,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     CAUSE,
     absence::{self, Absence},
-    agents::pod_evidence,
+    agents::{is_beyond_help, not_ready, placed, pod_evidence, waits_for, what_helps},
     answers::{self, Answers},
+    unplaced::Unplaced,
     ways::Ways,
 };
 
@@ -20,6 +21,8 @@ use crate::{
 pub struct Subject {
     /// Nodes to look at first.
     first: Vec<String>,
+    /// How many agents there were that no step of this plugin helps.
+    beyond_help: usize,
 }
 
 impl Subject {
@@ -44,11 +47,11 @@ impl Judged {
     pub fn not_ready(&self) -> impl Iterator<Item = &Agent> {
         not_ready(&self.tunnel)
     }
-}
 
-fn not_ready(tunnel: &Tunnel) -> impl Iterator<Item = &Agent> {
-    let agents = tunnel.agents.iter();
-    agents.filter(|agent| !agent.pod.is_ready() && !agent.pod.spec.node_name.is_empty())
+    fn beyond_help(&self) -> usize {
+        let agents = self.tunnel.agents.iter();
+        agents.filter(|agent| is_beyond_help(agent)).count()
+    }
 }
 
 pub fn diagnose(
@@ -56,15 +59,19 @@ pub fn diagnose(
     cluster: &Cluster,
     first: &[String],
 ) -> Result<Finding, PluginError> {
-    let subject = Subject {
+    let mut subject = Subject {
         first: first.to_vec(),
+        beyond_help: 0,
     };
     match judge(reads, cluster, &subject) {
-        Ok(judged) => Ok(finding(CAUSE, judged.judgement, judged.summary)
-            .evidence_of(judged.evidence)
-            .infeasible(judged.infeasible)
-            .subject(&serde_json::to_value(&subject).unwrap_or_default())
-            .build()),
+        Ok(judged) => {
+            subject.beyond_help = judged.beyond_help();
+            Ok(finding(CAUSE, judged.judgement, judged.summary)
+                .evidence_of(judged.evidence)
+                .infeasible(judged.infeasible)
+                .subject(&serde_json::to_value(&subject).unwrap_or_default())
+                .build())
+        }
         Err(error) => Ok(FindingBuilder::unreadable(CAUSE, "The tunnel agents", &error).build()),
     }
 }
@@ -74,7 +81,10 @@ pub fn verify(
     cluster: &Cluster,
     finding: &Finding,
 ) -> Result<Verdict, PluginError> {
-    let judged = judge(reads, cluster, &Subject::of(finding))?;
+    let subject = Subject::of(finding);
+    let mut observed = TunnelNodes::observe(reads, cluster)?;
+    forgive(&mut observed.tunnel, subject.beyond_help);
+    let judged = judge_observed(reads, &observed, &subject)?;
     Ok(Verdict {
         mended: judged.judgement == Judgement::RuledOut,
         summary: judged.summary,
@@ -82,12 +92,32 @@ pub fn verify(
     })
 }
 
+/// Leaves as many agents aside that no step helps as there were when it was planned:
+/// they are no reason to take back what helped the others.
+fn forgive(tunnel: &mut Tunnel, mut count: usize) {
+    if tunnel.agents.iter().all(is_beyond_help) {
+        return;
+    }
+    tunnel.agents.retain(|agent| {
+        let is_left = count > 0 && is_beyond_help(agent);
+        count -= usize::from(is_left);
+        !is_left
+    });
+}
+
 pub fn judge(
     reads: &dyn Reads,
     cluster: &Cluster,
     subject: &Subject,
 ) -> Result<Judged, PluginError> {
-    let observed = TunnelNodes::observe(reads, cluster)?;
+    judge_observed(reads, &TunnelNodes::observe(reads, cluster)?, subject)
+}
+
+fn judge_observed(
+    reads: &dyn Reads,
+    observed: &TunnelNodes,
+    subject: &Subject,
+) -> Result<Judged, PluginError> {
     let tunnel = &observed.tunnel;
     let judged = |judgement, summary: String, evidence| Judged {
         judgement,
@@ -104,31 +134,95 @@ pub fn judge(
         summary,
         evidence,
         infeasible,
-    }) = absence::of_all(&observed)
+    }) = absence::of_all(observed)
     {
         return Ok(Judged {
             infeasible,
             ..judged(Judgement::Confirmed, summary, evidence)
         });
     }
-    let unready: Vec<&Agent> = not_ready(tunnel).collect();
-    if !unready.is_empty() {
-        let evidence = unready.iter().map(|agent| pod_evidence(tunnel, agent));
-        let (count, all) = (unready.len(), tunnel.agents.len());
-        let summary = format!("{count} of {all} tunnel agents are not ready");
-        // What keeps a running agent from being ready may lie outside of it, such as
-        // its way to the API server.
-        let runs = |agent: &&Agent| agent.pod.status.phase == "Running";
-        let judgement = if unready.iter().all(runs) {
-            Judgement::Suspected
-        } else {
-            Judgement::Confirmed
-        };
-        return Ok(judged(judgement, summary, evidence.collect()));
+    let unplaced = Unplaced::of(observed);
+    let mut judged = match of_unready(observed) {
+        Some(judged) => judged,
+        None => of_ready(reads, observed, subject)?,
+    };
+    if let Some(unplaced) = unplaced {
+        judged.summary = format!("{}; {}", judged.summary, unplaced.words);
+        judged.evidence.extend(unplaced.evidence);
+        if judged.judgement == Judgement::RuledOut {
+            judged.judgement = Judgement::Suspected;
+            judged.infeasible = Some(unplaced.infeasible);
+        }
     }
-    let mut evidence: Vec<Evidence> = tunnel
-        .agents
+    Ok(judged)
+}
+
+/// Agents that have a node and are not ready, if there are any.
+fn of_unready(observed: &TunnelNodes) -> Option<Judged> {
+    let tunnel = &observed.tunnel;
+    let unready: Vec<&Agent> = not_ready(tunnel).collect();
+    if unready.is_empty() {
+        return None;
+    }
+    let evidence = unready.iter().map(|agent| pod_evidence(tunnel, agent));
+    let (count, all) = (unready.len(), tunnel.agents.len());
+    let mut summary = format!("{count} of {all} tunnel agents are not ready");
+    let mut reasons: Vec<&str> = unready
         .iter()
+        .filter_map(|agent| waits_for(agent).map(|(reason, _)| reason))
+        .collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    if !reasons.is_empty() {
+        summary = format!("{summary} ({})", listed(reasons, ", "));
+    }
+    // What keeps a running agent from being ready may lie outside of it, such as its
+    // way to the API server; so may what one waits for that does not run yet.
+    let is_explained = |agent: &&Agent| {
+        let node = observed.nodes.iter();
+        let mut node = node.filter(|node| node.metadata.name == agent.pod.spec.node_name);
+        agent.pod.status.phase == "Running"
+            || waits_for(agent).is_some()
+            || node.any(|node| !node.is_ready())
+    };
+    let judgement = match unready.iter().all(is_explained) {
+        true => Judgement::Suspected,
+        false => Judgement::Confirmed,
+    };
+    let helps: Vec<String> = unready
+        .iter()
+        .filter_map(|agent| what_helps(agent))
+        .collect();
+    let infeasible = (helps.len() == count).then(|| {
+        format!(
+            "agents made anew would wait as well: {}",
+            listed(&helps, "; ")
+        )
+    });
+    Some(Judged {
+        judgement,
+        summary,
+        evidence: evidence.collect(),
+        tunnel: tunnel.clone(),
+        infeasible,
+    })
+}
+
+/// Agents that are all ready, as far as they have a node.
+fn of_ready(
+    reads: &dyn Reads,
+    observed: &TunnelNodes,
+    subject: &Subject,
+) -> Result<Judged, PluginError> {
+    let tunnel = &observed.tunnel;
+    let judged = |judgement, summary: String, evidence| Judged {
+        judgement,
+        summary,
+        evidence,
+        tunnel: tunnel.clone(),
+        infeasible: None,
+    };
+    let mut evidence: Vec<Evidence> = placed(tunnel)
         .take(10)
         .map(|agent| pod_evidence(tunnel, agent))
         .collect();
@@ -162,7 +256,7 @@ fn weigh(tunnel: &Tunnel, answers: &Answers<'_>, ways: &Ways) -> (Judgement, Str
         return (Judgement::RuledOut, summary);
     }
     let open = ways.open.join(", ");
-    let several = tunnel.agents.len() > 1;
+    let several = placed(tunnel).count() > 1;
     // Where packets pass and each agent says that it is connected, only an agent that
     // carries nothing leaves every node without an answer; and only one among others
     // leaves several nodes with an answer now and then. One node alone may have a
@@ -209,7 +303,7 @@ fn was_out_of_memory(agent: &Agent) -> bool {
 }
 
 fn ready_in_words(tunnel: &Tunnel) -> String {
-    match tunnel.agents.len() {
+    match placed(tunnel).count() {
         1 => "The agent is ready".to_owned(),
         count => format!("All {count} agents are ready"),
     }

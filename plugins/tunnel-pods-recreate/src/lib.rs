@@ -1,12 +1,15 @@
 //! Cause: tunnel agents that are gone, not ready, or do not answer although the
-//! way to the nodes is open. Fix: recreate them, one at a time; where none is
-//! asked for, ask for some.
+//! way to the nodes is open. Fix: recreate them, one at a time, or by a new rollout
+//! where a disruption budget lets none be evicted; where none is asked for, ask for
+//! some.
 
 mod absence;
 mod agents;
 mod answers;
+mod budgets;
 mod judge;
 mod propose;
+mod unplaced;
 mod ways;
 
 use naosu_plugin::{
@@ -27,7 +30,10 @@ impl Plugin for TunnelPodsRecreate {
             version: env!("CARGO_PKG_VERSION").into(),
             cause: CAUSE.into(),
             summary: "Tunnel agents are gone, not ready, or do not answer".into(),
-            fix: "Evict the agents one at a time, so that new ones take their place".into(),
+            fix:
+                "Evict the agents one at a time, so that new ones take their place; restart their \
+                  rollout where a disruption budget lets none go"
+                    .into(),
             parameters: Vec::new(),
             capabilities: vec![
                 Capability::AzureRead,

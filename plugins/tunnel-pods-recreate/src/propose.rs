@@ -3,12 +3,16 @@
 use naosu_plugin::{
     Agent, Cluster, Effect, Finding, Judgement, KubernetesPatch, ObjectList, ObjectRef,
     PluginError, PodEffect, Proposal, Query, Reads, Step, TunnelType, WorkloadEffect,
-    kubernetes::Deployment, read_json,
+    kubernetes::Deployment, read_json, step,
 };
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::judge::{self, Judged, Subject};
+use crate::{
+    agents::{is_beyond_help, placed, what_helps},
+    budgets::{self, Budgets},
+    judge::{self, Judged, Subject},
+};
 
 /// A webhook configuration, as much of it as matters.
 #[derive(Default, Deserialize)]
@@ -40,19 +44,15 @@ pub fn plan(
     if let Some(reason) = judged.infeasible {
         return Err(PluginError::Infeasible(reason));
     }
-    let steps = if judged.tunnel.agents.is_empty() {
-        vec![bring_back(&judged)]
-    } else {
-        let mut agents: Vec<&Agent> = judged.not_ready().collect();
-        if agents.is_empty() {
-            agents = judged.tunnel.agents.iter().collect();
-        }
-        agents.into_iter().map(evict).collect()
-    };
     let mut warnings = vec![
         "Logs, exec and port-forward that run through an agent end when it is recreated."
             .to_owned(),
     ];
+    let steps = if judged.tunnel.agents.is_empty() {
+        vec![bring_back(&judged)]
+    } else {
+        recreate(reads, &judged, &mut warnings)
+    };
     warnings.extend(fail_open_webhooks(reads));
     let summary = if judged.tunnel.agents.is_empty() {
         "Bring tunnel agents back"
@@ -66,30 +66,66 @@ pub fn plan(
     })
 }
 
+/// Evicts the agents that a new pod in their place may help.
+fn recreate(reads: &dyn Reads, judged: &Judged, warnings: &mut Vec<String>) -> Vec<Step> {
+    let tunnel = &judged.tunnel;
+    let mut agents: Vec<&Agent> = judged.not_ready().collect();
+    if agents.is_empty() {
+        agents = placed(tunnel).collect();
+    }
+    warnings.extend(
+        agents
+            .iter()
+            .filter_map(|agent| what_helps(agent))
+            .map(|help| format!("Not mended by this plan: {help}")),
+    );
+    agents.retain(|agent| !is_beyond_help(agent));
+    let name = deployment_name(tunnel.tunnel_type);
+    match budgets::read(reads, tunnel, &agents) {
+        Budgets::Refuse(why) => {
+            warnings.push(format!(
+                "{why}. So the rollout of {name} is restarted, which makes new agents before it \
+                 ends any, ready ones too."
+            ));
+            return vec![restart(name)];
+        }
+        Budgets::Unread(why) => warnings.push(format!(
+            "Whether a disruption budget is in the way could not be read ({why}); evictions wait \
+             for it"
+        )),
+        Budgets::Fine => {}
+    }
+    agents.into_iter().map(evict).collect()
+}
+
 fn evict(agent: &Agent) -> Step {
     let metadata = &agent.pod.metadata;
-    Step {
-        title: format!("Evict {} on {}", metadata.name, agent.pod.spec.node_name),
-        effect: Effect::PodEvict(PodEffect {
+    step(
+        format!("Evict {} on {}", metadata.name, agent.pod.spec.node_name),
+        Effect::PodEvict(PodEffect {
             namespace: metadata.namespace.clone(),
             name: metadata.name.clone(),
         }),
-    }
+    )
+}
+
+fn deployment_name(tunnel_type: TunnelType) -> &'static str {
+    tunnel_type.deployment().unwrap_or("konnectivity-agent")
 }
 
 /// Where there is no pod to evict, the deployment is asked for new ones.
 fn bring_back(judged: &Judged) -> Step {
     let tunnel_type = judged.tunnel.tunnel_type;
-    let name = tunnel_type.deployment().unwrap_or("konnectivity-agent");
+    let name = deployment_name(tunnel_type);
     let asked = judged.tunnel.deployment.as_ref().map(Deployment::replicas);
     if asked == Some(0) {
         let wanted = match tunnel_type {
             TunnelType::Konnectivity => KONNECTIVITY_AGENTS,
             _ => 1,
         };
-        return Step {
-            title: format!("Scale {name} from 0 to {wanted}"),
-            effect: Effect::KubernetesPatch(KubernetesPatch {
+        return step(
+            format!("Scale {name} from 0 to {wanted}"),
+            Effect::KubernetesPatch(KubernetesPatch {
                 object: ObjectRef {
                     api_version: "apps/v1".to_owned(),
                     kind: "Deployment".to_owned(),
@@ -98,16 +134,20 @@ fn bring_back(judged: &Judged) -> Step {
                 },
                 patch: json!({ "spec": { "replicas": wanted } }).to_string(),
             }),
-        };
+        );
     }
-    Step {
-        title: format!("Restart the rollout of {name}"),
-        effect: Effect::RolloutRestart(WorkloadEffect {
+    restart(name)
+}
+
+fn restart(deployment: &str) -> Step {
+    step(
+        format!("Restart the rollout of {deployment}"),
+        Effect::RolloutRestart(WorkloadEffect {
             kind: "Deployment".to_owned(),
             namespace: "kube-system".to_owned(),
-            name: name.to_owned(),
+            name: deployment.to_owned(),
         }),
-    }
+    )
 }
 
 /// Webhooks that let requests pass while the tunnel is down.

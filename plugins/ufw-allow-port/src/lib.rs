@@ -4,8 +4,9 @@
 mod propose;
 
 use naosu_plugin::{
-    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, ParameterType, Plugin,
-    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, parameter, ufw::UfwJudgement,
+    Capability, Cluster, Description, EffectKind, Finding, FindingBuilder, Flow, ParameterType,
+    Plugin, PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, node_firewall::nodes_of,
+    parameter, ufw::UfwJudgement,
 };
 
 /// Stable id of the cause.
@@ -50,10 +51,16 @@ impl Plugin for UfwAllowPort {
                 return Ok(unknown.build());
             }
         };
-        let mut builder =
-            finding(CAUSE, judged.judgement, judged.summary).evidence_of(judged.evidence);
-        for node in &judged.blocking {
-            builder = builder.required_flow(node.required_flow());
+        let infeasible = propose::infeasible(&judged);
+        let flows: Vec<Flow> = judged
+            .stopping()
+            .filter_map(|node| node.node.required_flow())
+            .collect();
+        let mut builder = finding(CAUSE, judged.judgement, judged.summary)
+            .evidence_of(judged.evidence)
+            .infeasible(infeasible);
+        for flow in flows {
+            builder = builder.required_flow(flow);
         }
         Ok(builder.build())
     }
@@ -64,16 +71,17 @@ impl Plugin for UfwAllowPort {
         _finding: &Finding,
         parameters: &str,
     ) -> Result<Proposal, PluginError> {
-        propose::plan(reads, cluster, naosu_plugin::parameters(parameters)?)
+        propose::plan(reads, cluster, &naosu_plugin::parameters(parameters)?)
     }
 
     fn verify(
         reads: &dyn Reads,
         cluster: &Cluster,
         _finding: &Finding,
-        _steps: &[Step],
+        steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        let judged = UfwJudgement::observe(reads, cluster)?;
+        // What is not known of other nodes was not known before either.
+        let judged = UfwJudgement::of(reads, cluster, &nodes_of(steps))?;
         Ok(Verdict {
             mended: judged.lets_tunnel_pass(),
             summary: judged.summary,

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use naosu_plugin::{
     Access, Cluster, Direction, Effect, KUBELET_PORT, NodeNetwork, PluginError, Proposal, Reads,
-    Step, UfwRule, UfwRuleEffect,
+    Step, UfwRule, UfwRuleEffect, choice,
     flow::{
         iptables::NodeFirewall,
         set::Space,
         ufw::{InsertPlace, UfwAction, UfwChange, UfwPolicy, UfwStatus, ufw_change},
     },
+    listed,
     node_firewall::is_ufws,
-    prefixes,
+    prefixes, step,
     ufw::{UfwJudgement, UfwNode},
 };
 use serde::Deserialize;
@@ -19,28 +20,35 @@ use serde::Deserialize;
 /// Parameters of the plan, as described.
 #[derive(Deserialize)]
 pub struct Parameters {
-    #[serde(default)]
-    scope: Scope,
+    scope: Option<String>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Scope {
     Addresses,
     #[default]
     Subnet,
 }
 
+const SCOPES: [(&str, Scope); 2] = [("addresses", Scope::Addresses), ("subnet", Scope::Subnet)];
+
 pub fn plan(
     reads: &dyn Reads,
     cluster: &Cluster,
-    parameters: Parameters,
+    parameters: &Parameters,
 ) -> Result<Proposal, PluginError> {
+    let scope = match &parameters.scope {
+        Some(given) => choice("scope", given, &SCOPES)?,
+        None => Scope::default(),
+    };
     let judged = UfwJudgement::observe(reads, cluster)?;
-    if judged.blocking.is_empty() {
+    if judged.stopping().next().is_none() {
         return Err(PluginError::NothingToDo(judged.summary));
     }
-    let network = match parameters.scope {
+    if let Some(reason) = infeasible(&judged) {
+        return Err(PluginError::Infeasible(reason));
+    }
+    let network = match scope {
         Scope::Subnet => {
             let cluster = &judged.observed.cluster.value;
             Some(NodeNetwork::observe(
@@ -63,10 +71,32 @@ pub fn plan(
             ));
         }
     }
+    if let Some(kept_in) = kept_in(&judged) {
+        warnings.push(format!("Not mended by this plan: {kept_in}"));
+    }
     Ok(Proposal {
         summary: format!("Allow TCP {KUBELET_PORT} from the tunnel agents in ufw"),
         steps,
         warnings,
+    })
+}
+
+/// Why no port can be opened, and what can be done instead.
+pub fn infeasible(judged: &UfwJudgement) -> Option<String> {
+    let kept_in = || kept_in(judged).filter(|_| judged.blocking.is_empty());
+    judged.infeasible.clone().or_else(kept_in)
+}
+
+/// Where ufw keeps the agents' packets in, and what ends that.
+fn kept_in(judged: &UfwJudgement) -> Option<String> {
+    let nodes: Vec<&str> = judged.keeping_in.iter().map(UfwNode::name).collect();
+    (!nodes.is_empty()).then(|| {
+        format!(
+            "ufw keeps in what the agents on {} send; ufw-disable ends that, or by hand `ufw allow \
+             out {KUBELET_PORT}/tcp` where they are in the node's own network, else `ufw default \
+             allow routed`",
+            listed(nodes, ", ")
+        )
     })
 }
 
@@ -112,21 +142,19 @@ fn insertions(node: &UfwNode, network: Option<&NodeNetwork>) -> Result<Vec<Step>
         };
         steps.extend(listed.take_out(name, &rule)?);
         let position = listed.position;
-        steps.push(Step {
-            title: format!(
-                "Allow TCP {KUBELET_PORT} from {} in ufw on {name}{}",
-                rule.source,
-                match position {
-                    0 => String::new(),
-                    number => format!(", before rule {number}"),
-                }
-            ),
-            effect: Effect::UfwRuleInsert(UfwRuleEffect {
+        let before = match position {
+            0 => String::new(),
+            number => format!(", before rule {number}"),
+        };
+        let source = &rule.source;
+        steps.push(step(
+            format!("Allow TCP {KUBELET_PORT} from {source} in ufw on {name}{before}"),
+            Effect::UfwRuleInsert(UfwRuleEffect {
                 node: name.clone(),
                 position,
                 rule: rule.clone(),
             }),
-        });
+        ));
         listed.put_in(name, &rule)?;
     }
     listed.prove(node)?;
@@ -201,9 +229,9 @@ impl Listed {
         if number < self.position {
             self.position -= 1;
         }
-        Ok(Some(Step {
-            title: format!("Delete rule {number} of ufw on {node}, which comes too late: {there}"),
-            effect: Effect::UfwRuleDelete(UfwRuleEffect {
+        Ok(Some(step(
+            format!("Delete rule {number} of ufw on {node}, which comes too late: {there}"),
+            Effect::UfwRuleDelete(UfwRuleEffect {
                 node: node.to_owned(),
                 position: number,
                 rule: UfwRule {
@@ -211,7 +239,7 @@ impl Listed {
                     ..rule.clone()
                 },
             }),
-        }))
+        )))
     }
 
     fn put_in(&mut self, node: &str, rule: &UfwRule) -> Result<(), PluginError> {

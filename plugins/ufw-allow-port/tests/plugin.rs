@@ -1,8 +1,8 @@
 //! The plugin's judgement and proposal on recorded nodes.
 
 use naosu_plugin::{
-    Effect, Finding, Judgement, NodeObservation, NodeQuery, Plugin, PluginError, Query,
-    UfwRuleEffect,
+    Effect, Finding, Judgement, NodeObservation, NodeQuery, ObserveError, Plugin, PluginError,
+    Query, UfwRuleEffect,
     testing::{self, Estate, Recorded},
 };
 use naosu_ufw_allow_port::UfwAllowPort;
@@ -210,4 +210,105 @@ fn a_block_of_ufws_that_no_rule_of_its_list_can_lift_is_infeasible() {
         matches!(planned, Err(PluginError::Infeasible(_))),
         "{planned:?}"
     );
+}
+
+#[test]
+fn a_node_that_cannot_be_read_before_and_after_does_not_undo_what_is_mended_on_another() {
+    let unread = |mut recorded: Recorded| {
+        let down = ObserveError::Unavailable("the VM agent does not answer".into());
+        recorded.fail(node_query(2, NodeObservation::FirewallRuleset), down);
+        recorded
+    };
+    let before = unread(denied());
+    let (finding, cluster) = (diagnose(&before), Estate::cluster());
+    let steps = UfwAllowPort::plan(&before, &cluster, &finding, "{}");
+    let steps = steps.unwrap().steps;
+    let verify = |after: &Recorded| UfwAllowPort::verify(after, &cluster, &finding, &steps);
+    assert!(!verify(&before).unwrap().mended);
+    let open = || {
+        recorded(
+            "-A ufw-user-input -p tcp -m tcp --dport 10250 -j ACCEPT\n",
+            "",
+            "",
+        )
+    };
+    let verdict = verify(&unread(open())).unwrap();
+    assert!(verdict.mended, "{}", verdict.summary);
+    // The node that was mended has to be read.
+    let mut hidden = open();
+    let down = ObserveError::Unavailable("the VM agent does not answer".into());
+    hidden.fail(node_query(1, NodeObservation::FirewallRuleset), down);
+    assert!(!verify(&hidden).unwrap().mended);
+}
+
+#[test]
+fn in_a_locked_node_resource_group_the_fix_is_infeasible_and_says_what_else() {
+    let mut locked = denied();
+    locked.edit(&Query::AzureGet(Estate::cluster().id), |cluster| {
+        let profile = json!({ "restrictionLevel": "ReadOnly" });
+        cluster["properties"]["nodeResourceGroupProfile"] = profile;
+    });
+    let mut unread = locked.clone();
+    for node in 0..3 {
+        let query = node_query(node, NodeObservation::FirewallRuleset);
+        unread.fail(query, ObserveError::Forbidden("denied".into()));
+    }
+    for (recorded, judgement) in [
+        (&locked, Judgement::Confirmed),
+        (&unread, Judgement::Unknown),
+    ] {
+        let finding = diagnose(recorded);
+        assert_eq!(finding.judgement, judgement, "{}", finding.summary);
+        let infeasible = finding.infeasible.unwrap();
+        assert!(infeasible.contains("ReadOnly"), "{infeasible}");
+        assert!(infeasible.contains("kubectl debug"), "{infeasible}");
+    }
+    let planned = testing::plan::<UfwAllowPort>(&locked, "{}");
+    assert!(
+        matches!(planned, Err(PluginError::Infeasible(_))),
+        "{planned:?}"
+    );
+}
+
+#[test]
+fn a_scope_that_is_none_is_told_with_those_that_are() {
+    let refused = testing::plan::<UfwAllowPort>(&denied(), r#"{"scope": "world"}"#);
+    let Err(PluginError::InvalidParameter(message)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(message, r#"scope is "world"; give "addresses" or "subnet""#);
+}
+
+#[test]
+fn ufw_that_only_keeps_the_agents_packets_in_has_no_port_to_open_and_the_other_fix_is_named() {
+    let keeping_in = |mut recorded: Recorded| {
+        let rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+                     :ufw-user-forward - [0:0]\n-A FORWARD -j ufw-user-forward\n\
+                     -A ufw-user-forward -p tcp -m tcp --dport 10250 -j REJECT\nCOMMIT\n";
+        let query = node_query(0, NodeObservation::FirewallRuleset);
+        recorded.put(query, json!({ "ipv4_nft": rules }));
+        recorded
+    };
+    let open = "-A ufw-user-input -p tcp -m tcp --dport 10250 -j ACCEPT\n";
+    let only = keeping_in(recorded(open, "", ""));
+    let finding = diagnose(&only);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    let infeasible = finding.infeasible.unwrap();
+    assert!(infeasible.contains("ufw-disable"), "{infeasible}");
+    let planned = testing::plan::<UfwAllowPort>(&only, "{}");
+    assert!(
+        matches!(planned, Err(PluginError::Infeasible(_))),
+        "{planned:?}"
+    );
+    // Beside a port to open it is a warning.
+    let both = keeping_in(denied());
+    assert_eq!(diagnose(&both).infeasible, None);
+    let (effects, warnings) = insertions(&both, "{}");
+    assert_eq!(effects.len(), 1);
+    assert!(warnings[0].contains("keeps in"), "{warnings:?}");
 }

@@ -1,9 +1,14 @@
 //! Cause: ufw is active on a node and blocks TCP 10250. Fix: disable it there;
 //! the inverse enables it again, as it was.
 
+use std::collections::BTreeSet;
+
 use naosu_plugin::{
-    Capability, Cluster, Description, Effect, EffectKind, Finding, FindingBuilder, Plugin,
-    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding, ufw::UfwJudgement,
+    Capability, Cluster, Description, Effect, EffectKind, Finding, FindingBuilder, Flow, Plugin,
+    PluginError, Proposal, Reads, Step, Symptom, Verdict, finding,
+    node_firewall::nodes_of,
+    step,
+    ufw::{UfwJudgement, UfwNode},
 };
 
 /// Stable id of the cause.
@@ -43,10 +48,15 @@ impl Plugin for UfwDisable {
                 return Ok(unknown.build());
             }
         };
-        let mut builder =
-            finding(CAUSE, judged.judgement, judged.summary).evidence_of(judged.evidence);
-        for node in &judged.blocking {
-            builder = builder.required_flow(node.required_flow());
+        let flows: Vec<Flow> = judged
+            .stopping()
+            .filter_map(|node| node.node.required_flow())
+            .collect();
+        let mut builder = finding(CAUSE, judged.judgement, judged.summary)
+            .evidence_of(judged.evidence)
+            .infeasible(judged.infeasible);
+        for flow in flows {
+            builder = builder.required_flow(flow);
         }
         Ok(builder.build())
     }
@@ -59,17 +69,19 @@ impl Plugin for UfwDisable {
     ) -> Result<Proposal, PluginError> {
         let judged = UfwJudgement::observe(reads, cluster)?;
         // What it drops for pods is reason enough where it keeps no kubelet shut.
-        let nodes = if judged.blocking.is_empty() {
-            &judged.dropping
-        } else {
-            &judged.blocking
-        };
-        if nodes.is_empty() {
+        let mut names: BTreeSet<&str> = judged.stopping().map(UfwNode::name).collect();
+        if names.is_empty() {
+            names = judged.dropping.iter().map(UfwNode::name).collect();
+        }
+        if names.is_empty() {
             return Err(PluginError::NothingToDo(judged.summary));
         }
-        let steps = nodes.iter().map(|node| Step {
-            title: format!("Disable ufw on {}", node.node.node),
-            effect: Effect::UfwDisable(node.node.node.clone()),
+        if let Some(reason) = judged.infeasible {
+            return Err(PluginError::Infeasible(reason));
+        }
+        let steps = names.into_iter().map(|name| {
+            let effect = Effect::UfwDisable(name.to_owned());
+            step(format!("Disable ufw on {name}"), effect)
         });
         Ok(Proposal {
             summary: "Disable ufw where it stops packets".to_owned(),
@@ -86,11 +98,14 @@ impl Plugin for UfwDisable {
         reads: &dyn Reads,
         cluster: &Cluster,
         _finding: &Finding,
-        _steps: &[Step],
+        steps: &[Step],
     ) -> Result<Verdict, PluginError> {
-        let judged = UfwJudgement::observe(reads, cluster)?;
+        // What is not known of other nodes was not known before either.
+        let judged = UfwJudgement::of(reads, cluster, &nodes_of(steps))?;
         Ok(Verdict {
-            mended: judged.lets_tunnel_pass(),
+            mended: judged.lets_tunnel_pass()
+                && judged.keeping_in.is_empty()
+                && judged.dropping.is_empty(),
             summary: judged.summary,
             evidence: judged.evidence,
         })

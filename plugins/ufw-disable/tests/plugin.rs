@@ -1,7 +1,9 @@
 //! The plugin's judgement and proposal on recorded nodes.
 
 use naosu_plugin::{
-    Effect, Finding, Judgement, NodeObservation, NodeQuery, Plugin, PluginError, Query,
+    Effect, Finding, Judgement, NodeObservation, NodeQuery, ObserveError, Plugin, PluginError,
+    Query,
+    kubernetes::system_pods,
     testing::{self, Estate, Recorded},
 };
 use naosu_ufw_disable::UfwDisable;
@@ -106,4 +108,104 @@ fn ufw_that_drops_what_is_forwarded_is_suspected_and_can_be_disabled() {
     let proposal = UfwDisable::plan(&dropping, &Estate::cluster(), &finding, "{}").unwrap();
     let nodes: Vec<&Effect> = proposal.steps.iter().map(|step| &step.effect).collect();
     assert_eq!(nodes, [&Effect::UfwDisable(Estate::node_name(1))]);
+}
+
+const DENIED: &str =
+    "-A INPUT -j ufw-user-input\n-A ufw-user-input -p tcp -m tcp --dport 10250 -j DROP\n";
+
+#[test]
+fn verification_looks_at_the_nodes_that_were_changed_and_at_all_that_ufw_did_there() {
+    let down = || ObserveError::Unavailable("the VM agent does not answer".into());
+    let unread = |mut recorded: Recorded| {
+        recorded.fail(node_query(2, NodeObservation::FirewallRuleset), down());
+        recorded
+    };
+    let before = unread(recorded("ACCEPT", DENIED));
+    let (finding, cluster) = (diagnose(&before), Estate::cluster());
+    let steps = UfwDisable::plan(&before, &cluster, &finding, "{}")
+        .unwrap()
+        .steps;
+    let verify = |after: &Recorded| UfwDisable::verify(after, &cluster, &finding, &steps);
+    assert!(!verify(&before).unwrap().mended);
+    let disabled = "-A INPUT -j ufw-user-input\n";
+    let verdict = verify(&unread(recorded("ACCEPT", disabled))).unwrap();
+    assert!(verdict.mended, "{}", verdict.summary);
+    let mut still_dropping = recorded("ACCEPT", "");
+    let rules = dump("ACCEPT", "-A FORWARD -j ufw-user-input\n");
+    let rules = rules.replace("FORWARD ACCEPT", "FORWARD DROP");
+    let query = node_query(1, NodeObservation::FirewallRuleset);
+    still_dropping.put(query, json!({ "ipv4_nft": rules }));
+    assert!(!verify(&still_dropping).unwrap().mended);
+}
+
+#[test]
+fn in_a_locked_node_resource_group_the_fix_is_infeasible() {
+    let mut locked = recorded("ACCEPT", DENIED);
+    locked.edit(&Query::AzureGet(Estate::cluster().id), |cluster| {
+        cluster["sku"]["name"] = json!("Automatic");
+    });
+    let finding = diagnose(&locked);
+    assert_eq!(finding.judgement, Judgement::Confirmed);
+    assert!(
+        finding
+            .infeasible
+            .unwrap()
+            .contains("sku.name is Automatic")
+    );
+    let planned = testing::plan::<UfwDisable>(&locked, "{}");
+    assert!(
+        matches!(planned, Err(PluginError::Infeasible(_))),
+        "{planned:?}"
+    );
+}
+
+/// ufw on the agent's node denies what the node sends.
+fn keeping_in(host_network: bool) -> Recorded {
+    let mut recorded = recorded("ACCEPT", "");
+    let rules = "-A OUTPUT -j ufw-user-output\n\
+                 -A ufw-user-output -p tcp -m tcp --dport 10250 -j DROP\n";
+    let rules = dump("ACCEPT", rules).replace(":ufw-user-input", ":ufw-user-output");
+    let query = node_query(0, NodeObservation::FirewallRuleset);
+    recorded.put(query, json!({ "ipv4_nft": rules }));
+    for selector in ["app=konnectivity-agent", "component=tunnel"] {
+        recorded.edit(&system_pods(selector), |pods| {
+            pods[0]["spec"]["hostNetwork"] = json!(host_network);
+            pods[0]["status"]["podIP"] = json!(Estate::node_address(0));
+        });
+    }
+    recorded
+}
+
+#[test]
+fn ufw_that_keeps_the_agents_packets_in_is_confirmed_and_disabled_on_their_node() {
+    let before = keeping_in(true);
+    let finding = diagnose(&before);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    assert!(finding.summary.contains("leaving"), "{}", finding.summary);
+    assert_eq!(
+        finding.required_flows[0].destination_prefixes,
+        ["10.224.0.4/31", "10.224.0.6"]
+    );
+    let proposal = testing::plan::<UfwDisable>(&before, "{}").unwrap();
+    let [step] = proposal.steps.as_slice() else {
+        panic!("{proposal:?}");
+    };
+    assert!(matches!(&step.effect, Effect::UfwDisable(node) if *node == Estate::node_name(0)));
+    let cluster = Estate::cluster();
+    let verify = |after| UfwDisable::verify(after, &cluster, &finding, &proposal.steps);
+    assert!(!verify(&before).unwrap().mended);
+    assert!(verify(&recorded("ACCEPT", "")).unwrap().mended);
+    // What a node sends itself is not what its pods send.
+    let of_pods = diagnose(&keeping_in(false));
+    assert_eq!(
+        of_pods.judgement,
+        Judgement::RuledOut,
+        "{}",
+        of_pods.summary
+    );
 }

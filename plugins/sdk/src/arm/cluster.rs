@@ -60,6 +60,8 @@ pub struct Pool {
     pub mode: String,
     #[serde(rename = "vnetSubnetID")]
     pub vnet_subnet_id: Option<ResourceId>,
+    #[serde(rename = "podSubnetID")]
+    pub pod_subnet_id: Option<ResourceId>,
     pub upgrade_settings: Option<serde_json::Value>,
 }
 
@@ -72,6 +74,7 @@ pub struct NetworkProfile {
     pub network_plugin_mode: String,
     pub outbound_type: String,
     pub load_balancer_sku: String,
+    pub ip_families: Vec<String>,
     pub load_balancer_profile: Option<LoadBalancerProfile>,
     pub nat_gateway_profile: Option<NatGatewayProfile>,
 }
@@ -84,9 +87,31 @@ pub struct LoadBalancerProfile {
     pub allocated_outbound_ports: Option<u32>,
     #[serde(rename = "managedOutboundIPs")]
     pub managed_outbound_ips: Option<ManagedOutbound>,
+    #[serde(rename = "outboundIPs")]
+    pub outbound_ips: Option<OutboundIps>,
+    #[serde(rename = "outboundIPPrefixes")]
+    pub outbound_ip_prefixes: Option<OutboundIpPrefixes>,
     #[serde(rename = "effectiveOutboundIPs")]
     pub effective_outbound_ips: Vec<Reference>,
     pub idle_timeout_in_minutes: Option<u32>,
+}
+
+/// Outbound addresses that somebody else gave.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct OutboundIps {
+    #[serde(rename = "publicIPs")]
+    pub public_ips: Vec<Reference>,
+}
+
+/// Prefixes of outbound addresses that somebody else gave.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct OutboundIpPrefixes {
+    #[serde(rename = "publicIPPrefixes")]
+    pub public_ip_prefixes: Vec<Reference>,
 }
 
 /// Outbound connections through a NAT gateway that AKS makes.

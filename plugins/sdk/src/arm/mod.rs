@@ -1,14 +1,19 @@
 //! Azure resources, as much of them as plugins need. What ARM adds is ignored;
 //! what it leaves out has a default.
 
+mod addresses;
 mod cluster;
 mod firewall;
 mod network;
 
+pub use addresses::{
+    NatGateway, NatGatewayProperties, PublicIp, PublicIpPrefix, PublicIpPrefixProperties,
+    PublicIpProperties,
+};
 pub use cluster::{
     ApiServerAccessProfile, ClusterProperties, LoadBalancerProfile, ManagedCluster,
-    ManagedOutbound, NatGatewayProfile, NetworkProfile, NodeResourceGroupProfile, Pool, PowerState,
-    Sku,
+    ManagedOutbound, NatGatewayProfile, NetworkProfile, NodeResourceGroupProfile,
+    OutboundIpPrefixes, OutboundIps, Pool, PowerState, Sku,
 };
 pub use firewall::{
     AzureFirewallProperties, AzureFirewallResource, FirewallIpConfiguration,

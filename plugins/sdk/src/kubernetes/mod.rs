@@ -1,13 +1,20 @@
 //! Kubernetes objects, as much of them as plugins need.
 
+mod budget;
 mod deployment;
 mod node;
 mod pod;
 
+pub use budget::{
+    BudgetSpec, BudgetStatus, DisruptionBudget, LabelRequirement, LabelSelector, system_budgets,
+};
 pub use deployment::{Deployment, DeploymentSpec, PodTemplate};
-pub use node::{Node, NodeAddress, NodeCondition, NodeMetadata, NodeSpec, NodeStatus, Taint};
+pub use node::{
+    Node, NodeAddress, NodeCondition, NodeLabels, NodeMetadata, NodeSpec, NodeStatus, Taint,
+};
 pub use pod::{
     Condition, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Terminated, Toleration,
+    Waiting,
 };
 
 use serde::Deserialize;

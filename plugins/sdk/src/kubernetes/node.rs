@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::Toleration;
+use crate::ResourceId;
 
 /// A node. There can be thousands, with dozens of labels each: only what is
 /// asked about is kept.
@@ -17,12 +18,25 @@ pub struct Node {
     pub status: NodeStatus,
 }
 
-/// Its name.
+/// Its name, and what it is.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)]
 pub struct NodeMetadata {
     pub name: String,
+    pub labels: NodeLabels,
+}
+
+/// Labels that tell what kind of node it is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeLabels {
+    /// `linux` or `windows`.
+    #[serde(rename = "kubernetes.io/os")]
+    pub os: String,
+    /// `virtual-kubelet` where no machine is behind the node.
+    #[serde(rename = "type")]
+    pub node_type: String,
 }
 
 /// What is wanted of it.
@@ -94,6 +108,29 @@ impl Node {
             .iter()
             .filter(|address| address.address_type == "InternalIP")
             .filter_map(|address| address.address.parse().ok())
+    }
+
+    /// Whether no machine is behind it: what answers for it is a pod.
+    pub fn is_virtual(&self) -> bool {
+        self.metadata.labels.node_type == "virtual-kubelet"
+    }
+
+    /// Whether its machine stands by itself, in no scale set.
+    pub fn is_standalone(&self) -> bool {
+        let machine = ResourceId(self.spec.provider_id.clone());
+        machine.after("virtualMachines").is_some()
+            && machine.after("virtualMachineScaleSets").is_none()
+    }
+
+    /// Why nothing can be read on it, as on a Linux machine; `None` where it can.
+    pub fn why_not_read(&self) -> Option<&'static str> {
+        if self.is_virtual() {
+            Some("a virtual node has no machine of its own")
+        } else if self.metadata.labels.os.eq_ignore_ascii_case("windows") {
+            Some("a Windows node has no iptables and no ufw")
+        } else {
+            None
+        }
     }
 
     /// Taints that keep a pod with these tolerations away, or evict it.

@@ -102,7 +102,17 @@ pub struct ContainerStatus {
 #[serde(default)]
 #[allow(missing_docs)]
 pub struct ContainerState {
+    pub waiting: Option<Waiting>,
     pub terminated: Option<Terminated>,
+}
+
+/// Why a container does not run yet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Waiting {
+    pub reason: String,
+    pub message: String,
 }
 
 /// How a container ended.
@@ -112,6 +122,8 @@ pub struct ContainerState {
 pub struct Terminated {
     pub reason: String,
     pub exit_code: i32,
+    /// As Kubernetes writes it; empty where it is not told.
+    pub finished_at: String,
 }
 
 impl Pod {

@@ -4,11 +4,11 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use naosu_flow::{
-    iptables::{Exemplar, FirewallRuleset, Hook, Knowledge, NodeFirewall, Specifications},
+    iptables::{Exemplar, FirewallRuleset, Knowledge, NodeFirewall, Specifications},
     set::{AddressSet, AnalysisTooComplex, Space},
 };
 
-use super::{JudgedNode, decide_in, firewall, packets};
+use super::{JudgedNode, decide, firewall};
 use crate::{Observed, prefixes};
 
 /// Groups that one node is compared with.
@@ -78,7 +78,7 @@ impl AlikeNodes {
         let shown = dumps.value.clone();
         match (firewall(dumps, node.address, known), knowledge) {
             (Ok(rules), Some(knowledge)) => self.groups.push(Group {
-                exemplar: Exemplar::new(shown, &rules.value, Hook::Input),
+                exemplar: Exemplar::new(shown, &rules.value, node.hook),
                 knowledge,
                 rules,
                 first: node,
@@ -146,8 +146,9 @@ impl Group {
         let mut firewall = self.rules.value.clone();
         firewall.knowledge = self.knowledge.clone().with_own(own.iter().copied());
         let mut space = Space::new();
-        let asked = packets(&mut space, &self.first.sources, own.into_iter())?;
-        let (blocks, unknown) = decide_in(&mut space, asked, &firewall)?;
+        let hook = self.first.hook;
+        let asked = decide::packets(&mut space, hook, &self.first.sources, own.into_iter())?;
+        let (blocks, unknown) = decide::decide(&mut space, hook, asked, &firewall)?;
         Ok(blocks.is_empty() && unknown.is_empty())
     }
 }

@@ -2,7 +2,12 @@
 //! rules decide, whoever put them there.
 
 mod alike;
+mod decide;
+mod leaving;
 mod mention;
+mod scope;
+
+pub use scope::{locked, nodes_of, not_judged};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,8 +31,8 @@ use self::{
     mention::Mention,
 };
 use crate::{
-    KUBELET_PORT, NodeObservation, NodeQuery, Observed, PluginError, Query, Reads, Tunnel,
-    error::in_words, kubernetes::Node, prefixes, read_json_many,
+    NodeObservation, NodeQuery, Observed, PluginError, Query, Reads, Tunnel, error::in_words,
+    kubernetes::Node, read_json_many,
 };
 
 /// Something that stops the tunnel's packets.
@@ -46,6 +51,9 @@ pub struct JudgedNode {
     pub node: String,
     /// Its address.
     pub address: IpAddr,
+    /// Where the packets pass it: they come to its own kubelet, or begin with its
+    /// agents, which send them themselves or have the node pass them on.
+    pub hook: Hook,
     /// Its rules, unless they could not be read.
     pub firewall: Result<Observed<NodeFirewall>, String>,
     /// What certainly blocks, in the order packets come to it.
@@ -53,6 +61,8 @@ pub struct JudgedNode {
     /// What is not known, and why.
     pub unknown: Vec<String>,
     sources: Arc<BTreeSet<IpAddr>>,
+    /// Where they go from its agents.
+    leaving_for: BTreeSet<IpAddr>,
 }
 
 /// What the firewalls of nodes do.
@@ -188,7 +198,7 @@ impl JudgedNode {
     /// The nodes that agents dial from outside, with where they dial from.
     fn unread(tunnel: &Tunnel, nodes: &[Node]) -> Vec<Self> {
         let mut unread: Vec<Self> = Vec::with_capacity(nodes.len());
-        for node in nodes {
+        for node in nodes.iter().filter(|node| node.why_not_read().is_none()) {
             let name = &node.metadata.name;
             let sources = tunnel.sources_towards(name, nodes);
             let same = unread.last().filter(|last| *last.sources == sources);
@@ -203,10 +213,12 @@ impl JudgedNode {
                 unread.push(Self {
                     node: name.clone(),
                     address,
+                    hook: Hook::Input,
                     firewall: Err("not read".to_owned()),
                     blocks: Vec::new(),
                     unknown: Vec::new(),
                     sources,
+                    leaving_for: BTreeSet::new(),
                 });
             }
         }
@@ -233,7 +245,7 @@ impl JudgedNode {
     ) -> Result<(Vec<NodeBlock>, Vec<String>), PluginError> {
         let mut space = Space::new();
         self.packets(&mut space)
-            .and_then(|asked| decide_in(&mut space, asked, firewall))
+            .and_then(|asked| decide::decide(&mut space, self.hook, asked, firewall))
             .map_err(|e| PluginError::AnalysisTooComplex(format!("node {}: {e}", self.node)))
     }
 
@@ -281,12 +293,18 @@ impl JudgedNode {
             .map_err(|e| PluginError::AnalysisTooComplex(format!("node {}: {e}", self.node)))
     }
 
-    /// New connections of the agents to the kubelet of this node.
+    /// New connections to kubelets, as they pass this node.
     pub fn packets(&self, space: &mut Space) -> Result<PacketSet, AnalysisTooComplex> {
-        packets(space, &self.sources, std::iter::once(self.address))
+        decide::packets(space, self.hook, &self.sources, self.destinations())
     }
 
-    /// Where the agents' packets to this node come from.
+    /// The kubelets that they go to.
+    pub fn destinations(&self) -> impl Iterator<Item = IpAddr> {
+        let own = (self.hook == Hook::Input).then_some(self.address);
+        own.into_iter().chain(self.leaving_for.iter().copied())
+    }
+
+    /// Where the agents' packets come from.
     pub fn sources(&self) -> &BTreeSet<IpAddr> {
         &self.sources
     }
@@ -342,54 +360,4 @@ fn judged_in_order(
         node.judge()?;
     }
     Ok(JudgedNodes { judged, passing })
-}
-
-/// New connections from `sources` to the kubelet at these addresses.
-fn packets(
-    space: &mut Space,
-    sources: &BTreeSet<IpAddr>,
-    to: impl Iterator<Item = IpAddr>,
-) -> Result<PacketSet, AnalysisTooComplex> {
-    let sources = prefixes::exactly(sources.iter().copied());
-    let flow = FlowBox::new_tcp(
-        AddressSet::prefixes(&sources),
-        AddressSet::prefixes(&prefixes::exactly(to)),
-        PortSet::single(KUBELET_PORT),
-    );
-    space.flow(
-        &flow
-            .with_direction(Direction::Inbound)
-            .with_state(ConnectionState::New),
-    )
-}
-
-/// What blocks of the packets that are asked about, and what is not known.
-fn decide_in(
-    space: &mut Space,
-    asked: PacketSet,
-    firewall: &NodeFirewall,
-) -> Result<(Vec<NodeBlock>, Vec<String>), AnalysisTooComplex> {
-    let decided = firewall.analyse(space, Hook::Input, asked)?;
-    let parts = decided.decisions.partition(space)?;
-    let mut blocks = Vec::new();
-    for block in decided.decisions.blocks(space)? {
-        let part = space.intersection(block.part, parts.denied)?;
-        if let (Some(decision), false) = (decided.made_by(block.index), part.is_empty()) {
-            let boxes = space.boxes(part)?;
-            let words: Vec<String> = boxes.iter().take(3).map(|(b, _)| b.to_string()).collect();
-            blocks.push(NodeBlock {
-                by: decision.by.clone(),
-                packets: words.join("; "),
-            });
-        }
-    }
-    let mut unknown = Vec::new();
-    if !parts.unknown.is_empty() {
-        for atom in space.atoms_of(parts.passing) {
-            if let Some(atom) = space.atom_of(atom) {
-                unknown.push(format!("{}: {}", atom.name, atom.reason));
-            }
-        }
-    }
-    Ok((blocks, unknown))
 }

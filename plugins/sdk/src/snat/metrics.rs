@@ -65,6 +65,8 @@ pub struct NodePorts {
     pub failed: f64,
     /// Those of the last [`LATELY_MINUTES`].
     pub failed_lately: f64,
+    /// The most of them in one minute.
+    pub failed_at_once: f64,
     /// Ports in use, of the protocol that has the fewest left.
     pub used: f64,
     /// Ports allocated, of that protocol.
@@ -79,6 +81,13 @@ impl NodePorts {
         } else {
             0.0
         }
+    }
+
+    /// Ports that would have been enough: those in use, and one for each connection
+    /// that got none in the worst minute. Who tries again counts again, and a node
+    /// without a port left tells no more than that.
+    pub fn demand(&self) -> f64 {
+        self.used + self.failed_at_once
     }
 }
 
@@ -132,6 +141,7 @@ impl PortMetrics {
             let node = nodes.entry(series.node().to_owned()).or_default();
             let newest_first = || series.values.iter().rev().map(|total| total.unwrap_or(0.0));
             node.failed += newest_first().sum::<f64>();
+            node.failed_at_once = newest_first().fold(node.failed_at_once, f64::max);
             node.failed_lately += newest_first().take(LATELY_MINUTES).sum::<f64>();
         }
         let allocated = self.allocated.value.series.iter();
@@ -154,6 +164,16 @@ impl PortMetrics {
             }
         }
         nodes
+    }
+
+    /// The most ports that any node has allocated now; `None` where that was not
+    /// measured of any.
+    pub fn allocated(&self) -> Option<u64> {
+        let series = self.allocated.value.series.iter();
+        let newest = series.filter_map(Series::newest);
+        let most = newest.filter(|ports| *ports > 0.0).reduce(f64::max);
+        // An average of a minute in which the number changed has parts.
+        most.map(|ports| ports.ceil() as u64)
     }
 
     /// Since every node has at least so many ports: the whole minutes measured,

@@ -1,14 +1,16 @@
 //! SNAT ports of the load balancer: whether nodes run out of them, and how many
 //! AKS allows.
 
+mod addresses;
 mod metrics;
 mod sizing;
 
 use std::net::IpAddr;
 
+pub use addresses::OutboundAddresses;
 pub(crate) use metrics::queries;
 pub use metrics::{LATELY_MINUTES, NodePorts, PortMetrics, WINDOW_MINUTES};
-pub use sizing::Sizing;
+pub use sizing::{Sizing, Supply};
 
 use crate::{
     Agent, Cluster, Evidence, Finding, FindingBuilder, Judgement, Observed, PluginError, Query,
@@ -55,8 +57,12 @@ pub struct SnatJudgement {
     pub cluster: Observed<ManagedCluster>,
     /// Nodes that are short of ports, the worst first.
     pub short: Vec<ShortNode>,
-    /// Ports in use on all nodes together.
-    pub used: f64,
+    /// The most ports that a node has allocated, where that was measured.
+    pub allocated: Option<u64>,
+    /// Ports that all nodes together would have had enough with.
+    pub demand: f64,
+    /// The same of the node that would have needed the most.
+    pub demand_of_a_node: f64,
 }
 
 /// ARM id of the load balancer that AKS makes for outbound connections.
@@ -85,7 +91,7 @@ fn not_concerned(cluster: &ManagedCluster) -> Option<(&'static str, String, &'st
             "the API server is in the virtual network and reached without a SNAT port",
         ));
     }
-    (outbound != "loadBalancer").then(|| {
+    (!outbound.is_empty() && outbound != "loadBalancer").then(|| {
         (
             "properties.networkProfile.outboundType",
             outbound.clone(),
@@ -111,12 +117,26 @@ impl SnatJudgement {
                 evidence: vec![cluster.evidence(field, value, meaning)],
                 cluster,
                 short: Vec::new(),
-                used: 0.0,
+                allocated: None,
+                demand: 0.0,
+                demand_of_a_node: 0.0,
             });
+        }
+        if cluster
+            .value
+            .properties
+            .network_profile
+            .outbound_type
+            .is_empty()
+        {
+            return Err(PluginError::Malformed(format!(
+                "{}: it tells no properties.networkProfile.outboundType",
+                cluster.resource
+            )));
         }
         let metrics = PortMetrics::observe(reads, &load_balancer(&cluster.value))?;
         let nodes = metrics.by_node();
-        let used = nodes.values().map(|node| node.used).sum();
+        let demands = || nodes.values().map(NodePorts::demand);
         let mut short: Vec<ShortNode> = nodes
             .iter()
             .filter(|(_, ports)| ports.failed > 0.0 || ports.share() >= NEARLY_ALL)
@@ -150,15 +170,35 @@ impl SnatJudgement {
                 .cmp(&b.waiting_agent.is_none())
                 .then(worse)
         });
-        let (judgement, summary) = sentence(&short);
+        let is_measured = nodes.values().any(|ports| ports.allocated > 0.0);
+        let (judgement, summary) = if short.is_empty() && !is_measured {
+            not_measured()
+        } else {
+            sentence(&short)
+        };
         Ok(Self {
             judgement,
             summary,
             evidence: evidence(&metrics, &nodes, &short),
             cluster,
             short,
-            used,
+            allocated: metrics.allocated(),
+            demand: demands().sum(),
+            demand_of_a_node: demands().fold(0.0, f64::max),
         })
+    }
+
+    /// That there is something to mend.
+    ///
+    /// # Errors
+    /// [`PluginError::NothingToDo`] where the cause is ruled out, or not known.
+    pub fn to_mend(&self) -> Result<(), PluginError> {
+        match self.judgement {
+            Judgement::Confirmed | Judgement::Suspected => Ok(()),
+            Judgement::RuledOut | Judgement::Unknown => {
+                Err(PluginError::NothingToDo(self.summary.clone()))
+            }
+        }
     }
 
     /// The finding of a plugin for this cause, not built yet.
@@ -205,6 +245,15 @@ fn names<'a>(nodes: impl Iterator<Item = &'a ShortNode>) -> String {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
     }
+}
+
+/// Where Azure Monitor tells no ports of any node, that none failed says nothing.
+fn not_measured() -> (Judgement, String) {
+    let summary = format!(
+        "Azure Monitor tells no allocated SNAT ports of any node in the last {WINDOW_MINUTES} \
+         minutes, so that nobody knows whether they run out"
+    );
+    (Judgement::Unknown, summary)
 }
 
 fn sentence(short: &[ShortNode]) -> (Judgement, String) {
@@ -259,6 +308,13 @@ fn evidence(
             if ports.share() >= busiest.share() {
                 busiest = *ports;
             }
+        }
+        if busiest.allocated == 0.0 {
+            return vec![metrics.ports().evidence(
+                "UsedSnatPorts / AllocatedSnatPorts",
+                format!("no value in {WINDOW_MINUTES} minutes"),
+                "without ports of any node, that no failure is told means nothing",
+            )];
         }
         return vec![
             metrics.failures().evidence(

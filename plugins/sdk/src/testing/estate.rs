@@ -208,6 +208,7 @@ impl Estate {
         let mut recorded = Recorded::default();
         recorded.put(Query::AzureGet(Self::cluster().id), self.managed_cluster());
         recorded.put(kubernetes::all_nodes(), self.kubernetes_nodes());
+        recorded.put(kubernetes::system_budgets(), json!([]));
         let (label, agent) = self.agent();
         for selector in ["app=konnectivity-agent", "app=aks-link", "component=tunnel"] {
             // AKS labels konnectivity agents so, too.

@@ -36,6 +36,14 @@ impl Recorded {
         self.set(query, Err(error));
     }
 
+    /// Changes an answer that was recorded.
+    pub fn edit(&mut self, query: &Query, change: impl FnOnce(&mut serde_json::Value)) {
+        let body = self.read(query).map(|observation| observation.body);
+        let mut body = serde_json::from_str(&body.unwrap_or_default()).unwrap_or_default();
+        change(&mut body);
+        self.put(query.clone(), body);
+    }
+
     fn set(&mut self, query: Query, answer: Result<Observation, ObserveError>) {
         self.0.retain(|(known, _)| *known != query);
         self.0.push((query, answer));
