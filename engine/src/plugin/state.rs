@@ -16,8 +16,9 @@ use super::{
 };
 use crate::model::{Capability, Query};
 
-/// Reads of one `read-many` that are under way at the same time.
-const PARALLEL_READS: usize = 32;
+/// Reads of one `read-many` that are begun at the same time. How many of them go
+/// out at once, and which first, is the snapshot's to say: it knows them all.
+const PARALLEL_READS: usize = 2_048;
 
 /// The data of one store.
 pub(super) struct State {
