@@ -94,6 +94,9 @@ impl Looking {
         let facts = snapshot.read(&ClusterFacts::query(cluster)).await;
         ClusterFacts::of(&facts)?;
         let (mut hint, told) = self.hint(&snapshot).await;
+        if let Some(hint) = &hint {
+            snapshot.lead(hint.nodes.iter().cloned());
+        }
         let request = DiagnoseRequest {
             symptom: told,
             ..self.request.clone()
@@ -103,10 +106,13 @@ impl Looking {
             in_its_own_task(plugin, request.clone(), snapshot, self.sender.clone())
         };
         let judged: Vec<_> = self.plugins.iter().map(judging).collect();
-        let judged: Vec<Result<Finding, PluginFailure>> = stream::iter(judged)
+        let judging = stream::iter(judged)
             .buffer_unordered(CONCURRENT_PLUGINS)
-            .collect()
-            .await;
+            .collect();
+        let named = hint.as_ref().map(|hint| hint.nodes.clone());
+        let probing = self.probe(Arc::clone(&snapshot), named.unwrap_or_default());
+        let (judged, ()): (Vec<Result<Finding, PluginFailure>>, ()) =
+            tokio::join!(judging, probing);
         let (mut findings, mut failures) = (Vec::new(), Vec::new());
         for result in judged {
             match result {
@@ -147,6 +153,14 @@ impl Looking {
         };
         tools.store.add_diagnosis(&diagnosis).await?;
         Ok(diagnosis)
+    }
+
+    /// Asks the tunnel beside the plugins, unless only some of them are wanted.
+    async fn probe(&self, snapshot: Arc<Snapshot>, first: Vec<String>) {
+        if self.request.plugins.is_empty() {
+            let reads: Arc<dyn Reads> = snapshot;
+            tunnel::look(&reads, &first).await;
+        }
     }
 
     /// What the symptom says, and how plugins are told of it.

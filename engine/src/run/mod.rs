@@ -1,5 +1,7 @@
 //! Executes runs: one task a run, driven by what its journal says next.
 
+mod comparison;
+mod concern;
 mod log;
 mod next;
 mod remaining;
@@ -20,7 +22,7 @@ use crate::{
     clock::Clock,
     driver::{Effector, Observer},
     error::{Code, Error},
-    model::{Event, Finding, plan::PlanContent, run::RunId},
+    model::{Event, Finding, TunnelAnswers, plan::PlanContent, run::RunId},
     planning::chain::states_before,
     plugin::Plugin,
     snapshot::Snapshot,
@@ -190,7 +192,10 @@ impl Driving {
                         Err(error) => Err(error),
                     }
                 }
-                Move::Verify => match self.verdict(&plan, &other_causes).await {
+                Move::Verify => match self
+                    .verdict(&plan, &other_causes, log.tunnel_before())
+                    .await
+                {
                     Ok(Some(event)) => log.append(event).await,
                     Ok(None) => return Ok(()),
                     Err(error) => log.append(Event::Stuck { error }).await,
@@ -258,13 +263,17 @@ impl Driving {
         &self,
         plan: &PlanRecord,
         other_causes: &[Finding],
+        before: Option<&TunnelAnswers>,
     ) -> Result<Option<Event>, Error> {
         let plugin = same_plugin(&self.tools.plugins, &plan.content)?;
         Ok(verify::verify(
             &self.tools,
             plugin.as_ref(),
             &plan.content,
-            other_causes,
+            &verify::Known {
+                other_causes,
+                before,
+            },
             &self.shutdown,
         )
         .await)
