@@ -14,8 +14,8 @@ use crate::{
     error::{Code, Error},
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream},
     model::{
-        Diagnosis, DiagnosisId, Finding, Hint, PluginFailure, Principal, Symptom,
-        observations_digest,
+        Diagnosis, DiagnosisId, Evidence, Finding, Hint, Judgement, PluginFailure, Principal,
+        Symptom, observations_digest,
     },
     planning::not_loaded,
     plugin::{Plugin, Reads},
@@ -117,7 +117,10 @@ impl Looking {
         for result in judged {
             match result {
                 Ok(finding) => findings.push(finding),
-                Err(failure) => failures.push(failure),
+                Err(failure) => {
+                    findings.extend(self.unjudged(&failure));
+                    failures.push(failure);
+                }
             }
         }
         // What the text speaks for comes first among equals, and never more.
@@ -161,6 +164,29 @@ impl Looking {
             let reads: Arc<dyn Reads> = snapshot;
             tunnel::look(&reads, &first).await;
         }
+    }
+
+    /// The finding of a cause whose plugin gave none: it is not known.
+    fn unjudged(&self, failure: &PluginFailure) -> Option<Finding> {
+        let mut plugins = self.plugins.iter().map(|plugin| plugin.info());
+        let info = plugins.find(|info| info.id == failure.plugin)?;
+        let PluginFailure { plugin, error } = failure;
+        Some(Finding {
+            plugin: plugin.clone(),
+            cause: info.cause.clone(),
+            judgement: Judgement::Unknown,
+            summary: format!("It could not be judged: {}", error.message),
+            evidence: vec![Evidence {
+                resource: format!("plugin/{plugin}"),
+                field: "failure".to_owned(),
+                value: error.code.as_str().to_owned(),
+                observed_at: self.tools.clock.now(),
+                meaning: "its plugin gave no finding, so the cause may be there or not".to_owned(),
+            }],
+            required_flows: Vec::new(),
+            infeasible: None,
+            subject: serde_json::Value::Null,
+        })
     }
 
     /// What the symptom says, and how plugins are told of it.
