@@ -227,6 +227,10 @@ pub struct UfwStatus {
     /// `/etc/default/ufw`; empty when it cannot be read.
     #[serde(default)]
     pub settings: String,
+    /// Digest of all that ufw sets in force when it is enabled; its status shows none
+    /// of that while it is disabled. Empty when it was not read.
+    #[serde(default)]
+    pub files: String,
 }
 
 /// Body of a probe.

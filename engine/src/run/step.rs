@@ -317,6 +317,16 @@ impl Subject<'_> {
 /// as the step left it.
 fn back(step: &Step, inverse: &Effect, before: &State, now: &State) -> Result<Back, Error> {
     let forward = effect::semantics(&step.effect);
+    match back_as_seen(step, inverse, before, now)? {
+        Back::Ready => Ok(forward
+            .hidden_change(before, now)?
+            .map_or(Back::Ready, Back::Conflict)),
+        other => Ok(other),
+    }
+}
+
+fn back_as_seen(step: &Step, inverse: &Effect, before: &State, now: &State) -> Result<Back, Error> {
+    let forward = effect::semantics(&step.effect);
     let seen = forward.projection(now)?;
     if seen == forward.projection(before)? {
         return Ok(Back::Done);
