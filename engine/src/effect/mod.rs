@@ -106,8 +106,8 @@ pub(crate) trait Semantics {
     }
 
     /// What became of it, by comparing what is there now with the states before
-    /// and after.
-    fn outcome(&self, before: &State, now: &State) -> Result<Outcome, Error> {
+    /// and after, or by the mark of the step where it leaves one.
+    fn outcome(&self, before: &State, now: &State, _mark: &str) -> Result<Outcome, Error> {
         let seen = self.projection(now)?;
         if seen == self.projection(before)? {
             return Ok(Outcome::Untouched);

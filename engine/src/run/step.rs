@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Tools, log::RunLog};
 use crate::{
-    driver::{IdempotencyKey, PerformError, Performed},
-    effect::{self, Outcome, Standing, State},
+    driver::{self, IdempotencyKey, PerformError, Performed},
+    effect::{self, Outcome, Standing, State, facts::ClusterFacts},
     error::{Code, Error},
     journal::InFlight,
     model::{Digest, Effect, Event, Inverse, Observation, Step, journal::Way, plan::PlanContent},
@@ -264,6 +264,7 @@ impl Subject<'_> {
             (Way::Back, Inverse::Effect { effect }) => effect,
             _ => &step.effect,
         };
+        let mark = driver::mark(self.digest, flight.step, flight.way);
         let mut untouched = 0;
         loop {
             let now = match self.read(target).await {
@@ -272,7 +273,7 @@ impl Subject<'_> {
                 Err(error) => return Err(unknown(format!("it cannot be read back: {error}"))),
             };
             let outcome = match flight.way {
-                Way::Forward => effect::semantics(&step.effect).outcome(before, &now),
+                Way::Forward => effect::semantics(&step.effect).outcome(before, &now, &mark),
                 Way::Back => back(step, target, before, &now).map(|stands| match stands {
                     Back::Done => Outcome::InPlace,
                     Back::Ready => Outcome::Untouched,

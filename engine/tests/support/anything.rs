@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use naosu_engine::{
     Code, Error,
-    driver::{Effector, IdempotencyKey, Observer, PerformError, Performed, Reading},
+    driver::{APPLIED_BY, Effector, IdempotencyKey, Observer, PerformError, Performed, Reading},
     effect::{self, Standing, State},
     model::{
         ClusterId, Digest, DryRun, Effect, EffectKind, Finding, Judgement, Observation,
@@ -139,6 +139,7 @@ impl Anything {
             }
             // Its files hold rules that it does not show while it is off.
             Effect::UfwEnable { .. } => after = Ok(inner.switched_on[&query].as_str().into()),
+            Effect::RolloutRestart { .. } => after = after.map(|body| marked(&body, &key.mark())),
             _ => {}
         }
         let thing = Thing {
@@ -152,6 +153,13 @@ impl Anything {
             detail: "done".into(),
         })
     }
+}
+
+/// The restarted workload with who restarted it, as the driver sets it.
+fn marked(body: &str, mark: &str) -> Arc<str> {
+    let mut object: Value = serde_json::from_str(body).unwrap();
+    object["spec"]["template"]["metadata"]["annotations"][APPLIED_BY] = json!(mark);
+    object.to_string().into()
 }
 
 fn not_there(query: &Query) -> ObserveError {
