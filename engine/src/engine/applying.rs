@@ -29,7 +29,7 @@ impl Engine {
             let (plan, run) = (id.0.clone(), run.0.clone());
             return Err(crate::store::StoreError::PlanAlreadyApplied { plan, run }.into());
         }
-        self.policy.may_apply(&plan)?;
+        self.tools.policy.may_apply(&plan)?;
         same_plugin(&self.tools.plugins, &plan.content)?;
         require_performable(&plan.content)?;
         let run = RunId(format!("run-{}", uuid::Uuid::now_v7()));

@@ -19,6 +19,8 @@ impl Engine {
         request: &PlanRequest,
     ) -> Result<Plan, Error> {
         let diagnosis = self.stored_diagnosis(&request.diagnosis).await?;
+        let created_at = now(self);
+        self.tools.policy.may_plan_from(&diagnosis, created_at)?;
         let wanted = request.plugin.as_deref();
         let (finding, plugin) = select(&diagnosis, wanted, &self.tools.plugins)?;
         let cluster = diagnosis.cluster.clone();
@@ -29,7 +31,6 @@ impl Engine {
         );
         let snapshot = Arc::new(snapshot.with_recorded(diagnosis.observations.clone()));
         let mut dry_runs = DryRuns::asked(Arc::clone(&self.tools.effector), cluster);
-        let created_at = now(self);
         let from = Derivation {
             diagnosis: &diagnosis,
             finding,
@@ -37,7 +38,7 @@ impl Engine {
             parameters: &request.parameters,
             requester: principal,
             created_at,
-            policy: &self.policy,
+            policy: &self.tools.policy,
         };
         let content = derive(from, &snapshot, &mut dry_runs).await?;
         let record = PlanRecord {
@@ -91,7 +92,7 @@ impl Engine {
             parameters: &parameters,
             requester: &content.requester,
             created_at: content.created_at,
-            policy: &self.policy,
+            policy: &self.tools.policy,
         };
         let mut dry_runs = DryRuns::recorded(inputs.dry_runs);
         let again = derive(from, &snapshot, &mut dry_runs).await?;

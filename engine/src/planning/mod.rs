@@ -4,6 +4,7 @@
 //! Everything from outside comes through the snapshot and the dry runs, both of
 //! which are recorded, so that the same plan can be derived again.
 
+pub mod assessment;
 pub mod chain;
 mod dry_runs;
 mod select;
@@ -16,9 +17,9 @@ use serde_json::{Map, Value};
 pub use dry_runs::DryRuns;
 pub use select::{not_loaded, select};
 
-use self::chain::Chain;
+use self::{assessment::Assessment, chain::Chain};
 use crate::{
-    effect::{self, Standing, State, caution, delta, facts::ClusterFacts},
+    effect::{self, Standing, State, caution, facts::ClusterFacts},
     error::{Code, Error},
     model::{
         Diagnosis, Effect, Finding, Precondition, Principal, Risk, Step, Warning,
@@ -177,19 +178,22 @@ impl Deriving<'_> {
                 ));
             }
         }
-        let inverse = meaning.inverse(&state)?;
-        let simulation = meaning.simulate(&state)?;
         let needed = &self.from.finding.required_flows;
         let foreseen = chain.over(self.reads.as_ref());
-        let delta::Consequence { delta, beside } = delta::of(
+        let Assessment {
+            inverse,
+            simulation,
+            delta,
+            beside,
+            caution,
+        } = assessment::assess(
             &effect,
             &before.observation,
-            &simulation.state,
             needed,
+            self.facts,
             &foreseen,
         )
-        .await;
-        let caution = caution::assess(&effect, self.facts, &inverse, &delta)?;
+        .await?;
         let version = before.observation.version.clone();
         let precondition = Precondition {
             query: meaning.target(),

@@ -1,5 +1,6 @@
 //! Executes runs: one task a run, driven by what its journal says next.
 
+mod anew;
 mod comparison;
 mod concern;
 mod log;
@@ -21,10 +22,12 @@ use self::{log::RunLog, next::Move, step::Subject};
 use crate::{
     clock::Clock,
     driver::{Effector, Observer},
+    effect::{State, facts::ClusterFacts},
     error::{Code, Error},
     model::{Event, Finding, TunnelAnswers, plan::PlanContent, run::RunId},
     planning::chain::states_before,
-    plugin::Plugin,
+    plugin::{Plugin, Reads},
+    policy::Policy,
     snapshot::Snapshot,
     store::{PlanRecord, RunRecord, Store},
 };
@@ -57,6 +60,7 @@ pub(crate) struct Tools {
     pub effector: Arc<dyn Effector>,
     pub clock: Arc<dyn Clock>,
     pub plugins: BTreeMap<String, Arc<dyn Plugin>>,
+    pub policy: Policy,
     pub settings: RunSettings,
 }
 
@@ -162,7 +166,7 @@ impl Driving {
         let plan = tools.store.plan(&record.plan).await?;
         let plan = plan.ok_or_else(|| absent(&record.plan.0))?;
         let mut log = RunLog::new(Arc::clone(&tools.store), Arc::clone(&tools.clock), record)?;
-        let (befores, other_causes) = match self.recorded(&plan).await {
+        let recorded = match self.recorded(&plan).await {
             Ok(recorded) => recorded,
             // Without what it was computed from nothing can be judged.
             Err(error) => return log.append(Event::Stuck { error }).await,
@@ -171,7 +175,8 @@ impl Driving {
             tools,
             content: &plan.content,
             digest: &plan.digest,
-            befores: &befores,
+            befores: &recorded.befores,
+            facts: &recorded.facts,
             shutdown: &self.shutdown,
         };
         loop {
@@ -193,7 +198,7 @@ impl Driving {
                     }
                 }
                 Move::Verify => match self
-                    .verdict(&plan, &other_causes, log.tunnel_before())
+                    .verdict(&plan, &recorded.other_causes, log.tunnel_before())
                     .await
                 {
                     Ok(Some(event)) => log.append(event).await,
@@ -234,11 +239,7 @@ impl Driving {
         }
     }
 
-    /// What the plan was made from.
-    async fn recorded(
-        &self,
-        plan: &PlanRecord,
-    ) -> Result<(Vec<crate::effect::State>, Vec<Finding>), Error> {
+    async fn recorded(&self, plan: &PlanRecord) -> Result<Recorded, Error> {
         let store = &self.tools.store;
         let content = &plan.content;
         let inputs = store.plan_inputs(&plan.id).await?;
@@ -252,11 +253,12 @@ impl Driving {
             diagnosed.into_iter().chain(inputs.observations),
             Arc::clone(&self.tools.clock),
         );
-        let befores = states_before(&content.steps, &replay).await?;
-        Ok((
-            befores,
-            remaining::other_causes(&findings, &content.finding),
-        ))
+        let facts = replay.read(&ClusterFacts::query(&content.cluster)).await;
+        Ok(Recorded {
+            befores: states_before(&content.steps, &replay).await?,
+            facts: ClusterFacts::of(&facts)?,
+            other_causes: remaining::other_causes(&findings, &content.finding),
+        })
     }
 
     async fn verdict(
@@ -278,6 +280,16 @@ impl Driving {
         )
         .await)
     }
+}
+
+/// What a plan was made from.
+struct Recorded {
+    /// What each step found.
+    befores: Vec<State>,
+    /// The cluster.
+    facts: ClusterFacts,
+    /// What was found beside what the plan mends.
+    other_causes: Vec<Finding>,
 }
 
 /// The very plugin that proposed the plan.

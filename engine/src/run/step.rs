@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How often a target is read before it counts as unreadable.
-const READS_AT_MOST: u32 = 3;
+pub(super) const READS_AT_MOST: u32 = 3;
 /// How often it is read back before "nothing changed" is believed of a request
 /// that got no answer: it may still be at work.
 const SETTLING_READS: u32 = 3;
@@ -29,6 +29,8 @@ pub(super) struct Subject<'a> {
     pub digest: &'a Digest,
     /// What each step was computed from.
     pub befores: &'a [State],
+    /// The cluster as it was then.
+    pub facts: &'a ClusterFacts,
     pub shutdown: &'a CancellationToken,
 }
 
@@ -79,7 +81,7 @@ impl Subject<'_> {
     }
 
     /// Waits; `false` when told to shut down.
-    async fn pause(&self, pause: Duration) -> bool {
+    pub(super) async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
             () = tokio::time::sleep(pause) => true,
             () = self.shutdown.cancelled() => false,
@@ -188,10 +190,16 @@ impl Subject<'_> {
             .standing(&state)
             .map_err(refuse)?
         {
-            Standing::Ready => Ok((step.effect.clone(), observed)),
-            Standing::InPlace => Err(refuse(drift(step, "the change is in place already"))),
-            Standing::Conflict(why) => Err(refuse(drift(step, &why))),
+            Standing::Ready => {}
+            Standing::InPlace => {
+                return Err(refuse(drift(step, "the change is in place already")));
+            }
+            Standing::Conflict(why) => return Err(refuse(drift(step, &why))),
         }
+        self.require_same_consequence(step, &observed)
+            .await
+            .map_err(refuse)?;
+        Ok((step.effect.clone(), observed))
     }
 
     /// Whether the step can be taken back without touching what is not ours.

@@ -41,6 +41,12 @@ struct Inner {
     writes: Vec<(u32, Way)>,
     troubles: BTreeMap<usize, Trouble>,
     performed: usize,
+    /// What else is different once a step is done, by the system's own doing.
+    consequences: BTreeMap<u32, Vec<(Query, String)>>,
+    /// Reads that fail so often before they are answered again.
+    unavailable: BTreeMap<Query, u32>,
+    /// Why the API server evicts nothing for now.
+    budget: Option<String>,
 }
 
 /// All things, written only under their version.
@@ -93,6 +99,26 @@ impl Anything {
         let mut inner = self.lock();
         let number = inner.performed + number;
         inner.troubles.insert(number, trouble);
+    }
+
+    /// What reading `query` gives once this step is done.
+    pub fn put_after(&self, step: u32, query: Query, body: String) {
+        let mut inner = self.lock();
+        inner
+            .consequences
+            .entry(step)
+            .or_default()
+            .push((query, body));
+    }
+
+    /// Lets the next reads of `query` fail.
+    pub fn fail_reads(&self, query: Query, times: u32) {
+        self.lock().unavailable.insert(query, times);
+    }
+
+    /// Has a disruption budget forbid evictions, in these words.
+    pub fn forbid_evictions(&self, words: &str) {
+        self.lock().budget = Some(words.to_owned());
     }
 
     pub fn writes(&self) -> Vec<(u32, Way)> {
@@ -148,6 +174,11 @@ impl Anything {
         };
         inner.things.insert(query, thing);
         inner.writes.push((key.step, key.way));
+        let beside = inner.consequences.get(&key.step).cloned();
+        drop(inner);
+        for (query, body) in beside.into_iter().flatten() {
+            self.put(query, body);
+        }
         Ok(Performed {
             already_in_place: false,
             detail: "done".into(),
@@ -173,6 +204,14 @@ fn not_there(query: &Query) -> ObserveError {
 #[async_trait]
 impl Observer for Anything {
     async fn observe(&self, _: &ClusterId, query: &Query) -> Result<Reading, ObserveError> {
+        if let Some(left @ 1..) = self.lock().unavailable.get_mut(query) {
+            *left -= 1;
+            return Err(ObserveError {
+                kind: ObserveErrorKind::Unavailable,
+                code: Code::AzureUnreachable,
+                message: format!("{query} did not answer"),
+            });
+        }
         if let Some(thing) = self.lock().things.get(query) {
             return Ok(Reading {
                 body: thing.answer.clone()?,
