@@ -51,12 +51,13 @@ impl Engine {
         // The diagnosis is kept, and so is what it read.
         let known: BTreeSet<&Query> = diagnosis.observations.iter().map(|o| &o.query).collect();
         let observations = snapshot.observations().into_iter();
-        let inputs = PlanInputs {
+        let mut inputs = PlanInputs {
             observations: observations
                 .filter(|observation| !known.contains(&observation.query))
                 .collect(),
-            dry_runs: dry_runs.into_answers(),
+            ..PlanInputs::default()
         };
+        dry_runs.record_in(&mut inputs);
         self.store().add_plan(&record, &inputs).await?;
         Ok(record.at(created_at))
     }
@@ -81,7 +82,7 @@ impl Engine {
                 .observations
                 .iter()
                 .cloned()
-                .chain(inputs.observations),
+                .chain(inputs.observations.iter().cloned()),
             Arc::clone(&self.tools.clock),
         ));
         let parameters = content.parameters.as_object().cloned().unwrap_or_default();
@@ -94,7 +95,7 @@ impl Engine {
             created_at: content.created_at,
             policy: &self.tools.policy,
         };
-        let mut dry_runs = DryRuns::recorded(inputs.dry_runs);
+        let mut dry_runs = DryRuns::recorded(inputs);
         let again = derive(from, &snapshot, &mut dry_runs).await?;
         let digest = digest(&again)?;
         Ok((again, digest))

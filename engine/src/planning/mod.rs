@@ -202,7 +202,9 @@ impl Deriving<'_> {
             version: version.filter(|_| meaning.is_fenced_by_version() && before.is_observed),
         };
         let after = simulation.state.observation(&before.observation);
-        let dry_run = dry_runs.of_step(&effect, &before, simulation).await?;
+        let (dry_run, delayed) = dry_runs.of_step(&effect, &before, simulation).await?;
+        let mut warnings = caution.warnings;
+        warnings.extend(delayed);
         drop(meaning);
         chain.goes_on_with(after);
         if let Some(beside) = beside {
@@ -217,7 +219,7 @@ impl Deriving<'_> {
             delta,
             risk: caution.risk,
         };
-        Ok((step, caution.warnings))
+        Ok((step, warnings))
     }
 }
 

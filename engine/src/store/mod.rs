@@ -58,6 +58,10 @@ pub struct PlanInputs {
     pub observations: Vec<Arc<Observation>>,
     /// For each step what the system's own dry run said, where it has one.
     pub dry_runs: Vec<Option<DryRun>>,
+    /// For each step the disruption budget that forbade its dry run, in the words of
+    /// the API server.
+    #[serde(default)]
+    pub budgets: Vec<Option<String>>,
 }
 
 /// A run as stored.

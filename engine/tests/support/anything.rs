@@ -273,10 +273,17 @@ impl Effector for Anything {
     async fn dry_run(
         &self,
         _: &ClusterId,
-        _: &Effect,
+        effect: &Effect,
         _: &Observation,
     ) -> Result<Option<DryRun>, Error> {
-        Ok(None)
+        match (effect, &self.lock().budget) {
+            (Effect::PodEvict { .. }, Some(words)) => Err(Error::new(
+                Code::KubernetesDisruptionBudget,
+                words.clone(),
+                "",
+            )),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -122,7 +122,7 @@ async fn what_planning_read_is_checked_against_its_digests() {
     Arc::make_mut(&mut observations[0]).answer = Ok("{ }".into());
     let inputs = PlanInputs {
         observations,
-        dry_runs: Vec::new(),
+        ..PlanInputs::default()
     };
     let inputs = rows::encode(&inputs).unwrap();
     let id = "plan-1".to_owned();
