@@ -113,6 +113,19 @@ impl Query {
     }
 }
 
+impl Query {
+    /// Whether the answer would hold credentials of the cluster: nobody's evidence,
+    /// and nothing that a plan, a store or an assistant may show.
+    pub fn holds_credentials(&self) -> bool {
+        let kind = match self {
+            Self::KubernetesGet { object } => &object.kind,
+            Self::KubernetesList { object_kind, .. } => object_kind,
+            _ => return false,
+        };
+        kind.eq_ignore_ascii_case("Secret") || kind.eq_ignore_ascii_case("Secrets")
+    }
+}
+
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

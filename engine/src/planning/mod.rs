@@ -159,6 +159,18 @@ impl Deriving<'_> {
     ) -> Result<(Step, Vec<Warning>), Error> {
         let ProposedStep { title, effect } = proposed;
         let meaning = effect::semantics(&effect);
+        let target = meaning.target();
+        if target.holds_credentials() {
+            return Err(Error::new(
+                Code::ObservationNotGranted,
+                format!(
+                    "plugin {} proposes to change {target}: no plugin may have credentials read, \
+                     so none is changed",
+                    self.from.plugin.info().id
+                ),
+                "change it by hand, or report this to the plugin's author",
+            ));
+        }
         let before = chain.before(&effect, self.reads.as_ref()).await;
         let state = State::of(&before.observation);
         match meaning.standing(&state)? {
@@ -196,7 +208,7 @@ impl Deriving<'_> {
         .await?;
         let version = before.observation.version.clone();
         let precondition = Precondition {
-            query: meaning.target(),
+            query: target,
             description: meaning.holds(),
             digest: effect::state_digest(&effect, &state)?,
             version: version.filter(|_| meaning.is_fenced_by_version() && before.is_observed),

@@ -61,7 +61,7 @@ impl State {
             let message = format!("{query} needs the capability {}", capability.as_str());
             return Err(guest::ObserveError::NotGranted(message));
         }
-        if holds_credentials(&query) {
+        if query.holds_credentials() {
             let message = format!("{query}: no plugin may read credentials");
             return Err(guest::ObserveError::NotGranted(message));
         }
@@ -70,16 +70,6 @@ impl State {
         })?;
         Ok(query)
     }
-}
-
-/// Secrets of the cluster are nobody's evidence.
-fn holds_credentials(query: &Query) -> bool {
-    let kind = match query {
-        Query::KubernetesGet { object } => &object.kind,
-        Query::KubernetesList { object_kind, .. } => object_kind,
-        _ => return false,
-    };
-    kind.eq_ignore_ascii_case("Secret") || kind.eq_ignore_ascii_case("Secrets")
 }
 
 type Answer = Result<guest::Observation, guest::ObserveError>;
