@@ -173,6 +173,7 @@ impl Driving {
         };
         let subject = Subject {
             tools,
+            plan: &plan.id,
             content: &plan.content,
             digest: &plan.digest,
             befores: &recorded.befores,
@@ -211,7 +212,15 @@ impl Driving {
                         None => return Ok(()),
                     }
                 }
-                Move::StartVerify => log.append(Event::VerifyStarted).await,
+                Move::StartVerify => match subject.withdrawn().await? {
+                    // Who rejected it is not overruled by steps in place already.
+                    Some(error) if error.code == Code::PlanRejected => {
+                        let (reason, principal) = (error.message, None);
+                        log.append(Event::RollbackStarted { reason, principal })
+                            .await
+                    }
+                    _ => log.append(Event::VerifyStarted).await,
+                },
                 Move::Succeed => log.append(Event::Succeeded).await,
                 Move::RolledBack => log.append(Event::RolledBack).await,
                 Move::Cancel(reason) => log.append(Event::Cancelled { reason }).await,

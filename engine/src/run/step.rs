@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Tools, log::RunLog};
+use super::{Tools, absent, log::RunLog, same_plugin};
 use crate::{
     driver::{self, IdempotencyKey, PerformError, Performed},
     effect::{self, Outcome, Standing, State, facts::ClusterFacts},
     error::{Code, Error},
     journal::InFlight,
-    model::{Digest, Effect, Event, Inverse, Observation, Step, journal::Way, plan::PlanContent},
+    model::{
+        Digest, Effect, Event, Inverse, Observation, PlanId, Step, journal::Way, plan::PlanContent,
+    },
     plugin::Reads,
     snapshot::Snapshot,
 };
@@ -24,6 +26,7 @@ const SETTLING_READS: u32 = 3;
 /// What the run is about.
 pub(super) struct Subject<'a> {
     pub tools: &'a Tools,
+    pub plan: &'a PlanId,
     pub content: &'a PlanContent,
     /// Its digest.
     pub digest: &'a Digest,
@@ -107,6 +110,11 @@ impl Subject<'_> {
             }
             Err(event) => return log.append(*event).await,
         };
+        if flight.way == Way::Forward
+            && let Some(error) = self.withdrawn().await?
+        {
+            return log.append(refused(flight, error)).await;
+        }
         log.append(Event::Intent {
             step: flight.step,
             way: flight.way,
@@ -131,6 +139,22 @@ impl Subject<'_> {
             Err(PerformError::Unknown(error)) => self.read_back(flight, &error).await?,
         };
         log.append(event).await
+    }
+
+    /// Why the run goes no further: the plan could not be applied any more.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) async fn withdrawn(&self) -> Result<Option<Error>, Error> {
+        let tools = self.tools;
+        let plan = tools.store.plan(self.plan).await?;
+        let plan = plan.ok_or_else(|| absent(&self.plan.0))?;
+        let plan = plan.at(tools.clock.now());
+        let still = tools
+            .policy
+            .may_apply(&plan)
+            .and_then(|()| same_plugin(&tools.plugins, &plan.content).map(drop));
+        Ok(still.err())
     }
 
     /// Performs in a task of its own, which nothing drops midway.

@@ -127,8 +127,8 @@ pub trait Store: Send + Sync {
         approval: &Approval,
     ) -> Result<(), StoreError>;
 
-    /// Begins a run with its first entry; a plan is applied at most once, and
-    /// a cluster has at most one active run.
+    /// Begins a run with its first entry; a plan is applied at most once and not
+    /// when it was rejected, and a cluster has at most one active run.
     async fn add_run(&self, run: &RunRecord) -> Result<(), StoreError>;
     /// Adds an entry, or fails with [`StoreError::Taken`] when the run has one
     /// of this sequence number.
