@@ -52,7 +52,7 @@ impl Engine {
         let shown = run_of(&record)?;
         self.store().add_run(&record).await?;
         self.executor.tell();
-        self.executor.start(run);
+        self.executor.start(&run);
         Ok(shown)
     }
 
@@ -78,7 +78,7 @@ impl Engine {
         let shown = run_of(&record)?;
         self.store().append(&entry, Activity::Active).await?;
         self.executor.tell();
-        self.executor.start(id.clone());
+        self.executor.start(id);
         Ok(shown)
     }
 

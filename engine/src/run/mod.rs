@@ -7,18 +7,15 @@ mod log;
 mod next;
 mod remaining;
 mod step;
+mod supervise;
 mod verify;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{log::RunLog, next::Move, step::Subject};
+use self::{log::RunLog, next::Move, step::Subject, supervise::Driven};
 use crate::{
     clock::Clock,
     driver::{Effector, Observer},
@@ -67,7 +64,7 @@ pub(crate) struct Tools {
 /// Executes the runs of this process.
 pub(crate) struct Executor {
     tools: Arc<Tools>,
-    running: Arc<Mutex<HashSet<RunId>>>,
+    driven: Driven,
     /// Counts journal entries, for those who watch.
     written: watch::Sender<u64>,
     shutdown: CancellationToken,
@@ -78,7 +75,7 @@ impl Executor {
     pub(crate) fn new(tools: Arc<Tools>) -> Self {
         Self {
             tools,
-            running: Arc::default(),
+            driven: Driven::default(),
             written: watch::Sender::new(0),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -107,37 +104,27 @@ impl Executor {
     /// Goes on with every run that has not ended.
     pub(crate) async fn resume(&self) -> Result<(), Error> {
         for run in self.tools.store.active_runs().await? {
-            self.start(run.id);
+            self.start(&run.id);
         }
         Ok(())
     }
 
-    /// Drives a run in a task of its own, unless one does already.
-    pub(crate) fn start(&self, id: RunId) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.shutdown.is_cancelled() || !running.insert(id.clone()) {
+    /// Drives a run in a task of its own; the one that does already is told that
+    /// there is more.
+    pub(crate) fn start(&self, id: &RunId) {
+        if self.shutdown.is_cancelled() {
             return;
         }
-        drop(running);
+        let Some(hold) = self.driven.begin(id) else {
+            return;
+        };
         let driving = Driving {
             tools: Arc::clone(&self.tools),
             written: self.written.clone(),
             shutdown: self.shutdown.clone(),
         };
-        let running = Arc::clone(&self.running);
-        self.tasks.spawn(async move {
-            if let Err(error) = driving.drive(&id).await
-                && error.code != Code::ShuttingDown
-            {
-                // Its journal says where it stands; the next start goes on.
-                tracing::error!(run = %id.0, code = error.code.as_str(), "the run stopped: {error}");
-            }
-            running
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&id);
-            driving.tell();
-        });
+        self.tasks
+            .spawn(async move { driving.supervise(hold).await });
     }
 
     /// Finishes and journals the effects in flight; the rest of each run is
