@@ -107,11 +107,11 @@ async fn nothing(_: &Engine, _: &Run) {}
 
 /// Why the run went no further.
 fn refusal(run: &Run) -> Code {
-    let refusals = run.entries.iter().filter_map(|entry| match &entry.event {
+    let mut refusals = run.entries.iter().filter_map(|entry| match &entry.event {
         Event::Refused { error, .. } => Some(error.code),
         _ => None,
     });
-    refusals.last().unwrap()
+    refusals.next_back().unwrap()
 }
 
 #[test]

@@ -198,14 +198,7 @@ impl Deriving<'_> {
             delta,
             beside,
             caution,
-        } = assessment::assess(
-            &effect,
-            &before.observation,
-            needed,
-            self.facts,
-            &foreseen,
-        )
-        .await?;
+        } = assessment::assess(&effect, &before.observation, needed, self.facts, &foreseen).await?;
         let version = before.observation.version.clone();
         let precondition = Precondition {
             query: target,

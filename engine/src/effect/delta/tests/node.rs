@@ -42,7 +42,7 @@ fn recorded(ipv4: &str, status: &str) -> Recorded {
             .into(),
         numbered: format!("{head}{status}"),
         settings: "MANAGE_BUILTINS=no\n".into(),
-            files: String::new(),
+        files: String::new(),
     };
     recorded.put(node(NodeObservation::UfwStatus), json!(status));
     recorded
