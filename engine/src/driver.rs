@@ -45,6 +45,27 @@ pub struct IdempotencyKey {
     pub attempt: u32,
 }
 
+/// The annotation of a pod template that a restart sets beside its moment: the
+/// [`IdempotencyKey::mark`] of the step that restarted it. By nothing else is one
+/// restart told from another.
+pub const APPLIED_BY: &str = "naosu.dev/applied-by";
+
+impl IdempotencyKey {
+    /// Plan, step and way, the same for every try.
+    pub fn mark(&self) -> String {
+        mark(&self.plan, self.step, self.way)
+    }
+}
+
+/// The mark that a step of a plan leaves on what it changes.
+pub(crate) fn mark(plan: &Digest, step: u32, way: Way) -> String {
+    let way = match way {
+        Way::Forward => "forward",
+        Way::Back => "back",
+    };
+    format!("{} step {step} {way}", plan.short())
+}
+
 /// What a write came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Performed {

@@ -71,6 +71,8 @@ codes! {
     InfeasibleHere = "infeasible_here": FailedPrecondition,
     /// No NSG priority can hold the rule, not even after renumbering.
     NoFreePriority = "no_free_priority": FailedPrecondition,
+    /// The diagnosis is too old to make a plan of.
+    DiagnosisExpired = "diagnosis_expired": FailedPrecondition,
     /// The digest given is not the plan's.
     StaleDigest = "stale_digest": FailedPrecondition,
     /// The plan expired.

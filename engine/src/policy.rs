@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Code, Error},
-    model::{Approval, Decision, Digest, Inverse, Plan, PlanState, Principal, Risk, Step},
+    model::{
+        Approval, Decision, Diagnosis, Digest, Inverse, Plan, PlanState, Principal, Risk, Step,
+    },
 };
 
 /// Codes of warnings that ask for the stronger approval.
@@ -30,6 +32,8 @@ pub struct Policy {
     pub approvers: Vec<String>,
     /// How long a plan can be approved and applied, in seconds.
     pub plan_valid_for_secs: u64,
+    /// How old a diagnosis may be when a plan is made of it, in seconds.
+    pub diagnosis_valid_for_secs: u64,
 }
 
 impl Default for Policy {
@@ -40,6 +44,7 @@ impl Default for Policy {
             strong_approvals: 2,
             approvers: Vec::new(),
             plan_valid_for_secs: 3600,
+            diagnosis_valid_for_secs: 3600,
         }
     }
 }
@@ -67,6 +72,9 @@ impl Policy {
         }
         if self.plan_valid_for_secs == 0 {
             wrong.push("plan_valid_for_secs is 0".to_owned());
+        }
+        if self.diagnosis_valid_for_secs == 0 {
+            wrong.push("diagnosis_valid_for_secs is 0".to_owned());
         }
         let few = u32::try_from(self.approvers.len()).unwrap_or(u32::MAX);
         if few > 0 && few < self.strong_approvals {
@@ -108,6 +116,29 @@ impl Policy {
             .ok()
             .and_then(|valid| created_at.checked_add(valid).ok())
             .unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether a plan may be made at `at` of a diagnosis whose first read was then.
+    ///
+    /// # Errors
+    /// `diagnosis_expired`, naming its age and the bound.
+    pub fn may_plan_from(&self, diagnosis: &Diagnosis, at: Timestamp) -> Result<(), Error> {
+        let age = at.duration_since(diagnosis.started_at);
+        let bound = self.diagnosis_valid_for_secs;
+        if age.is_negative() || age.unsigned_abs() <= Duration::from_secs(bound) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::DiagnosisExpired,
+            format!(
+                "{} was begun {} minutes ago, and a plan is made of what was read at most {} \
+                 minutes ago",
+                diagnosis.id.0,
+                age.as_secs() / 60,
+                bound / 60
+            ),
+            "diagnose again, and make the plan of that diagnosis",
+        ))
     }
 
     /// Whether this principal may decide on this plan, seen with this digest.
@@ -257,11 +288,12 @@ mod tests {
             strong_approvals: 2,
             approvers: vec!["alice".into()],
             plan_valid_for_secs: 0,
+            diagnosis_valid_for_secs: 0,
             ..Policy::default()
         };
         let error = policy.check().unwrap_err();
         assert_eq!(error.code, Code::InvalidConfiguration);
-        assert_eq!(error.message.split("; ").count(), 3, "{}", error.message);
+        assert_eq!(error.message.split("; ").count(), 4, "{}", error.message);
         assert!(Policy::default().check().is_ok());
     }
 }

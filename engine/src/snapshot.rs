@@ -1,13 +1,17 @@
 //! Recorded reads. One snapshot serves one diagnosis, plan or verification:
 //! each query is read once, whoever asks, and replayed from then on.
 
+mod lanes;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
+
+use self::lanes::Lanes;
 
 use crate::{
     clock::Clock,
@@ -18,8 +22,6 @@ use crate::{
     plugin::Reads,
 };
 
-/// How many reads of one snapshot are under way at once.
-const CONCURRENT_READS: usize = 32;
 /// How many different queries one snapshot answers; more is a plugin gone astray.
 const QUERIES_AT_MOST: usize = 20_000;
 
@@ -34,7 +36,7 @@ pub struct Snapshot {
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
     progress: Option<ProgressSink>,
-    permits: Semaphore,
+    lanes: Lanes,
     cells: Mutex<BTreeMap<Query, Cell>>,
 }
 
@@ -46,7 +48,7 @@ impl Snapshot {
             observer: Some(observer),
             clock,
             progress: None,
-            permits: Semaphore::new(CONCURRENT_READS),
+            lanes: Lanes::default(),
             cells: Mutex::default(),
         }
     }
@@ -62,7 +64,7 @@ impl Snapshot {
             observer: None,
             clock,
             progress: None,
-            permits: Semaphore::new(CONCURRENT_READS),
+            lanes: Lanes::default(),
             cells: Mutex::default(),
         };
         snapshot.with_recorded(recorded)
@@ -86,6 +88,11 @@ impl Snapshot {
     pub fn with_progress(mut self, sink: ProgressSink) -> Self {
         self.progress = Some(sink);
         self
+    }
+
+    /// Names nodes whose commands wait for no other node's. Nodes named before stay so.
+    pub fn lead(&self, nodes: impl IntoIterator<Item = String>) {
+        self.lanes.lead(nodes);
     }
 
     /// The cluster that is read.
@@ -121,8 +128,7 @@ impl Snapshot {
             let message = format!("{query} is not among the recorded observations");
             return self.recorded(query, Err(missing(Code::ObservationMissing, message)));
         };
-        // The semaphore is never closed.
-        let _permit = self.permits.acquire().await;
+        let _pass = self.lanes.enter(query).await;
         let what = query.to_string();
         self.tell(DiagnoseProgress::Reading { what: what.clone() });
         let began = tokio::time::Instant::now();
@@ -179,6 +185,8 @@ fn missing(code: Code, message: String) -> ObserveError {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::{clock::SystemClock, driver::Reading};

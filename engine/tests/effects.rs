@@ -350,3 +350,32 @@ async fn an_irreversible_step_that_did_not_mend_leaves_the_run_to_a_person() {
         assert_eq!(world.writes(), [(0, Forward)], "{kind:?}");
     }
 }
+
+#[tokio::test]
+async fn an_irreversible_step_before_one_that_fails_leaves_the_run_to_a_person_who_is_told_why() {
+    let evict = |name: &str| Case {
+        effect: Effect::PodEvict {
+            namespace: "kube-system".into(),
+            name: name.into(),
+        },
+        ..case(EffectKind::PodEvict)
+    };
+    let place = tempfile::tempdir().unwrap();
+    let cases = [evict("agent-1"), evict("agent-2")];
+    let world = world(&cases, true);
+    world.trouble(1, Trouble::Refuse);
+    let engine = start(place.path(), &world, &cases).await;
+    let run = apply(&engine).await;
+    let run = ended(&engine, &run).await;
+    assert_eq!(run.state, RunState::Stuck, "{run:#?}");
+    assert_eq!(world.writes(), [(0, Forward)], "{run:#?}");
+    let codes: Vec<Code> = refusals(&run).collect();
+    assert_eq!(codes, [Code::AzureForbidden, Code::RunNotReversible]);
+    for why in [
+        "step 2 was not done: forbidden",
+        "step 1",
+        "does not come back",
+    ] {
+        assert!(run.summary.contains(why), "{why}: {}", run.summary);
+    }
+}

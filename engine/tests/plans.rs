@@ -6,13 +6,24 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use naosu_engine::{
-    Code, EngineConfig, Naosu,
+    Code, Engine, EngineConfig, Naosu,
     clock::Clock,
-    model::{Delta, Digest, Inverse, PlanState, Principal, Risk},
+    facade::{PlanFilter, PlanRequest},
+    model::{
+        Delta, Digest, Effect, EffectKind, Inverse, PlanState, Principal, Query, Risk,
+        query::ObjectRef,
+    },
     policy::Policy,
 };
 use support::{
-    alice, applied, approved, config, diagnose, open, plan, plugin::AllowPort, start, world::World,
+    alice,
+    anything::{Anything, Proposing},
+    applied, approved,
+    cases::case,
+    config, diagnose, open, plan,
+    plugin::AllowPort,
+    start,
+    world::World,
 };
 
 fn one() -> (Arc<World>, AllowPort) {
@@ -104,6 +115,102 @@ async fn a_plan_is_derived_again_byte_for_byte_without_reading_anything() {
     assert_eq!(again, plan.content);
     assert_eq!(digest, plan.digest);
     assert_eq!(world.read_count(), reads);
+}
+
+#[tokio::test]
+async fn of_a_diagnosis_older_than_the_policy_lets_it_be_no_plan_is_made() {
+    let place = tempfile::tempdir().unwrap();
+    let (world, plugin) = one();
+    let clock = Arc::new(Standing(std::sync::Mutex::new(Timestamp::UNIX_EPOCH)));
+    let mut config = EngineConfig {
+        clock: Arc::clone(&clock) as _,
+        ..config()
+    };
+    config.policy.diagnosis_valid_for_secs = 600;
+    let engine = start(config, open(place.path()), &world, plugin)
+        .await
+        .unwrap();
+    let request = PlanRequest {
+        diagnosis: diagnose(&engine).await.unwrap().id,
+        plugin: None,
+        parameters: serde_json::Map::new(),
+    };
+    let pass = |time: SignedDuration| {
+        let mut now = clock.0.lock().unwrap();
+        *now = now.checked_add(time).unwrap();
+    };
+    pass(SignedDuration::from_mins(10));
+    let made = engine.create_plan(&alice(), request.clone()).await;
+    assert!(made.is_ok(), "{made:?}");
+    pass(SignedDuration::from_mins(1));
+    let error = engine.create_plan(&alice(), request).await.unwrap_err();
+    assert_eq!(error.code, Code::DiagnosisExpired);
+    let told = ["11 minutes", "10 minutes"];
+    assert!(
+        told.iter().all(|age| error.message.contains(age)),
+        "{error}"
+    );
+}
+
+/// An engine with a plugin that proposes this effect on a world of one thing.
+async fn proposing(place: &std::path::Path, world: &Arc<Anything>, effect: Effect) -> Engine {
+    Engine::start(
+        config(),
+        open(place),
+        vec![Arc::new(Proposing::new(&[effect]))],
+        Arc::clone(world) as _,
+        Arc::clone(world) as _,
+    )
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_budget_that_forbids_an_eviction_now_is_a_warning_and_no_obstacle_to_a_plan() {
+    let place = tempfile::tempdir().unwrap();
+    let case = case(EffectKind::PodEvict);
+    let world = Arc::new(Anything::new(true));
+    world.put(case.target(), case.before.to_string());
+    world.forbid_evictions("The disruption budget agent needs 2 healthy pods and has 2 currently");
+    let engine = proposing(place.path(), &world, case.effect).await;
+    let plan = plan(&engine).await.unwrap();
+    let warnings = &plan.content.warnings;
+    let told = warnings.iter().find(|w| w.code == "disruption_budget");
+    let told = told.unwrap_or_else(|| panic!("{warnings:?}"));
+    assert!(told.message.contains("needs 2 healthy pods"), "{told:?}");
+    assert!(told.message.contains("waits for the budget"), "{told:?}");
+    assert_eq!(plan.content.steps[0].dry_run.by, "simulated");
+    // The warning is among what the plan is derived from.
+    let (again, digest) = engine.rederive(&plan.id).await.unwrap();
+    assert_eq!((again, digest), (plan.content, plan.digest));
+}
+
+#[tokio::test]
+async fn a_patch_of_a_secret_gets_no_plan_that_could_show_it() {
+    let place = tempfile::tempdir().unwrap();
+    let object = ObjectRef {
+        api_version: "v1".into(),
+        kind: "Secret".into(),
+        namespace: "kube-system".into(),
+        name: "token".into(),
+    };
+    let effect = Effect::KubernetesPatch {
+        object: object.clone(),
+        patch: serde_json::json!({ "metadata": { "labels": { "a": "b" } } }),
+    };
+    let world = Arc::new(Anything::new(true));
+    let secret = r#"{ "data": { "token": "aHVudGVyMg==" } }"#;
+    world.put(Query::KubernetesGet { object }, secret.into());
+    let engine = proposing(place.path(), &world, effect).await;
+    let error = plan(&engine).await.unwrap_err();
+    assert_eq!(error.code, Code::ObservationNotGranted);
+    assert!(
+        error.message.contains("secret/kube-system/token"),
+        "{error}"
+    );
+    assert!(!format!("{error:?}").contains("aHVudGVyMg"));
+    let plans = engine.plans(&PlanFilter::default()).await.unwrap();
+    assert!(plans.is_empty());
 }
 
 #[tokio::test]

@@ -8,18 +8,18 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use naosu_engine::{
     Code, Naosu,
     model::{
-        Event, Run, RunState, StepState,
+        Event, Run, RunState, StepState, Symptom,
         journal::Way::{Back, Forward},
     },
     store::Store,
 };
 use support::{
-    alice, applied, approved, config, ended,
+    alice, applied, approved, config, diagnose_for, ended,
     faulty::Faulty,
-    open,
+    open, plan_of,
     plugin::AllowPort,
     start,
-    world::{Trouble, World},
+    world::{Kubelet, Trouble, World},
 };
 
 const GROUPS: [&str; 2] = ["a", "b"];
@@ -49,7 +49,18 @@ async fn an_approved_plan_is_applied_verified_and_taken_back() {
     let before = run.tunnel_before().unwrap();
     assert_eq!((before.asked, before.reached), (2, 0), "{before:?}");
     assert_eq!(before.others[0].detail, "i/o timeout");
-    assert!(run.tunnel_after().unwrap().carries());
+    let after = run.tunnel_after().unwrap();
+    assert!(after.carries());
+    // Each of the three probes, before and after.
+    for (answers, reached) in [(before, 0), (after, 1)] {
+        let logs = answers.logs.as_ref().unwrap();
+        assert_eq!((logs.tried, logs.reached), (2, 2 * reached), "{logs:?}");
+        let from_agents = answers.from_agents.as_ref().unwrap();
+        assert_eq!((from_agents.tried, from_agents.reached), (1, reached));
+    }
+    let kept_out = &before.from_agents.as_ref().unwrap().others[0];
+    assert_eq!(kept_out.node, "node-1");
+    assert_eq!(kept_out.detail, "from node-0: i/o timeout");
     assert_eq!(run.tunnel_taken_back(), None);
     let back = engine.rollback(&alice(), &run.id).await.unwrap();
     assert_eq!(back.state, RunState::RollingBack);
@@ -81,6 +92,87 @@ async fn a_tunnel_that_does_not_answer_afterwards_has_everything_taken_back() {
         told.iter()
             .all(|t| t.is_some_and(|t| t.asked == 2 && !t.carries()))
     );
+}
+
+/// Applies the plan in a world with this kubelet on the second node.
+async fn applied_beside(kubelet: Kubelet) -> Run {
+    let place = tempfile::tempdir().unwrap();
+    let (world, plugin) = two();
+    world.kubelet("node-1", kubelet);
+    let engine = start(config(), open(place.path()), &world, plugin)
+        .await
+        .unwrap();
+    let plan = approved(&engine).await.unwrap();
+    applied(&engine, &plan.id).await
+}
+
+#[tokio::test]
+async fn a_node_that_is_silent_for_another_reason_has_no_fix_taken_back_and_is_told() {
+    for (kubelet, why) in [
+        (
+            Kubelet::Stopped,
+            "node-1 (packets reach it now, and its kubelet",
+        ),
+        (
+            Kubelet::Unready,
+            "node-1 (it is not ready: NodeStatusUnknown)",
+        ),
+    ] {
+        let run = applied_beside(kubelet).await;
+        assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
+        assert!(run.summary.contains("before: node-0."), "{}", run.summary);
+        assert!(run.summary.contains(why), "{}", run.summary);
+        let after = run.tunnel_after().unwrap();
+        assert_eq!(after.reached_nodes, ["node-0"]);
+        assert!(!after.carries(), "what remains is not hidden");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_the_fix_should_reach_or_that_it_cost_has_everything_taken_back() {
+    let silent = applied_beside(Kubelet::Deaf).await;
+    assert_eq!(silent.state, RunState::RolledBack, "{silent:#?}");
+    let lost = applied_beside(Kubelet::Breaking).await;
+    assert_eq!(lost.state, RunState::RolledBack, "{lost:#?}");
+    let told = lost.entries.iter().find_map(|entry| match &entry.event {
+        Event::Verified { summary, .. } => Some(summary.as_str()),
+        _ => None,
+    });
+    let told = told.unwrap();
+    assert!(told.contains("before and silent now: node-1."), "{told}");
+}
+
+#[tokio::test]
+async fn of_a_thousand_nodes_the_one_that_the_symptom_names_is_asked_before_and_after() {
+    let place = tempfile::tempdir().unwrap();
+    let (world, plugin) = two();
+    world.set_nodes(1000);
+    let engine = start(config(), open(place.path()), &world, plugin)
+        .await
+        .unwrap();
+    let symptom = Symptom {
+        text: "dial tcp 10.224.3.136:10250: i/o timeout".into(),
+        nodes: vec![],
+    };
+    let diagnosis = diagnose_for(&engine, symptom).await.unwrap();
+    let plan = plan_of(&engine, diagnosis).await.unwrap();
+    let plan = engine
+        .approve(&alice(), &plan.id, &plan.digest, "")
+        .await
+        .unwrap();
+    let run = applied(&engine, &plan.id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.summary);
+    let is_named = |node: &String| node == "node-900";
+    let before = run.tunnel_before().unwrap();
+    assert!(before.others.iter().any(|other| is_named(&other.node)));
+    let after = run.tunnel_after().unwrap();
+    assert!(after.reached_nodes.iter().any(is_named));
+    assert!(
+        run.summary.contains("872 more were not asked"),
+        "{}",
+        run.summary
+    );
+    assert_eq!(world.probed().len(), 128);
 }
 
 #[tokio::test]

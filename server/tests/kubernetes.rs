@@ -205,6 +205,47 @@ async fn arm_gives_the_credentials_of_the_cluster_asked_about_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_pod_on_the_node_is_read_through_the_tunnel() {
+    let pods = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [{
+        "metadata": {"name": "agent", "namespace": "kube-system"},
+        "status": {"containerStatuses": [{"name": "main", "state": {"running": {}}}]}}]});
+    let none = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": []});
+    let dial = "Get \"https://10.224.0.5:10250/containerLogs/kube-system/agent/main\": dial tcp \
+                10.224.0.5:10250: i/o timeout";
+    let files = Files::new();
+    let query = Query::LogProbe {
+        node: "aks-1".to_owned(),
+    };
+    let silent = failure(500, "InternalError", dial);
+    let words = format!("log of pod kube-system/agent: {dial}");
+    for (log, reached, words) in [
+        (
+            answer(200, "a line that says i/o timeout"),
+            true,
+            String::new(),
+        ),
+        (silent, false, words),
+    ] {
+        let peer = Peer::script(vec![body(200, &pods), log]).await;
+        let reading = drivers(&peer, &files)
+            .observe(&cluster(), &query)
+            .await
+            .unwrap();
+        let result: ProbeResult = serde_json::from_str(&reading.body).unwrap();
+        assert_eq!((result.reached, result.error), (reached, words));
+        let received = peer.received();
+        assert!(received[0].path.contains("spec.nodeName%3Daks-1"));
+        assert_eq!(
+            received[1].path,
+            "/api/v1/namespaces/kube-system/pods/agent/log?container=main&tailLines=1&limitBytes=1024"
+        );
+    }
+    let peer = Peer::with(move |_| body(200, &none)).await;
+    let absent = drivers(&peer, &files).observe(&cluster(), &query).await;
+    assert_eq!(absent.unwrap_err().code, Code::KubernetesNotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_probe_returns_the_api_servers_own_words() {
     let dial = "error trying to reach service: dial tcp 10.224.0.5:10250: i/o timeout";
     let files = Files::new();

@@ -236,6 +236,28 @@ async fn a_tcp_probe_tells_an_open_port_from_a_closed_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_hosts_are_probed_by_one_command_each_with_its_own_result() {
+    let (peer, _) = node("true", kept).await;
+    let files = Files::new();
+    let drivers = drivers(&peer, &files);
+    let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let probes = |hosts: &[&str]| Query::TcpProbes {
+        from_node: "n".to_owned(),
+        to_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+        port: open.local_addr().unwrap().port(),
+    };
+    let asked = probes(&["127.0.0.2", "127.0.0.1", "127.0.0.3"]);
+    let reading = drivers.observe(&cluster(), &asked).await.unwrap();
+    let results: Vec<ProbeResult> = serde_json::from_str(&reading.body).unwrap();
+    let reached: Vec<bool> = results.iter().map(|result| result.reached).collect();
+    assert_eq!(reached, [false, true, false], "{results:?}");
+    assert_eq!(peer.count("POST"), 1);
+    for wrong in [vec![], vec!["127.0.0.1"; 17], vec!["a b"]] {
+        assert!(drivers.observe(&cluster(), &probes(&wrong)).await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_busy_node_is_waited_for_within_a_bound() {
     let busy = r#"{"error":{"code":"Conflict","message":"Run command extension execution is in progress. Please wait for completion before invoking a run command."}}"#;
     let peer = Peer::with(move |request| {

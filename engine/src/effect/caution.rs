@@ -32,9 +32,12 @@ impl Caution {
 enum Touches<'a> {
     Resource(&'a str),
     Node(&'a str),
-    Kubernetes,
+    Object(&'a str),
     Nothing,
 }
+
+/// Where AKS keeps its own objects.
+const AKS_NAMESPACE: &str = "kube-system";
 
 fn touches(effect: &Effect) -> Touches<'_> {
     match effect {
@@ -51,11 +54,12 @@ fn touches(effect: &Effect) -> Touches<'_> {
         Effect::IptablesRuleInsert(rule) | Effect::IptablesRuleDelete(rule) => {
             Touches::Node(&rule.node)
         }
-        Effect::PodEvict { .. }
-        | Effect::RolloutRestart { .. }
-        | Effect::ConfigMapSet { .. }
-        | Effect::KubernetesPatch { .. } => Touches::Kubernetes,
-        Effect::Manual { .. } => Touches::Nothing,
+        Effect::RolloutRestart { namespace, .. } | Effect::ConfigMapSet { namespace, .. } => {
+            Touches::Object(namespace)
+        }
+        Effect::KubernetesPatch { object, .. } => Touches::Object(&object.namespace),
+        // An evicted pod is gone; nothing of it is left for AKS to put back.
+        Effect::PodEvict { .. } | Effect::Manual { .. } => Touches::Nothing,
     }
 }
 
@@ -114,6 +118,12 @@ pub fn assess(
             managed(&mut caution, resource, facts)?
         }
         Touches::Node(node) => on_node(&mut caution, node, facts)?,
+        Touches::Object(AKS_NAMESPACE) => caution.warn(
+            "aks_reconciles",
+            "AKS manages the objects that it keeps in kube-system, such as the konnectivity-agent \
+             and the ConfigMap of its autoscaler, and may put its own state back, for instance \
+             when the cluster is upgraded",
+        ),
         _ => {}
     }
     match effect {
@@ -234,5 +244,54 @@ fn packets(caution: &mut Caution, delta: &Delta) {
             );
             caution.at_least(Risk::High);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn codes(effect: &Effect) -> Vec<String> {
+        let inverse = Inverse::Effect {
+            effect: effect.clone(),
+        };
+        let facts = ClusterFacts::default();
+        let caution = assess(effect, &facts, &inverse, &Delta::NotAFirewall).unwrap();
+        caution.warnings.into_iter().map(|w| w.code).collect()
+    }
+
+    #[test]
+    fn what_aks_may_put_back_is_warned_of_in_its_own_namespace_only() {
+        let set = |namespace: &str| Effect::ConfigMapSet {
+            namespace: namespace.into(),
+            name: "konnectivity-agent-autoscaler".into(),
+            key: "ladder".into(),
+            value: "{}".into(),
+        };
+        assert_eq!(codes(&set("kube-system")), ["aks_reconciles"]);
+        assert!(codes(&set("mine")).is_empty());
+        let restart = Effect::RolloutRestart {
+            workload: "Deployment".into(),
+            namespace: "kube-system".into(),
+            name: "konnectivity-agent".into(),
+        };
+        assert_eq!(codes(&restart), ["aks_reconciles"]);
+        let patch = Effect::KubernetesPatch {
+            object: crate::model::query::ObjectRef {
+                api_version: "apps/v1".into(),
+                kind: "Deployment".into(),
+                namespace: "kube-system".into(),
+                name: "konnectivity-agent".into(),
+            },
+            patch: json!({}),
+        };
+        assert_eq!(codes(&patch), ["aks_reconciles"]);
+        let evict = Effect::PodEvict {
+            namespace: "kube-system".into(),
+            name: "konnectivity-agent-1".into(),
+        };
+        assert!(codes(&evict).is_empty());
     }
 }

@@ -99,9 +99,15 @@ pub(crate) trait Semantics {
         true
     }
 
+    /// What someone else changed since, in words, where the projection does not show
+    /// it although the inverse would set it in force.
+    fn hidden_change(&self, _before: &State, _now: &State) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
     /// What became of it, by comparing what is there now with the states before
-    /// and after.
-    fn outcome(&self, before: &State, now: &State) -> Result<Outcome, Error> {
+    /// and after, or by the mark of the step where it leaves one.
+    fn outcome(&self, before: &State, now: &State, _mark: &str) -> Result<Outcome, Error> {
         let seen = self.projection(now)?;
         if seen == self.projection(before)? {
             return Ok(Outcome::Untouched);

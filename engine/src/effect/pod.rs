@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Outcome, Semantics, Simulation, Standing, State, patch::merged};
 use crate::{
+    driver::APPLIED_BY,
     error::{Code, Error},
     model::{Inverse, Query, query::ObjectRef},
 };
@@ -105,7 +106,7 @@ impl Semantics for Evict<'_> {
     }
 
     /// A pod of the same name with another uid is the successor.
-    fn outcome(&self, before: &State, now: &State) -> Result<Outcome, Error> {
+    fn outcome(&self, before: &State, now: &State, _mark: &str) -> Result<Outcome, Error> {
         Ok(if self.projection(now)? == self.projection(before)? {
             Outcome::Untouched
         } else {
@@ -123,9 +124,11 @@ impl Restart<'_> {
             .unwrap_or_default())
     }
 
+    /// The template but for who restarted it and when.
     fn without_restart(mut template: Value) -> Value {
         if let Some(Value::Object(annotations)) = template.pointer_mut("/metadata/annotations") {
             annotations.remove(RESTARTED_AT);
+            annotations.remove(APPLIED_BY);
         }
         let bare = template
             .pointer("/metadata/annotations")
@@ -212,14 +215,63 @@ impl Semantics for Restart<'_> {
         false
     }
 
-    fn outcome(&self, before: &State, now: &State) -> Result<Outcome, Error> {
+    /// A restart is this step's own by its mark alone.
+    fn outcome(&self, before: &State, now: &State, mark: &str) -> Result<Outcome, Error> {
         let (was, is) = (Self::template(before)?, Self::template(now)?);
-        Ok(if was == is {
+        let annotations = is.pointer("/metadata/annotations");
+        let applied_by = annotations.and_then(|annotations| annotations.get(APPLIED_BY));
+        Ok(if applied_by.and_then(Value::as_str) == Some(mark) {
+            Outcome::InPlace
+        } else if was == is {
             Outcome::Untouched
         } else if Self::without_restart(was) == Self::without_restart(is) {
-            Outcome::InPlace
+            // Someone else restarted it.
+            Outcome::Overtaken
         } else {
             Outcome::Unclear
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARK: &str = "0123456789ab step 0 forward";
+
+    fn workload(image: &str, annotations: &Value) -> State {
+        let template = json!({
+            "metadata": { "annotations": annotations },
+            "spec": { "containers": [{ "image": image }] },
+        });
+        State {
+            what: "deployment/n/a".into(),
+            answer: Ok(json!({ "spec": { "template": template } })
+                .to_string()
+                .into()),
+        }
+    }
+
+    #[test]
+    fn a_restart_is_told_from_a_strangers_by_the_mark_of_its_step() {
+        let restart = Restart {
+            workload: "Deployment",
+            namespace: "n",
+            name: "a",
+        };
+        // Restarted by an earlier plan of Naosu's.
+        let earlier = json!({ RESTARTED_AT: "1", APPLIED_BY: "ba9876543210 step 0 forward" });
+        let before = workload("v1", &earlier);
+        let of = |now: &State| restart.outcome(&before, now, MARK).unwrap();
+        let ours = json!({ RESTARTED_AT: "2", APPLIED_BY: MARK });
+        let theirs = json!({ RESTARTED_AT: "2", APPLIED_BY: "ba9876543210 step 0 forward" });
+        let later = json!({ RESTARTED_AT: "3", APPLIED_BY: MARK });
+        assert_eq!(of(&before), Outcome::Untouched);
+        assert_eq!(of(&workload("v1", &ours)), Outcome::InPlace);
+        assert_eq!(of(&workload("v1", &theirs)), Outcome::Overtaken);
+        // After ours came someone else's restart, or another image.
+        assert_eq!(of(&workload("v1", &later)), Outcome::InPlace);
+        assert_eq!(of(&workload("v2", &ours)), Outcome::InPlace);
+        assert_eq!(of(&workload("v2", &earlier)), Outcome::Unclear);
     }
 }

@@ -29,7 +29,7 @@ impl Engine {
             let (plan, run) = (id.0.clone(), run.0.clone());
             return Err(crate::store::StoreError::PlanAlreadyApplied { plan, run }.into());
         }
-        self.policy.may_apply(&plan)?;
+        self.tools.policy.may_apply(&plan)?;
         same_plugin(&self.tools.plugins, &plan.content)?;
         require_performable(&plan.content)?;
         let run = RunId(format!("run-{}", uuid::Uuid::now_v7()));
@@ -52,7 +52,7 @@ impl Engine {
         let shown = run_of(&record)?;
         self.store().add_run(&record).await?;
         self.executor.tell();
-        self.executor.start(run);
+        self.executor.start(&run);
         Ok(shown)
     }
 
@@ -78,7 +78,7 @@ impl Engine {
         let shown = run_of(&record)?;
         self.store().append(&entry, Activity::Active).await?;
         self.executor.tell();
-        self.executor.start(id.clone());
+        self.executor.start(id);
         Ok(shown)
     }
 

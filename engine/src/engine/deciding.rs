@@ -2,8 +2,10 @@
 
 use super::{Engine, diagnosing::now};
 use crate::{
-    error::Error,
-    model::{Approval, Decision, Digest, Plan, PlanId, Principal},
+    error::{Code, Error},
+    journal::run_of,
+    model::{Approval, Decision, Digest, Plan, PlanId, Principal, RunId, run::RunState},
+    run::record,
     store::StoreError,
 };
 
@@ -24,7 +26,12 @@ impl Engine {
             let at = now(self);
             let mut record = self.stored_plan(id).await?;
             let plan = record.clone().at(at);
-            self.policy.may_decide(&plan, principal, digest, decision)?;
+            self.tools
+                .policy
+                .may_decide(&plan, principal, digest, decision)?;
+            if let Some(run) = &plan.run {
+                self.require_going_forward(run, &plan.id).await?;
+            }
             let approval = Approval {
                 principal: principal.clone(),
                 decision,
@@ -43,5 +50,19 @@ impl Engine {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether deciding on the plan of this run still has an effect: a rejection
+    /// stops it before its next step.
+    async fn require_going_forward(&self, run: &RunId, plan: &PlanId) -> Result<(), Error> {
+        let state = run_of(&record(self.store(), run).await?)?.state;
+        if state == RunState::Applying {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::PlanAlreadyApplied,
+            format!("{} was applied in {}, which is {state:?}", plan.0, run.0),
+            "look at that run; `naosu run rollback` takes back what it did",
+        ))
     }
 }

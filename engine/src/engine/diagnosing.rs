@@ -14,8 +14,8 @@ use crate::{
     error::{Code, Error},
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream},
     model::{
-        Diagnosis, DiagnosisId, Finding, Hint, PluginFailure, Principal, Symptom,
-        observations_digest,
+        Diagnosis, DiagnosisId, Evidence, Finding, Hint, Judgement, PluginFailure, Principal,
+        Symptom, observations_digest,
     },
     planning::not_loaded,
     plugin::{Plugin, Reads},
@@ -94,6 +94,9 @@ impl Looking {
         let facts = snapshot.read(&ClusterFacts::query(cluster)).await;
         ClusterFacts::of(&facts)?;
         let (mut hint, told) = self.hint(&snapshot).await;
+        if let Some(hint) = &hint {
+            snapshot.lead(hint.nodes.iter().cloned());
+        }
         let request = DiagnoseRequest {
             symptom: told,
             ..self.request.clone()
@@ -103,15 +106,21 @@ impl Looking {
             in_its_own_task(plugin, request.clone(), snapshot, self.sender.clone())
         };
         let judged: Vec<_> = self.plugins.iter().map(judging).collect();
-        let judged: Vec<Result<Finding, PluginFailure>> = stream::iter(judged)
+        let judging = stream::iter(judged)
             .buffer_unordered(CONCURRENT_PLUGINS)
-            .collect()
-            .await;
+            .collect();
+        let named = hint.as_ref().map(|hint| hint.nodes.clone());
+        let probing = self.probe(Arc::clone(&snapshot), named.unwrap_or_default());
+        let (judged, ()): (Vec<Result<Finding, PluginFailure>>, ()) =
+            tokio::join!(judging, probing);
         let (mut findings, mut failures) = (Vec::new(), Vec::new());
         for result in judged {
             match result {
                 Ok(finding) => findings.push(finding),
-                Err(failure) => failures.push(failure),
+                Err(failure) => {
+                    findings.extend(self.unjudged(&failure));
+                    failures.push(failure);
+                }
             }
         }
         // What the text speaks for comes first among equals, and never more.
@@ -147,6 +156,37 @@ impl Looking {
         };
         tools.store.add_diagnosis(&diagnosis).await?;
         Ok(diagnosis)
+    }
+
+    /// Asks the tunnel beside the plugins, unless only some of them are wanted.
+    async fn probe(&self, snapshot: Arc<Snapshot>, first: Vec<String>) {
+        if self.request.plugins.is_empty() {
+            let reads: Arc<dyn Reads> = snapshot;
+            tunnel::look(&reads, &first).await;
+        }
+    }
+
+    /// The finding of a cause whose plugin gave none: it is not known.
+    fn unjudged(&self, failure: &PluginFailure) -> Option<Finding> {
+        let mut plugins = self.plugins.iter().map(|plugin| plugin.info());
+        let info = plugins.find(|info| info.id == failure.plugin)?;
+        let PluginFailure { plugin, error } = failure;
+        Some(Finding {
+            plugin: plugin.clone(),
+            cause: info.cause.clone(),
+            judgement: Judgement::Unknown,
+            summary: format!("It could not be judged: {}", error.message),
+            evidence: vec![Evidence {
+                resource: format!("plugin/{plugin}"),
+                field: "failure".to_owned(),
+                value: error.code.as_str().to_owned(),
+                observed_at: self.tools.clock.now(),
+                meaning: "its plugin gave no finding, so the cause may be there or not".to_owned(),
+            }],
+            required_flows: Vec::new(),
+            infeasible: None,
+            subject: serde_json::Value::Null,
+        })
     }
 
     /// What the symptom says, and how plugins are told of it.

@@ -19,6 +19,8 @@ impl Engine {
         request: &PlanRequest,
     ) -> Result<Plan, Error> {
         let diagnosis = self.stored_diagnosis(&request.diagnosis).await?;
+        let created_at = now(self);
+        self.tools.policy.may_plan_from(&diagnosis, created_at)?;
         let wanted = request.plugin.as_deref();
         let (finding, plugin) = select(&diagnosis, wanted, &self.tools.plugins)?;
         let cluster = diagnosis.cluster.clone();
@@ -29,7 +31,6 @@ impl Engine {
         );
         let snapshot = Arc::new(snapshot.with_recorded(diagnosis.observations.clone()));
         let mut dry_runs = DryRuns::asked(Arc::clone(&self.tools.effector), cluster);
-        let created_at = now(self);
         let from = Derivation {
             diagnosis: &diagnosis,
             finding,
@@ -37,7 +38,7 @@ impl Engine {
             parameters: &request.parameters,
             requester: principal,
             created_at,
-            policy: &self.policy,
+            policy: &self.tools.policy,
         };
         let content = derive(from, &snapshot, &mut dry_runs).await?;
         let record = PlanRecord {
@@ -50,12 +51,13 @@ impl Engine {
         // The diagnosis is kept, and so is what it read.
         let known: BTreeSet<&Query> = diagnosis.observations.iter().map(|o| &o.query).collect();
         let observations = snapshot.observations().into_iter();
-        let inputs = PlanInputs {
+        let mut inputs = PlanInputs {
             observations: observations
                 .filter(|observation| !known.contains(&observation.query))
                 .collect(),
-            dry_runs: dry_runs.into_answers(),
+            ..PlanInputs::default()
         };
+        dry_runs.record_in(&mut inputs);
         self.store().add_plan(&record, &inputs).await?;
         Ok(record.at(created_at))
     }
@@ -80,7 +82,7 @@ impl Engine {
                 .observations
                 .iter()
                 .cloned()
-                .chain(inputs.observations),
+                .chain(inputs.observations.iter().cloned()),
             Arc::clone(&self.tools.clock),
         ));
         let parameters = content.parameters.as_object().cloned().unwrap_or_default();
@@ -91,9 +93,9 @@ impl Engine {
             parameters: &parameters,
             requester: &content.requester,
             created_at: content.created_at,
-            policy: &self.policy,
+            policy: &self.tools.policy,
         };
-        let mut dry_runs = DryRuns::recorded(inputs.dry_runs);
+        let mut dry_runs = DryRuns::recorded(inputs);
         let again = derive(from, &snapshot, &mut dry_runs).await?;
         let digest = digest(&again)?;
         Ok((again, digest))

@@ -50,7 +50,6 @@ impl Default for EngineConfig {
 
 /// Diagnoses, plans and executes. Implements [`crate::Naosu`].
 pub struct Engine {
-    policy: Policy,
     tools: Arc<Tools>,
     executor: Executor,
     is_executor: AtomicBool,
@@ -87,10 +86,10 @@ impl Engine {
             effector,
             clock: config.clock,
             plugins: by_id,
+            policy: config.policy,
             settings: config.runs,
         });
         let engine = Self {
-            policy: config.policy,
             executor: Executor::new(Arc::clone(&tools)),
             tools,
             is_executor: AtomicBool::new(false),

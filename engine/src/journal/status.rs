@@ -54,6 +54,8 @@ pub struct Status {
     steps: Vec<StepStatus>,
     in_flight: Option<InFlight>,
     verified: Option<bool>,
+    /// Why steps are taken back, once they are.
+    back_because: Option<String>,
     /// Whether the tunnel was asked on each way: forward, back.
     probed: [bool; 2],
 }
@@ -95,6 +97,7 @@ impl Status {
             steps: vec![pending; step_count as usize],
             in_flight: None,
             verified: None,
+            back_because: None,
             probed: [false, false],
         }
     }
@@ -117,6 +120,11 @@ impl Status {
     /// The verdict, once there is one.
     pub fn verified(&self) -> Option<bool> {
         self.verified
+    }
+
+    /// Why steps are taken back, once they are.
+    pub fn back_because(&self) -> Option<&str> {
+        self.back_because.as_deref()
     }
 
     /// Whether it is the moment to ask the tunnel, once on each way: before any
@@ -203,7 +211,7 @@ impl Status {
                 require(self.verified.is_none(), "it was verified already")?;
                 next.verified = Some(*mended);
             }
-            Event::RollbackStarted { .. } => self.begin_rollback(&mut next)?,
+            Event::RollbackStarted { reason, .. } => self.begin_rollback(&mut next, reason)?,
             Event::Succeeded => {
                 self.require_settled(RunState::Verifying)?;
                 require(self.verified == Some(true), "it was not verified")?;
@@ -342,7 +350,7 @@ impl Status {
         Ok(())
     }
 
-    fn begin_rollback(&self, next: &mut Self) -> Result<(), String> {
+    fn begin_rollback(&self, next: &mut Self, reason: &str) -> Result<(), String> {
         let allowed = match self.state {
             Some(RunState::Applying) => self.in_flight.is_none() && self.any_applied(),
             Some(RunState::Verifying) => self.verified == Some(false),
@@ -352,6 +360,7 @@ impl Status {
         };
         require(allowed, "there is nothing to take back now")?;
         next.state = Some(RunState::RollingBack);
+        next.back_because = Some(reason.to_owned());
         for step in &mut next.steps {
             step.refused = None;
         }

@@ -85,7 +85,8 @@ pub enum Event {
     VerifyStarted,
     /// The verdict of plugin and probe.
     Verified {
-        /// Whether the cause is gone and the tunnel answers.
+        /// Whether the cause is gone and the tunnel answers where the plan is about it;
+        /// nodes may remain that are silent for another reason.
         mended: bool,
         /// For a person.
         summary: String,

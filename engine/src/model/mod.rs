@@ -34,4 +34,4 @@ pub use plugin::{Capability, Parameter, ParameterType, PluginInfo};
 pub use principal::Principal;
 pub use query::Query;
 pub use run::{Run, RunId, RunState, StepState};
-pub use tunnel::{NodeAnswer, TunnelAnswer, TunnelAnswers};
+pub use tunnel::{NodeAnswer, TunnelAnswer, TunnelAnswers, WayAnswers};

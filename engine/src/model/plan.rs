@@ -42,8 +42,9 @@ pub enum Risk {
 /// Something the approver must know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
-    /// Stable code: "aks_unsupported", "managed_nsg_reset", "wider_than_needed",
-    /// "delta_partly_unknown", "lockdown", "plugin".
+    /// Stable code: "aks_unsupported", "managed_nsg_reset", "aks_reconciles",
+    /// "wider_than_needed", "delta_partly_unknown", "disruption_budget", "lockdown",
+    /// "plugin".
     pub code: String,
     /// One or two sentences.
     pub message: String,

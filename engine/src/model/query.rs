@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plugin::Capability;
 
-/// One read. Mirrors `query` of the plugin contract.
+/// One read. Mirrors `query` of the plugin contract, but for what only the host asks.
 #[derive(
     Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -79,6 +79,22 @@ pub enum Query {
         /// Kubernetes node name.
         node: String,
     },
+    /// The log of a pod that runs on a node, read through the API server; answered by
+    /// [`ProbeResult`] as JSON, or by `NotFound` where none runs. Only the host asks so.
+    LogProbe {
+        /// Kubernetes node name.
+        node: String,
+    },
+    /// TCP connections tried from a node in one command, answered by a list of
+    /// [`ProbeResult`] as JSON, one a host. Only the host asks so.
+    TcpProbes {
+        /// Kubernetes node name.
+        from_node: String,
+        /// Addresses or names.
+        to_hosts: Vec<String>,
+        /// TCP port.
+        port: u16,
+    },
 }
 
 impl Query {
@@ -89,8 +105,24 @@ impl Query {
             Self::AzureMetric { .. } => Capability::AzureMetrics,
             Self::KubernetesGet { .. } | Self::KubernetesList { .. } => Capability::KubernetesRead,
             Self::Node { .. } => Capability::NodeRead,
-            Self::TcpProbe { .. } | Self::TunnelProbe { .. } => Capability::Probe,
+            Self::TcpProbe { .. }
+            | Self::TunnelProbe { .. }
+            | Self::LogProbe { .. }
+            | Self::TcpProbes { .. } => Capability::Probe,
         }
+    }
+}
+
+impl Query {
+    /// Whether the answer would hold credentials of the cluster: nobody's evidence,
+    /// and nothing that a plan, a store or an assistant may show.
+    pub fn holds_credentials(&self) -> bool {
+        let kind = match self {
+            Self::KubernetesGet { object } => &object.kind,
+            Self::KubernetesList { object_kind, .. } => object_kind,
+            _ => return false,
+        };
+        kind.eq_ignore_ascii_case("Secret") || kind.eq_ignore_ascii_case("Secrets")
     }
 }
 
@@ -120,6 +152,15 @@ impl fmt::Display for Query {
                 write!(f, "TCP probe node/{from_node} to {to_host}:{port}")
             }
             Self::TunnelProbe { node } => write!(f, "tunnel probe of node/{node}"),
+            Self::LogProbe { node } => write!(f, "log of a pod on node/{node}"),
+            Self::TcpProbes {
+                from_node,
+                to_hosts,
+                port,
+            } => {
+                let hosts = to_hosts.join(", ");
+                write!(f, "TCP probes node/{from_node} to {hosts} port {port}")
+            }
         }
     }
 }
@@ -199,6 +240,10 @@ pub struct UfwStatus {
     /// `/etc/default/ufw`; empty when it cannot be read.
     #[serde(default)]
     pub settings: String,
+    /// Digest of all that ufw sets in force when it is enabled; its status shows none
+    /// of that while it is disabled. Empty when it was not read.
+    #[serde(default)]
+    pub files: String,
 }
 
 /// Body of a probe.

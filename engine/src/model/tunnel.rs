@@ -3,8 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Most nodes that are named one by one.
+/// Most nodes that a diagnosis names one by one.
 pub const NAMED_AT_MOST: usize = 64;
+/// Most nodes that a run asks, and names: what they gave before the steps is
+/// compared with what they give after.
+pub const ASKED_AT_MOST: usize = 128;
 
 /// What one node's kubelet gave, asked through the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -40,10 +43,49 @@ pub struct TunnelAnswers {
     pub asked: u32,
     /// How many were reached at every try, faults of their own included.
     pub reached: u32,
-    /// Those that did not simply answer, by name; the first 64.
+    /// Names of those reached; in a diagnosis the first 64.
+    #[serde(default)]
+    pub reached_nodes: Vec<String>,
+    /// Those that did not simply answer, by name; in a diagnosis the first 64.
     pub others: Vec<NodeAnswer>,
     /// Why no node was asked at all; empty otherwise.
     pub error: String,
+    /// Logs of pods read through the API server, one a node.
+    #[serde(default)]
+    pub logs: Option<WayAnswers>,
+    /// TCP connections from the agents' nodes to the kubelets of the nodes that
+    /// matter most.
+    #[serde(default)]
+    pub from_agents: Option<WayAnswers>,
+}
+
+/// What one more way to the nodes gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct WayAnswers {
+    /// How often it was tried.
+    pub tried: u32,
+    /// How often it led to the node.
+    pub reached: u32,
+    /// Where it did not.
+    pub others: Vec<NodeAnswer>,
+    /// Why it was not tried at all; empty otherwise.
+    pub error: String,
+}
+
+impl WayAnswers {
+    /// "`what` on 2 of 3 …", and the first that it did not lead to.
+    fn in_words(&self, what: &str, nodes: &str) -> String {
+        if !self.error.is_empty() {
+            return format!(" {what} was not tried: {}.", self.error);
+        }
+        let first = self.others.first().map_or_else(String::new, |other| {
+            format!(", not on {}: {}", other.node, other.detail)
+        });
+        format!(
+            " {what} on {} of {} {nodes}{first}.",
+            self.reached, self.tried
+        )
+    }
 }
 
 impl TunnelAnswers {
@@ -67,16 +109,18 @@ impl TunnelAnswers {
 
     /// The first node that is not reached, or not always.
     pub fn first_unreached(&self) -> Option<&NodeAnswer> {
-        self.others
-            .iter()
-            .find(|node| node.answer != TunnelAnswer::KubeletFault)
+        self.unreached().next()
+    }
+
+    /// Those that are not reached, or not always.
+    pub fn unreached(&self) -> impl Iterator<Item = &NodeAnswer> {
+        let reached = |node: &&NodeAnswer| node.answer == TunnelAnswer::KubeletFault;
+        self.others.iter().filter(move |node| !reached(node))
     }
 
     /// Whether this node is among those not reached, or not always.
     pub fn is_unreached(&self, name: &str) -> bool {
-        self.others
-            .iter()
-            .any(|node| node.node == name && node.answer != TunnelAnswer::KubeletFault)
+        self.unreached().any(|node| node.node == name)
     }
 
     /// One or two sentences.
@@ -117,6 +161,13 @@ impl TunnelAnswers {
                 " The kubelet of {} is reached and at fault itself, which is not the tunnel's: {}.",
                 node.node, node.detail
             ));
+        }
+        if let Some(logs) = self.logs.as_ref() {
+            words.push_str(&logs.in_words("Reading a pod's log succeeds", "nodes"));
+        }
+        if let Some(from_agents) = self.from_agents.as_ref() {
+            let what = "TCP 10250 from the agents' nodes answers";
+            words.push_str(&from_agents.in_words(what, "connections tried"));
         }
         words
     }

@@ -4,6 +4,7 @@
 //! Everything from outside comes through the snapshot and the dry runs, both of
 //! which are recorded, so that the same plan can be derived again.
 
+pub mod assessment;
 pub mod chain;
 mod dry_runs;
 mod select;
@@ -16,9 +17,9 @@ use serde_json::{Map, Value};
 pub use dry_runs::DryRuns;
 pub use select::{not_loaded, select};
 
-use self::chain::Chain;
+use self::{assessment::Assessment, chain::Chain};
 use crate::{
-    effect::{self, Standing, State, caution, delta, facts::ClusterFacts},
+    effect::{self, Standing, State, caution, facts::ClusterFacts},
     error::{Code, Error},
     model::{
         Diagnosis, Effect, Finding, Precondition, Principal, Risk, Step, Warning,
@@ -158,6 +159,18 @@ impl Deriving<'_> {
     ) -> Result<(Step, Vec<Warning>), Error> {
         let ProposedStep { title, effect } = proposed;
         let meaning = effect::semantics(&effect);
+        let target = meaning.target();
+        if target.holds_credentials() {
+            return Err(Error::new(
+                Code::ObservationNotGranted,
+                format!(
+                    "plugin {} proposes to change {target}: no plugin may have credentials read, \
+                     so none is changed",
+                    self.from.plugin.info().id
+                ),
+                "change it by hand, or report this to the plugin's author",
+            ));
+        }
         let before = chain.before(&effect, self.reads.as_ref()).await;
         let state = State::of(&before.observation);
         match meaning.standing(&state)? {
@@ -177,28 +190,26 @@ impl Deriving<'_> {
                 ));
             }
         }
-        let inverse = meaning.inverse(&state)?;
-        let simulation = meaning.simulate(&state)?;
         let needed = &self.from.finding.required_flows;
         let foreseen = chain.over(self.reads.as_ref());
-        let delta::Consequence { delta, beside } = delta::of(
-            &effect,
-            &before.observation,
-            &simulation.state,
-            needed,
-            &foreseen,
-        )
-        .await;
-        let caution = caution::assess(&effect, self.facts, &inverse, &delta)?;
+        let Assessment {
+            inverse,
+            simulation,
+            delta,
+            beside,
+            caution,
+        } = assessment::assess(&effect, &before.observation, needed, self.facts, &foreseen).await?;
         let version = before.observation.version.clone();
         let precondition = Precondition {
-            query: meaning.target(),
+            query: target,
             description: meaning.holds(),
             digest: effect::state_digest(&effect, &state)?,
             version: version.filter(|_| meaning.is_fenced_by_version() && before.is_observed),
         };
         let after = simulation.state.observation(&before.observation);
-        let dry_run = dry_runs.of_step(&effect, &before, simulation).await?;
+        let (dry_run, delayed) = dry_runs.of_step(&effect, &before, simulation).await?;
+        let mut warnings = caution.warnings;
+        warnings.extend(delayed);
         drop(meaning);
         chain.goes_on_with(after);
         if let Some(beside) = beside {
@@ -213,7 +224,7 @@ impl Deriving<'_> {
             delta,
             risk: caution.risk,
         };
-        Ok((step, caution.warnings))
+        Ok((step, warnings))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     clock::Clock,
     error::Error,
     journal::{Status, fold},
-    model::{Entry, Event},
+    model::{Entry, Event, TunnelAnswers, journal::Way},
     store::{Activity, RunRecord, Store},
 };
 
@@ -40,6 +40,18 @@ impl RunLog {
 
     pub(super) fn record(&self) -> &RunRecord {
         &self.record
+    }
+
+    /// What the tunnel answered before the first step, when it was asked.
+    pub(super) fn tunnel_before(&self) -> Option<&TunnelAnswers> {
+        let mut entries = self.record.entries.iter();
+        entries.find_map(|entry| match &entry.event {
+            Event::Probed {
+                way: Way::Forward,
+                tunnel,
+            } => Some(tunnel),
+            _ => None,
+        })
     }
 
     /// Appends an entry.

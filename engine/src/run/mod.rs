@@ -1,28 +1,30 @@
 //! Executes runs: one task a run, driven by what its journal says next.
 
+mod anew;
+mod comparison;
+mod concern;
 mod log;
 mod next;
 mod remaining;
 mod step;
+mod supervise;
 mod verify;
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{log::RunLog, next::Move, step::Subject};
+use self::{log::RunLog, next::Move, step::Subject, supervise::Driven};
 use crate::{
     clock::Clock,
     driver::{Effector, Observer},
+    effect::{State, facts::ClusterFacts},
     error::{Code, Error},
-    model::{Event, Finding, plan::PlanContent, run::RunId},
+    model::{Event, Finding, TunnelAnswers, plan::PlanContent, run::RunId},
     planning::chain::states_before,
-    plugin::Plugin,
+    plugin::{Plugin, Reads},
+    policy::Policy,
     snapshot::Snapshot,
     store::{PlanRecord, RunRecord, Store},
 };
@@ -55,13 +57,14 @@ pub(crate) struct Tools {
     pub effector: Arc<dyn Effector>,
     pub clock: Arc<dyn Clock>,
     pub plugins: BTreeMap<String, Arc<dyn Plugin>>,
+    pub policy: Policy,
     pub settings: RunSettings,
 }
 
 /// Executes the runs of this process.
 pub(crate) struct Executor {
     tools: Arc<Tools>,
-    running: Arc<Mutex<HashSet<RunId>>>,
+    driven: Driven,
     /// Counts journal entries, for those who watch.
     written: watch::Sender<u64>,
     shutdown: CancellationToken,
@@ -72,7 +75,7 @@ impl Executor {
     pub(crate) fn new(tools: Arc<Tools>) -> Self {
         Self {
             tools,
-            running: Arc::default(),
+            driven: Driven::default(),
             written: watch::Sender::new(0),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -101,37 +104,27 @@ impl Executor {
     /// Goes on with every run that has not ended.
     pub(crate) async fn resume(&self) -> Result<(), Error> {
         for run in self.tools.store.active_runs().await? {
-            self.start(run.id);
+            self.start(&run.id);
         }
         Ok(())
     }
 
-    /// Drives a run in a task of its own, unless one does already.
-    pub(crate) fn start(&self, id: RunId) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.shutdown.is_cancelled() || !running.insert(id.clone()) {
+    /// Drives a run in a task of its own; the one that does already is told that
+    /// there is more.
+    pub(crate) fn start(&self, id: &RunId) {
+        if self.shutdown.is_cancelled() {
             return;
         }
-        drop(running);
+        let Some(hold) = self.driven.begin(id) else {
+            return;
+        };
         let driving = Driving {
             tools: Arc::clone(&self.tools),
             written: self.written.clone(),
             shutdown: self.shutdown.clone(),
         };
-        let running = Arc::clone(&self.running);
-        self.tasks.spawn(async move {
-            if let Err(error) = driving.drive(&id).await
-                && error.code != Code::ShuttingDown
-            {
-                // Its journal says where it stands; the next start goes on.
-                tracing::error!(run = %id.0, code = error.code.as_str(), "the run stopped: {error}");
-            }
-            running
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&id);
-            driving.tell();
-        });
+        self.tasks
+            .spawn(async move { driving.supervise(hold).await });
     }
 
     /// Finishes and journals the effects in flight; the rest of each run is
@@ -160,16 +153,18 @@ impl Driving {
         let plan = tools.store.plan(&record.plan).await?;
         let plan = plan.ok_or_else(|| absent(&record.plan.0))?;
         let mut log = RunLog::new(Arc::clone(&tools.store), Arc::clone(&tools.clock), record)?;
-        let (befores, other_causes) = match self.recorded(&plan).await {
+        let recorded = match self.recorded(&plan).await {
             Ok(recorded) => recorded,
             // Without what it was computed from nothing can be judged.
             Err(error) => return log.append(Event::Stuck { error }).await,
         };
         let subject = Subject {
             tools,
+            plan: &plan.id,
             content: &plan.content,
             digest: &plan.digest,
-            befores: &befores,
+            befores: &recorded.befores,
+            facts: &recorded.facts,
             shutdown: &self.shutdown,
         };
         loop {
@@ -190,7 +185,10 @@ impl Driving {
                         Err(error) => Err(error),
                     }
                 }
-                Move::Verify => match self.verdict(&plan, &other_causes).await {
+                Move::Verify => match self
+                    .verdict(&plan, &recorded.other_causes, log.tunnel_before())
+                    .await
+                {
                     Ok(Some(event)) => log.append(event).await,
                     Ok(None) => return Ok(()),
                     Err(error) => log.append(Event::Stuck { error }).await,
@@ -201,7 +199,15 @@ impl Driving {
                         None => return Ok(()),
                     }
                 }
-                Move::StartVerify => log.append(Event::VerifyStarted).await,
+                Move::StartVerify => match subject.withdrawn().await? {
+                    // Who rejected it is not overruled by steps in place already.
+                    Some(error) if error.code == Code::PlanRejected => {
+                        let (reason, principal) = (error.message, None);
+                        log.append(Event::RollbackStarted { reason, principal })
+                            .await
+                    }
+                    _ => log.append(Event::VerifyStarted).await,
+                },
                 Move::Succeed => log.append(Event::Succeeded).await,
                 Move::RolledBack => log.append(Event::RolledBack).await,
                 Move::Cancel(reason) => log.append(Event::Cancelled { reason }).await,
@@ -229,11 +235,7 @@ impl Driving {
         }
     }
 
-    /// What the plan was made from.
-    async fn recorded(
-        &self,
-        plan: &PlanRecord,
-    ) -> Result<(Vec<crate::effect::State>, Vec<Finding>), Error> {
+    async fn recorded(&self, plan: &PlanRecord) -> Result<Recorded, Error> {
         let store = &self.tools.store;
         let content = &plan.content;
         let inputs = store.plan_inputs(&plan.id).await?;
@@ -247,28 +249,43 @@ impl Driving {
             diagnosed.into_iter().chain(inputs.observations),
             Arc::clone(&self.tools.clock),
         );
-        let befores = states_before(&content.steps, &replay).await?;
-        Ok((
-            befores,
-            remaining::other_causes(&findings, &content.finding),
-        ))
+        let facts = replay.read(&ClusterFacts::query(&content.cluster)).await;
+        Ok(Recorded {
+            befores: states_before(&content.steps, &replay).await?,
+            facts: ClusterFacts::of(&facts)?,
+            other_causes: remaining::other_causes(&findings, &content.finding),
+        })
     }
 
     async fn verdict(
         &self,
         plan: &PlanRecord,
         other_causes: &[Finding],
+        before: Option<&TunnelAnswers>,
     ) -> Result<Option<Event>, Error> {
         let plugin = same_plugin(&self.tools.plugins, &plan.content)?;
         Ok(verify::verify(
             &self.tools,
             plugin.as_ref(),
             &plan.content,
-            other_causes,
+            &verify::Known {
+                other_causes,
+                before,
+            },
             &self.shutdown,
         )
         .await)
     }
+}
+
+/// What a plan was made from.
+struct Recorded {
+    /// What each step found.
+    befores: Vec<State>,
+    /// The cluster.
+    facts: ClusterFacts,
+    /// What was found beside what the plan mends.
+    other_causes: Vec<Finding>,
 }
 
 /// The very plugin that proposed the plan.

@@ -130,12 +130,29 @@ fn rolling_back(status: &Status) -> Move {
         Some(step) => back(step, tries(status, step, Way::Back)),
         None if status.any_applied() => Move::Stick(Error::new(
             Code::RunNotReversible,
-            "all that can be taken back is; some steps cannot be",
+            what_stays(status),
             "look at the cluster: what those steps did stays",
         )),
         None if status.may_probe(Way::Back) => Move::Probe(Way::Back),
         None => Move::RolledBack,
     }
+}
+
+/// Which steps stay, why each does, and why they were to be taken back.
+fn what_stays(status: &Status) -> String {
+    let steps = (1_u32..).zip(status.steps());
+    let stays = steps.filter(|(_, s)| s.state == StepState::Applied);
+    let stays: Vec<String> = stays
+        .map(|(number, s)| {
+            let why = s.refused.as_ref().map(|r| r.message.as_str());
+            format!("step {number}: {}", why.unwrap_or("it stays"))
+        })
+        .collect();
+    let because = status.back_because().unwrap_or("that was asked for");
+    format!(
+        "all that can be taken back is, and some steps cannot be ({}); they were to be because {because}",
+        stays.join("; ")
+    )
 }
 
 fn back(step: u32, tries: u32) -> Move {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Tools;
 use crate::{
-    model::{Finding, Judgement, plan::PlanContent},
+    model::{Finding, Judgement, Symptom, plan::PlanContent},
     plugin::Reads,
 };
 
@@ -34,11 +34,9 @@ pub(super) async fn remaining(
     tools: &Tools,
     content: &PlanContent,
     causes: &[Finding],
+    symptom: &Symptom,
     reads: &Arc<dyn Reads>,
 ) -> Vec<Finding> {
-    let diagnosis = tools.store.diagnosis(&content.diagnosis).await;
-    let symptom = diagnosis.ok().flatten().map(|d| d.symptom);
-    let symptom = symptom.unwrap_or_default();
     let mut remaining = Vec::new();
     for cause in causes {
         let Some(plugin) = tools.plugins.get(&cause.plugin) else {
@@ -46,7 +44,7 @@ pub(super) async fn remaining(
             continue;
         };
         let judged = plugin
-            .diagnose(&content.cluster, &symptom, Arc::clone(reads))
+            .diagnose(&content.cluster, symptom, Arc::clone(reads))
             .await;
         match judged {
             Ok(finding) if finding.judgement == Judgement::Unknown => remaining.push(cause.clone()),

@@ -4,19 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Tools, log::RunLog};
+use super::{Tools, absent, log::RunLog, same_plugin};
 use crate::{
-    driver::{IdempotencyKey, PerformError, Performed},
-    effect::{self, Outcome, Standing, State},
+    driver::{self, IdempotencyKey, PerformError, Performed},
+    effect::{self, Outcome, Standing, State, facts::ClusterFacts},
     error::{Code, Error},
     journal::InFlight,
-    model::{Digest, Effect, Event, Inverse, Observation, Step, journal::Way, plan::PlanContent},
+    model::{
+        Digest, Effect, Event, Inverse, Observation, PlanId, Step, journal::Way, plan::PlanContent,
+    },
     plugin::Reads,
     snapshot::Snapshot,
 };
 
 /// How often a target is read before it counts as unreadable.
-const READS_AT_MOST: u32 = 3;
+pub(super) const READS_AT_MOST: u32 = 3;
 /// How often it is read back before "nothing changed" is believed of a request
 /// that got no answer: it may still be at work.
 const SETTLING_READS: u32 = 3;
@@ -24,11 +26,14 @@ const SETTLING_READS: u32 = 3;
 /// What the run is about.
 pub(super) struct Subject<'a> {
     pub tools: &'a Tools,
+    pub plan: &'a PlanId,
     pub content: &'a PlanContent,
     /// Its digest.
     pub digest: &'a Digest,
     /// What each step was computed from.
     pub befores: &'a [State],
+    /// The cluster as it was then.
+    pub facts: &'a ClusterFacts,
     pub shutdown: &'a CancellationToken,
 }
 
@@ -79,7 +84,7 @@ impl Subject<'_> {
     }
 
     /// Waits; `false` when told to shut down.
-    async fn pause(&self, pause: Duration) -> bool {
+    pub(super) async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
             () = tokio::time::sleep(pause) => true,
             () = self.shutdown.cancelled() => false,
@@ -105,6 +110,11 @@ impl Subject<'_> {
             }
             Err(event) => return log.append(*event).await,
         };
+        if flight.way == Way::Forward
+            && let Some(error) = self.withdrawn().await?
+        {
+            return log.append(refused(flight, error)).await;
+        }
         log.append(Event::Intent {
             step: flight.step,
             way: flight.way,
@@ -129,6 +139,22 @@ impl Subject<'_> {
             Err(PerformError::Unknown(error)) => self.read_back(flight, &error).await?,
         };
         log.append(event).await
+    }
+
+    /// Why the run goes no further: the plan could not be applied any more.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) async fn withdrawn(&self) -> Result<Option<Error>, Error> {
+        let tools = self.tools;
+        let plan = tools.store.plan(self.plan).await?;
+        let plan = plan.ok_or_else(|| absent(&self.plan.0))?;
+        let plan = plan.at(tools.clock.now());
+        let still = tools
+            .policy
+            .may_apply(&plan)
+            .and_then(|()| same_plugin(&tools.plugins, &plan.content).map(drop));
+        Ok(still.err())
     }
 
     /// Performs in a task of its own, which nothing drops midway.
@@ -188,10 +214,16 @@ impl Subject<'_> {
             .standing(&state)
             .map_err(refuse)?
         {
-            Standing::Ready => Ok((step.effect.clone(), observed)),
-            Standing::InPlace => Err(refuse(drift(step, "the change is in place already"))),
-            Standing::Conflict(why) => Err(refuse(drift(step, &why))),
+            Standing::Ready => {}
+            Standing::InPlace => {
+                return Err(refuse(drift(step, "the change is in place already")));
+            }
+            Standing::Conflict(why) => return Err(refuse(drift(step, &why))),
         }
+        self.require_same_consequence(step, &observed)
+            .await
+            .map_err(refuse)?;
+        Ok((step.effect.clone(), observed))
     }
 
     /// Whether the step can be taken back without touching what is not ours.
@@ -264,6 +296,7 @@ impl Subject<'_> {
             (Way::Back, Inverse::Effect { effect }) => effect,
             _ => &step.effect,
         };
+        let mark = driver::mark(self.digest, flight.step, flight.way);
         let mut untouched = 0;
         loop {
             let now = match self.read(target).await {
@@ -272,7 +305,7 @@ impl Subject<'_> {
                 Err(error) => return Err(unknown(format!("it cannot be read back: {error}"))),
             };
             let outcome = match flight.way {
-                Way::Forward => effect::semantics(&step.effect).outcome(before, &now),
+                Way::Forward => effect::semantics(&step.effect).outcome(before, &now, &mark),
                 Way::Back => back(step, target, before, &now).map(|stands| match stands {
                     Back::Done => Outcome::InPlace,
                     Back::Ready => Outcome::Untouched,
@@ -316,6 +349,16 @@ impl Subject<'_> {
 /// Where a step in place stands on its way back. Ours is only what is exactly
 /// as the step left it.
 fn back(step: &Step, inverse: &Effect, before: &State, now: &State) -> Result<Back, Error> {
+    let forward = effect::semantics(&step.effect);
+    match back_as_seen(step, inverse, before, now)? {
+        Back::Ready => Ok(forward
+            .hidden_change(before, now)?
+            .map_or(Back::Ready, Back::Conflict)),
+        other => Ok(other),
+    }
+}
+
+fn back_as_seen(step: &Step, inverse: &Effect, before: &State, now: &State) -> Result<Back, Error> {
     let forward = effect::semantics(&step.effect);
     let seen = forward.projection(now)?;
     if seen == forward.projection(before)? {

@@ -19,6 +19,12 @@ pub enum StoreError {
         /// Its run.
         run: String,
     },
+    /// The plan was rejected before its run began.
+    #[error("plan {plan} was rejected")]
+    PlanRejected {
+        /// The plan.
+        plan: String,
+    },
     /// Another run holds the cluster.
     #[error("{run} is at work on this cluster")]
     ClusterBusy {
@@ -50,6 +56,7 @@ impl From<StoreError> for Error {
                 Code::PlanAlreadyApplied,
                 "look at that run; to try again, diagnose and make a new plan",
             ),
+            StoreError::PlanRejected { .. } => (Code::PlanRejected, "make a new plan"),
             StoreError::ClusterBusy { .. } => {
                 (Code::ClusterBusy, "wait until that run ends, or look at it")
             }

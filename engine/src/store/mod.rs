@@ -58,6 +58,10 @@ pub struct PlanInputs {
     pub observations: Vec<Arc<Observation>>,
     /// For each step what the system's own dry run said, where it has one.
     pub dry_runs: Vec<Option<DryRun>>,
+    /// For each step the disruption budget that forbade its dry run, in the words of
+    /// the API server.
+    #[serde(default)]
+    pub budgets: Vec<Option<String>>,
 }
 
 /// A run as stored.
@@ -123,8 +127,8 @@ pub trait Store: Send + Sync {
         approval: &Approval,
     ) -> Result<(), StoreError>;
 
-    /// Begins a run with its first entry; a plan is applied at most once, and
-    /// a cluster has at most one active run.
+    /// Begins a run with its first entry; a plan is applied at most once and not
+    /// when it was rejected, and a cluster has at most one active run.
     async fn add_run(&self, run: &RunRecord) -> Result<(), StoreError>;
     /// Adds an entry, or fails with [`StoreError::Taken`] when the run has one
     /// of this sequence number.

@@ -204,7 +204,7 @@ fn answers(others: &[(&str, TunnelAnswer)]) -> TunnelAnswers {
                 detail: "words".into(),
             })
             .collect(),
-        error: String::new(),
+        ..TunnelAnswers::default()
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use naosu_engine::{
     Code, Error,
-    driver::{Effector, IdempotencyKey, Observer, PerformError, Performed, Reading},
+    driver::{APPLIED_BY, Effector, IdempotencyKey, Observer, PerformError, Performed, Reading},
     effect::{self, Standing, State},
     model::{
         ClusterId, Digest, DryRun, Effect, EffectKind, Finding, Judgement, Observation,
@@ -41,6 +41,12 @@ struct Inner {
     writes: Vec<(u32, Way)>,
     troubles: BTreeMap<usize, Trouble>,
     performed: usize,
+    /// What else is different once a step is done, by the system's own doing.
+    consequences: BTreeMap<u32, Vec<(Query, String)>>,
+    /// Reads that fail so often before they are answered again.
+    unavailable: BTreeMap<Query, u32>,
+    /// Why the API server evicts nothing for now.
+    budget: Option<String>,
 }
 
 /// All things, written only under their version.
@@ -95,6 +101,26 @@ impl Anything {
         inner.troubles.insert(number, trouble);
     }
 
+    /// What reading `query` gives once this step is done.
+    pub fn put_after(&self, step: u32, query: Query, body: String) {
+        let mut inner = self.lock();
+        inner
+            .consequences
+            .entry(step)
+            .or_default()
+            .push((query, body));
+    }
+
+    /// Lets the next reads of `query` fail.
+    pub fn fail_reads(&self, query: Query, times: u32) {
+        self.lock().unavailable.insert(query, times);
+    }
+
+    /// Has a disruption budget forbid evictions, in these words.
+    pub fn forbid_evictions(&self, words: &str) {
+        self.lock().budget = Some(words.to_owned());
+    }
+
     pub fn writes(&self) -> Vec<(u32, Way)> {
         self.lock().writes.clone()
     }
@@ -139,6 +165,7 @@ impl Anything {
             }
             // Its files hold rules that it does not show while it is off.
             Effect::UfwEnable { .. } => after = Ok(inner.switched_on[&query].as_str().into()),
+            Effect::RolloutRestart { .. } => after = after.map(|body| marked(&body, &key.mark())),
             _ => {}
         }
         let thing = Thing {
@@ -147,11 +174,23 @@ impl Anything {
         };
         inner.things.insert(query, thing);
         inner.writes.push((key.step, key.way));
+        let beside = inner.consequences.get(&key.step).cloned();
+        drop(inner);
+        for (query, body) in beside.into_iter().flatten() {
+            self.put(query, body);
+        }
         Ok(Performed {
             already_in_place: false,
             detail: "done".into(),
         })
     }
+}
+
+/// The restarted workload with who restarted it, as the driver sets it.
+fn marked(body: &str, mark: &str) -> Arc<str> {
+    let mut object: Value = serde_json::from_str(body).unwrap();
+    object["spec"]["template"]["metadata"]["annotations"][APPLIED_BY] = json!(mark);
+    object.to_string().into()
 }
 
 fn not_there(query: &Query) -> ObserveError {
@@ -165,6 +204,14 @@ fn not_there(query: &Query) -> ObserveError {
 #[async_trait]
 impl Observer for Anything {
     async fn observe(&self, _: &ClusterId, query: &Query) -> Result<Reading, ObserveError> {
+        if let Some(left @ 1..) = self.lock().unavailable.get_mut(query) {
+            *left -= 1;
+            return Err(ObserveError {
+                kind: ObserveErrorKind::Unavailable,
+                code: Code::AzureUnreachable,
+                message: format!("{query} did not answer"),
+            });
+        }
         if let Some(thing) = self.lock().things.get(query) {
             return Ok(Reading {
                 body: thing.answer.clone()?,
@@ -226,10 +273,17 @@ impl Effector for Anything {
     async fn dry_run(
         &self,
         _: &ClusterId,
-        _: &Effect,
+        effect: &Effect,
         _: &Observation,
     ) -> Result<Option<DryRun>, Error> {
-        Ok(None)
+        match (effect, &self.lock().budget) {
+            (Effect::PodEvict { .. }, Some(words)) => Err(Error::new(
+                Code::KubernetesDisruptionBudget,
+                words.clone(),
+                "",
+            )),
+            _ => Ok(None),
+        }
     }
 }
 

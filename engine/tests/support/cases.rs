@@ -185,7 +185,14 @@ pub fn case(kind: EffectKind) -> Case {
         )
         .and("switches it on", Then::NothingLeft, |status| {
             *status = ufw(UFW_RULES);
-        }),
+        })
+        .and(
+            "edits the rules that it does not list",
+            Then::Stuck,
+            |status| {
+                status["files"] = json!("another digest");
+            },
+        ),
         EffectKind::IptablesRuleInsert => Case::of(
             Effect::IptablesRuleInsert(iptables_rule("ipt-insert", 2, "-s 10.0.0.1/32 -j ACCEPT")),
             iptables(),
@@ -384,6 +391,7 @@ fn ufw(rules: &str) -> Value {
         verbose: "Status: active\nDefault: deny (incoming)\n".into(),
         numbered: format!("Status: active\n\n{rules}"),
         settings: String::new(),
+        files: "a digest".into(),
     })
 }
 
@@ -393,6 +401,7 @@ fn ufw_off() -> Value {
         verbose: "Status: inactive\n".into(),
         numbered: "Status: inactive\n".into(),
         settings: String::new(),
+        files: "a digest".into(),
     })
 }
 

@@ -67,9 +67,13 @@ pub async fn start(
 }
 
 pub async fn diagnose(engine: &Engine) -> Result<Diagnosis, Error> {
+    diagnose_for(engine, Symptom::default()).await
+}
+
+pub async fn diagnose_for(engine: &Engine, symptom: Symptom) -> Result<Diagnosis, Error> {
     let request = DiagnoseRequest {
         cluster: cluster(),
-        symptom: Symptom::default(),
+        symptom,
         plugins: Vec::new(),
     };
     let mut items = engine.diagnose(&alice(), request).await?;
@@ -83,6 +87,10 @@ pub async fn diagnose(engine: &Engine) -> Result<Diagnosis, Error> {
 
 pub async fn plan(engine: &Engine) -> Result<Plan, Error> {
     let diagnosis = diagnose(engine).await?;
+    plan_of(engine, diagnosis).await
+}
+
+pub async fn plan_of(engine: &Engine, diagnosis: Diagnosis) -> Result<Plan, Error> {
     let request = PlanRequest {
         diagnosis: diagnosis.id,
         plugin: None,

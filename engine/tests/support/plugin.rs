@@ -18,6 +18,7 @@ use super::world::nsg;
 pub struct AllowPort {
     info: PluginInfo,
     groups: Vec<String>,
+    panics: bool,
 }
 
 pub fn allow_rule() -> NsgRule {
@@ -55,7 +56,14 @@ impl AllowPort {
                 source: "test".into(),
             },
             groups: groups.iter().map(|g| nsg(g)).collect(),
+            panics: false,
         }
+    }
+
+    /// Brings down whoever has it verify.
+    pub fn panicking(mut self) -> Self {
+        self.panics = true;
+        self
     }
 
     /// The same id from another component.
@@ -133,6 +141,7 @@ impl Plugin for AllowPort {
         _: &[ProposedStep],
         _: Arc<dyn Reads>,
     ) -> Result<Verdict, Error> {
+        assert!(!self.panics, "on purpose");
         Ok(Verdict {
             mended: true,
             summary: "The rule is there.".into(),

@@ -2,7 +2,8 @@
 //! and everything that happened to them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
     sync::{Mutex, MutexGuard},
 };
 
@@ -47,6 +48,22 @@ struct Inner {
     performed: usize,
     reads: usize,
     reach: Option<bool>,
+    nodes: Option<u16>,
+    kubelets: BTreeMap<String, Kubelet>,
+    probed: BTreeSet<String>,
+}
+
+/// A node's kubelet that does not simply answer when packets pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kubelet {
+    /// Packets that pass are refused.
+    Stopped,
+    /// It is silent, and its node is not ready.
+    Unready,
+    /// It is silent, and nothing says why.
+    Deaf,
+    /// It answers until packets pass by the rules.
+    Breaking,
 }
 
 #[derive(Default)]
@@ -106,6 +123,21 @@ impl World {
         self.lock().reach = Some(reach);
     }
 
+    /// How the kubelet of a node is.
+    pub fn kubelet(&self, node: &str, kubelet: Kubelet) {
+        self.lock().kubelets.insert(node.to_owned(), kubelet);
+    }
+
+    /// How many nodes there are, instead of two.
+    pub fn set_nodes(&self, count: u16) {
+        self.lock().nodes = Some(count);
+    }
+
+    /// Nodes that were asked through the tunnel.
+    pub fn probed(&self) -> BTreeSet<String> {
+        self.lock().probed.clone()
+    }
+
     pub fn read_count(&self) -> usize {
         self.lock().reads
     }
@@ -140,9 +172,33 @@ fn arm(id: &str, group: &Group) -> Value {
     })
 }
 
-fn node(index: u8) -> Value {
-    json!({ "metadata": { "name": format!("node-{index}") }, "status": { "addresses": [
-        { "type": "InternalIP", "address": format!("10.224.0.{}", index + 4) }] } })
+fn node(index: u16, kubelet: Option<Kubelet>) -> Value {
+    let [high, low] = (index + 4).to_be_bytes();
+    let ready = if kubelet == Some(Kubelet::Unready) {
+        json!({ "type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown" })
+    } else {
+        json!({ "type": "Ready", "status": "True" })
+    };
+    json!({ "metadata": { "name": format!("node-{index}") }, "status": {
+        "conditions": [ready],
+        "addresses": [
+            { "type": "InternalIP", "address": format!("10.224.{high}.{low}") }] } })
+}
+
+fn probe_result(error: &str) -> Value {
+    json!({ "reached": error.is_empty(), "error": error, "elapsed_ms": 1 })
+}
+
+/// What a probe of a node gives: the error, empty when it is reached.
+fn tunnel_error(inner: &Inner, node: &str) -> &'static str {
+    let mut groups = inner.groups.values();
+    let open = groups.all(|g| g.rules.contains_key("allow-10250"));
+    let open = inner.reach.unwrap_or(open);
+    match (inner.kubelets.get(node), open) {
+        (None, true) | (Some(Kubelet::Breaking), false) => "",
+        (Some(Kubelet::Stopped), true) => "connect: connection refused",
+        _ => "i/o timeout",
+    }
 }
 
 fn not_there(what: &str) -> ObserveError {
@@ -176,16 +232,31 @@ impl Observer for World {
                 });
             }
             Query::AzureList { path } if path.ends_with("SecurityAdminRules") => json!([]),
-            Query::KubernetesList { .. } => json!([node(0), node(1)]),
-            Query::TunnelProbe { .. } => {
-                let open = inner
-                    .groups
-                    .values()
-                    .all(|g| g.rules.contains_key("allow-10250"));
-                let reached = inner.reach.unwrap_or(open);
-                let error = if reached { "" } else { "i/o timeout" };
-                json!({ "reached": reached, "error": error, "elapsed_ms": 1 })
+            Query::KubernetesList { object_kind, .. } if object_kind == "Node" => {
+                let kubelet = |index| inner.kubelets.get(&format!("node-{index}")).copied();
+                (0..inner.nodes.unwrap_or(2))
+                    .map(|index| node(index, kubelet(index)))
+                    .collect()
             }
+            Query::KubernetesList { label_selector, .. }
+                if label_selector == "app=konnectivity-agent" =>
+            {
+                json!([{ "spec": { "nodeName": "node-0" }, "status": { "phase": "Running" } }])
+            }
+            Query::KubernetesList { .. } => json!([]),
+            Query::TunnelProbe { node } => {
+                inner.probed.insert(node.clone());
+                probe_result(tunnel_error(&inner, node))
+            }
+            Query::LogProbe { node } => probe_result(tunnel_error(&inner, node)),
+            Query::TcpProbes { to_hosts, .. } => to_hosts
+                .iter()
+                .map(|host| {
+                    let [_, _, high, low] = host.parse::<Ipv4Addr>().unwrap().octets();
+                    let index = u16::from_be_bytes([high, low]) - 4;
+                    probe_result(tunnel_error(&inner, &format!("node-{index}")))
+                })
+                .collect(),
             other => return Err(not_there(&other.to_string())),
         };
         Ok(Reading {

@@ -92,7 +92,17 @@ impl Drivers {
                 let result = self.node.probe(cluster, from_node, to_host, *port).await?;
                 json(&result)
             }
+            Query::TcpProbes {
+                from_node,
+                to_hosts,
+                port,
+            } => {
+                let hosts: Vec<&str> = to_hosts.iter().map(String::as_str).collect();
+                let results = self.node.probe_many(cluster, from_node, &hosts, *port);
+                json(&results.await?)
+            }
             Query::TunnelProbe { node } => json(&self.kubernetes.probe(cluster, node).await?),
+            Query::LogProbe { node } => json(&self.kubernetes.probe_log(cluster, node).await?),
         }
     }
 }

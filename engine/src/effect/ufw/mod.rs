@@ -143,7 +143,7 @@ impl Semantics for RuleInsert<'_> {
 
     fn simulate(&self, before: &State) -> Result<Simulation, Error> {
         let status = parse(before)?;
-        let mut after = status.clone();
+        let mut after = status.clone().with_unknown_files();
         let rules = &mut after.rules;
         // Rules of IPv6 come after those of IPv4.
         let last = rules.iter().filter(|r| !r.is_v6).count();
@@ -216,7 +216,7 @@ impl Semantics for RuleDelete<'_> {
 
     fn simulate(&self, before: &State) -> Result<Simulation, Error> {
         let status = parse(before)?;
-        let mut after = status.clone();
+        let mut after = status.clone().with_unknown_files();
         let wanted = Listed::of(self.rule);
         after.rules.retain(|r| {
             !(r.is(&wanted) || wanted.covers_both_families() && r.is(&wanted.clone().for_v6()))
@@ -262,6 +262,22 @@ impl Semantics for Switch<'_> {
         })
     }
 
+    /// Taking a disabling back sets in force what the files hold, so they must be
+    /// those that were in force.
+    fn hidden_change(&self, before: &State, now: &State) -> Result<Option<String>, Error> {
+        if self.on {
+            return Ok(None);
+        }
+        let (was, is) = (parse(before)?.files, parse(now)?.files);
+        Ok(if was.is_empty() || is.is_empty() {
+            Some("whether ufw's files hold the rules that were in force is not known".to_owned())
+        } else if was != is {
+            Some("ufw's files no longer hold the rules and defaults that were in force".to_owned())
+        } else {
+            None
+        })
+    }
+
     /// Inactive, ufw lists nothing; active again, what its files hold, which
     /// its status does not tell.
     fn simulate(&self, before: &State) -> Result<Simulation, Error> {
@@ -274,6 +290,7 @@ impl Semantics for Switch<'_> {
         } else {
             Status {
                 settings: status.settings.clone(),
+                files: status.files.clone(),
                 ..Status::inactive()
             }
         };

@@ -17,6 +17,8 @@ pub(super) struct Status {
     pub rules: Vec<Listed>,
     /// `/etc/default/ufw`.
     pub settings: String,
+    /// Digest of what it sets in force when it is enabled; empty where unknown.
+    pub files: String,
 }
 
 /// One rule as listed.
@@ -37,6 +39,15 @@ impl Status {
             defaults: String::new(),
             rules: Vec::new(),
             settings: String::new(),
+            files: String::new(),
+        }
+    }
+
+    /// ufw writes its files anew with each rule, in a form of its own.
+    pub(super) fn with_unknown_files(self) -> Self {
+        Self {
+            files: String::new(),
+            ..self
         }
     }
 
@@ -50,6 +61,7 @@ impl Status {
             Some("inactive") => {
                 return Ok(Self {
                     settings: observed.settings.clone(),
+                    files: observed.files.clone(),
                     ..Self::inactive()
                 });
             }
@@ -77,6 +89,7 @@ impl Status {
             defaults: defaults.unwrap_or_default().trim().to_owned(),
             rules,
             settings: observed.settings.clone(),
+            files: observed.files.clone(),
         })
     }
 
@@ -108,6 +121,7 @@ impl Status {
                 verbose: "Status: inactive\n".to_owned(),
                 numbered: "Status: inactive\n".to_owned(),
                 settings: self.settings.clone(),
+                files: self.files.clone(),
             };
         }
         let numbered = (1..).zip(&self.rules);
@@ -121,6 +135,7 @@ impl Status {
                 "Status: active\n\n     To  Action  From\n     --  ------  ----\n{numbered}"
             ),
             settings: self.settings.clone(),
+            files: self.files.clone(),
         }
     }
 }

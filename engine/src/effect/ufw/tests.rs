@@ -26,6 +26,7 @@ fn state() -> State {
             verbose: VERBOSE.into(),
             numbered: NUMBERED.into(),
             settings: "MANAGE_BUILTINS=no\n".into(),
+            files: String::new(),
         })
         .to_string()
         .into()),
@@ -102,6 +103,7 @@ fn a_translated_status_is_an_error_and_an_absent_ufw_is_infeasible() {
             verbose: verbose.into(),
             numbered: String::new(),
             settings: "MANAGE_BUILTINS=no\n".into(),
+            files: String::new(),
         };
         let state = state().with_json(&json!(status));
         Switch {

@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{key, observations};
 use crate::{
-    model::{Approval, Diagnosis, Digest, Entry, PlanId, RunId},
+    model::{Approval, Decision, Diagnosis, Digest, Entry, PlanId, RunId},
     store::{Activity, PlanInputs, PlanRecord, RunRecord, StoreError},
 };
 
@@ -234,6 +234,20 @@ pub(super) fn add_run(connection: &mut Connection, run: &RunRecord) -> Result<()
             plan: run.plan.0.clone(),
             run: other,
         });
+    }
+    // Someone may have rejected it since it was found approved.
+    let decisions = texts(
+        &transaction,
+        "SELECT body FROM approvals WHERE plan = ?1",
+        [&run.plan.0],
+    )?;
+    for decision in decisions {
+        let approval: Approval = decode(&run.plan.0, &decision)?;
+        if approval.decision == Decision::Reject {
+            return Err(StoreError::PlanRejected {
+                plan: run.plan.0.clone(),
+            });
+        }
     }
     busy(&transaction, &cluster, &run.id.0)?;
     transaction

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    model::{Digest, Entry, Event, Observation, Principal, Query, Symptom, observations_digest},
+    model::{
+        Decision, Digest, Entry, Event, Observation, Principal, Query, Symptom, observations_digest,
+    },
     store::RunRecord,
 };
 
@@ -122,7 +124,7 @@ async fn what_planning_read_is_checked_against_its_digests() {
     Arc::make_mut(&mut observations[0]).answer = Ok("{ }".into());
     let inputs = PlanInputs {
         observations,
-        dry_runs: Vec::new(),
+        ..PlanInputs::default()
     };
     let inputs = rows::encode(&inputs).unwrap();
     let id = "plan-1".to_owned();
@@ -165,6 +167,28 @@ async fn what_was_written_is_there_after_opening_again() {
     assert_eq!(read.entries.len(), 2);
     assert_eq!(read.entries[0], first.entries[0]);
     assert_eq!(store.active_runs().await.unwrap(), vec![read]);
+}
+
+#[tokio::test]
+async fn a_plan_rejected_since_it_was_found_approved_is_not_applied() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    add_plans(&store, &["plan-1"]).await;
+    let plan = PlanId("plan-1".into());
+    for (number, decision) in [(0, Decision::Approve), (1, Decision::Reject)] {
+        let approval = Approval {
+            principal: Principal::person("alice"),
+            decision,
+            digest: Digest::of_bytes(b"d"),
+            comment: String::new(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        store.add_approval(&plan, number, &approval).await.unwrap();
+    }
+    let begun = store.add_run(&run("run-1", "plan-1", CLUSTER)).await;
+    let plan = "plan-1".to_owned();
+    assert_eq!(begun, Err(StoreError::PlanRejected { plan }));
+    assert!(store.active_runs().await.unwrap().is_empty());
 }
 
 #[tokio::test]

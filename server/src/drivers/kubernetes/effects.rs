@@ -3,11 +3,9 @@
 
 use http::Method;
 use naosu_engine::{
-    driver::{IdempotencyKey, PerformError, Performed},
+    driver::{APPLIED_BY, IdempotencyKey, PerformError, Performed},
     error::{Code, Error},
-    model::{
-        ClusterId, DryRun, Effect, Observation, ObserveErrorKind, journal::Way, query::ObjectRef,
-    },
+    model::{ClusterId, DryRun, Effect, Observation, ObserveErrorKind, query::ObjectRef},
 };
 use serde_json::{Value, json};
 
@@ -17,9 +15,6 @@ use super::{
     resource::{api_of, check_name},
 };
 
-/// Set on what a rollout restart changed, so that the same step recognises its
-/// own work.
-const APPLIED_BY: &str = "naosu.dev/applied-by";
 /// What `kubectl rollout restart` sets.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// Under this name the API server records whose the fields are.
@@ -53,7 +48,7 @@ impl KubernetesDriver {
         before: &Observation,
         key: &IdempotencyKey,
     ) -> Option<Result<Performed, PerformError>> {
-        let planned = plan(effect, before, &mark(key))?;
+        let planned = plan(effect, before, &key.mark())?;
         Some(match planned {
             Err(error) => Err(PerformError::NotApplied(error)),
             Ok(Planned::InPlace(detail)) => Ok(Performed {
@@ -388,14 +383,6 @@ fn malformed(reason: &str) -> Error {
 }
 
 /// Names a step; not the attempt, so that a second attempt recognises the first.
-fn mark(key: &IdempotencyKey) -> String {
-    let way = match key.way {
-        Way::Forward => "forward",
-        Way::Back => "back",
-    };
-    format!("{} step {} {way}", key.plan.short(), key.step)
-}
-
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }

@@ -110,6 +110,14 @@ impl Siblings {
     }
 }
 
+/// The longest that is waited, whatever is configured.
+const WAIT_AT_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The moment when so much time has passed, also where no clock could show it.
+fn in_time(wait: Duration) -> Instant {
+    Instant::now() + wait.min(WAIT_AT_MOST)
+}
+
 impl KubernetesDriver {
     async fn siblings(
         &self,
@@ -124,7 +132,7 @@ impl KubernetesDriver {
     }
 
     pub(super) fn eviction_deadline(&self) -> Instant {
-        Instant::now() + ms(self.config.eviction_timeout_ms)
+        in_time(ms(self.config.eviction_timeout_ms))
     }
 
     /// Waits until the pod may go: not while another of its workload is missing
@@ -236,6 +244,12 @@ mod tests {
         let mut foreign = pod("c", "True");
         foreign["metadata"]["ownerReferences"][0]["uid"] = json!("another");
         assert!(!whole(&[pod("b", "True"), foreign]));
+    }
+
+    #[test]
+    fn a_wait_longer_than_any_clock_shows_is_only_a_long_one() {
+        let deadline = in_time(Duration::from_millis(u64::MAX));
+        assert!(deadline > Instant::now() + Duration::from_secs(24 * 3600));
     }
 
     #[test]

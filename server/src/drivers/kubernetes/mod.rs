@@ -5,6 +5,7 @@ pub mod connect;
 pub mod effects;
 pub mod error;
 mod evict;
+mod log_probe;
 pub mod probe;
 mod read;
 mod resource;

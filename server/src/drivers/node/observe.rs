@@ -70,6 +70,10 @@ pub fn read(node: &str, what: NodeObservation, finished: &Finished) -> Result<St
                 verbose,
                 numbered: sections.text("numbered")?.unwrap_or_default(),
                 settings: sections.text("settings")?.unwrap_or_default(),
+                files: sections
+                    .text("files")?
+                    .map(|digest| digest.trim().to_owned())
+                    .unwrap_or_default(),
             })
         }
         NodeObservation::UfwRules => {

@@ -12,6 +12,8 @@ use crate::drivers::text::{MESSAGE_LIMIT, printable};
 
 /// The exit code of `timeout` when time was up.
 const TIMED_OUT: i32 = 124;
+/// Most hosts of one command, which tries them one after another.
+const HOSTS_AT_MOST: usize = 16;
 
 impl NodeDriver {
     /// Tries to connect from `node` to `host:port`.
@@ -25,11 +27,37 @@ impl NodeDriver {
         host: &str,
         port: u16,
     ) -> Result<ProbeResult, NodeError> {
-        check_host(host)?;
+        let results = self.probe_many(cluster, node, &[host], port).await?;
+        results.into_iter().next().ok_or_else(|| absent(node))
+    }
+
+    /// Tries to connect from `node` to `port` of each host, in one command: starting
+    /// one takes longer than many connections.
+    ///
+    /// # Errors
+    /// [`NodeError`] when the probes themselves could not be made.
+    pub async fn probe_many(
+        &self,
+        cluster: &ClusterId,
+        node: &str,
+        hosts: &[&str],
+        port: u16,
+    ) -> Result<Vec<ProbeResult>, NodeError> {
+        if hosts.is_empty() || hosts.len() > HOSTS_AT_MOST {
+            let count = hosts.len().to_string();
+            return Err(NodeError::invalid(
+                "hosts",
+                &count,
+                "one to sixteen of them",
+            ));
+        }
+        for host in hosts {
+            check_host(host)?;
+        }
         let script = Script::new(
             body::TCP_PROBE,
             &[
-                ("probe_host", host),
+                ("probe_hosts", &hosts.join(" ")),
                 ("probe_port", &port.to_string()),
                 (
                     "probe_seconds",
@@ -38,7 +66,17 @@ impl NodeDriver {
             ],
         )?;
         let finished = self.run(cluster, node, script, true).await?;
-        result(node, self.config.probe_timeout_seconds, &finished)
+        let seconds = self.config.probe_timeout_seconds;
+        (1..=hosts.len())
+            .map(|number| result(node, seconds, number, &finished))
+            .collect()
+    }
+}
+
+fn absent(node: &str) -> NodeError {
+    NodeError::Absent {
+        node: node.to_owned(),
+        what: "a TCP probe",
     }
 }
 
@@ -60,17 +98,20 @@ fn check_host(host: &str) -> Result<(), NodeError> {
     }
 }
 
-fn result(node: &str, seconds: u32, finished: &Finished) -> Result<ProbeResult, NodeError> {
+/// What the `number`th connection came to, from 1.
+fn result(
+    node: &str,
+    seconds: u32,
+    number: usize,
+    finished: &Finished,
+) -> Result<ProbeResult, NodeError> {
     let elapsed_ms = finished
-        .section("elapsed")
+        .section(&format!("elapsed_{number}"))
         .and_then(|section| section.stdout.trim().parse().ok())
         .unwrap_or_default();
-    let connect = finished.section("connect");
+    let connect = finished.section(&format!("connect_{number}"));
     let Some((exit, section)) = connect.and_then(|section| Some((section.exit?, section))) else {
-        return Err(NodeError::Absent {
-            node: node.to_owned(),
-            what: "a TCP probe",
-        });
+        return Err(absent(node));
     };
     let error = match exit {
         0 => String::new(),
@@ -104,13 +145,13 @@ mod tests {
             exit: 0,
             sections: vec![
                 Section {
-                    name: "connect".into(),
+                    name: "connect_1".into(),
                     exit,
                     stdout: String::new(),
                     stderr: stderr.into(),
                 },
                 Section {
-                    name: "elapsed".into(),
+                    name: "elapsed_1".into(),
                     exit: Some(0),
                     stdout: "17\n".into(),
                     stderr: String::new(),
@@ -122,22 +163,22 @@ mod tests {
     #[test]
     fn the_reason_is_the_systems_own() {
         let refused = "10.0.0.5: connect: Connection refused\n10.0.0.5: line 1: /dev/tcp/10.0.0.5/10250: Connection refused\n";
-        let seen = result("n", 5, &finished(Some(1), refused)).unwrap();
+        let seen = result("n", 5, 1, &finished(Some(1), refused)).unwrap();
         assert_eq!(
             (seen.reached, seen.error.as_str(), seen.elapsed_ms),
             (false, "Connection refused", 17)
         );
-        assert!(result("n", 5, &finished(Some(0), "")).unwrap().reached);
+        assert!(result("n", 5, 1, &finished(Some(0), "")).unwrap().reached);
         assert_eq!(
-            result("n", 5, &finished(Some(124), "")).unwrap().error,
+            result("n", 5, 1, &finished(Some(124), "")).unwrap().error,
             "timed out after 5 s"
         );
     }
 
     #[test]
     fn a_probe_that_could_not_be_made_is_no_verdict() {
-        assert!(result("n", 5, &finished(None, "")).is_err());
-        assert!(result("n", 5, &finished(Some(127), "bash: not found")).is_err());
+        assert!(result("n", 5, 1, &finished(None, "")).is_err());
+        assert!(result("n", 5, 1, &finished(Some(127), "bash: not found")).is_err());
     }
 
     #[test]

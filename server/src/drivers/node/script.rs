@@ -16,7 +16,10 @@ const PAGE: &str = include_str!("scripts/page.sh");
 /// Bodies of the scripts.
 pub mod body {
     /// `ufw status`.
-    pub const UFW_STATUS: &str = include_str!("scripts/ufw_status.sh");
+    pub const UFW_STATUS: &str = concat!(
+        include_str!("scripts/ufw_files.sh"),
+        include_str!("scripts/ufw_status.sh")
+    );
     /// The rules that ufw keeps.
     pub const UFW_RULES: &str = include_str!("scripts/ufw_rules.sh");
     /// All `*-save` outputs.
@@ -25,7 +28,7 @@ pub mod body {
     pub const LISTENING_SOCKETS: &str = include_str!("scripts/listening_sockets.sh");
     /// `ss` and tracked connections.
     pub const OUTBOUND_CONNECTIONS: &str = include_str!("scripts/outbound_connections.sh");
-    /// One TCP connection.
+    /// TCP connections, one after another.
     pub const TCP_PROBE: &str = include_str!("scripts/tcp_probe.sh");
     /// Adds or deletes one rule of ufw.
     pub const UFW_RULE: &str = concat!(
@@ -34,6 +37,7 @@ pub mod body {
     );
     /// Turns ufw on or off.
     pub const UFW_SWITCH: &str = concat!(
+        include_str!("scripts/ufw_files.sh"),
         include_str!("scripts/ufw_fence.sh"),
         include_str!("scripts/ufw_switch.sh")
     );

@@ -94,6 +94,16 @@ impl Wire<v1::Query> for Query {
                 port: port.into_wire(),
             }),
             Self::TunnelProbe { node } => Kind::TunnelProbe(v1::TunnelProbeQuery { node }),
+            Self::LogProbe { node } => Kind::LogProbe(v1::LogProbeQuery { node }),
+            Self::TcpProbes {
+                from_node,
+                to_hosts,
+                port,
+            } => Kind::TcpProbes(v1::TcpProbesQuery {
+                from_node,
+                to_hosts,
+                port: port.into_wire(),
+            }),
         };
         v1::Query { query: Some(kind) }
     }
@@ -135,6 +145,12 @@ impl Wire<v1::Query> for Query {
                 port: Wire::from_wire(probe.port).map_err(|e| e.within("tcp_probe.port"))?,
             },
             Kind::TunnelProbe(v1::TunnelProbeQuery { node }) => Self::TunnelProbe { node },
+            Kind::LogProbe(v1::LogProbeQuery { node }) => Self::LogProbe { node },
+            Kind::TcpProbes(probes) => Self::TcpProbes {
+                from_node: probes.from_node,
+                to_hosts: probes.to_hosts,
+                port: Wire::from_wire(probes.port).map_err(|e| e.within("tcp_probes.port"))?,
+            },
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What the tunnel answered.
 
-use naosu_engine::model::{NodeAnswer, TunnelAnswer, TunnelAnswers};
+use naosu_engine::model::{NodeAnswer, TunnelAnswer, TunnelAnswers, WayAnswers};
 use naosu_proto::v1;
 
 use super::macros::{wire_enum, wire_message, wire_optional};
@@ -21,12 +21,24 @@ wire_message!(
     }
 );
 wire_message!(
+    WayAnswers = v1::WayAnswers {
+        tried,
+        reached,
+        others,
+        error
+    }
+);
+wire_optional!(WayAnswers, v1::WayAnswers);
+wire_message!(
     TunnelAnswers = v1::TunnelAnswers {
         nodes,
         asked,
         reached,
         others,
-        error
+        error,
+        reached_nodes,
+        logs,
+        from_agents
     }
 );
 wire_optional!(TunnelAnswers, v1::TunnelAnswers);

@@ -42,6 +42,7 @@ fn recorded(ipv4: &str, status: &str) -> Recorded {
             .into(),
         numbered: format!("{head}{status}"),
         settings: "MANAGE_BUILTINS=no\n".into(),
+        files: String::new(),
     };
     recorded.put(node(NodeObservation::UfwStatus), json!(status));
     recorded
@@ -234,6 +235,7 @@ async fn enabled_ufw_stops_what_its_files_do_not_let_pass_and_hooks_make_it_unkn
         verbose: "Status: inactive\n".into(),
         numbered: "Status: inactive\n".into(),
         settings: String::new(),
+        files: String::new(),
     };
     recorded.put(node(NodeObservation::UfwStatus), json!(inactive));
     let enable = Effect::UfwEnable { node: "a".into() };

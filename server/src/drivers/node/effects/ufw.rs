@@ -20,30 +20,39 @@ use crate::drivers::node::{
 struct Fence {
     kind: &'static str,
     sha256: String,
+    /// What ufw would set in force when it is enabled; empty where that is not known.
+    files: String,
     shown: String,
 }
 
 impl Fence {
     fn of(before: &Observation) -> Result<Self, Error> {
-        let (installed, kind, text, shown) = match &before.query {
+        let (installed, kind, text, files, shown) = match &before.query {
             Query::Node {
                 what: NodeObservation::UfwRules,
                 ..
             } => {
                 let rules: UfwRules = observed(before)?;
                 let text = format!("{}{}", rules.user_rules, rules.user6_rules);
-                (rules.installed, "rules", text, rules.added)
+                (rules.installed, "rules", text, String::new(), rules.added)
             }
             _ => {
                 let status: UfwStatus = observed(before)?;
                 let text = format!("{}{}", status.verbose, status.numbered);
-                (status.installed, "status", text, status.numbered)
+                let UfwStatus {
+                    installed,
+                    numbered,
+                    files,
+                    ..
+                } = status;
+                (installed, "status", text, files, numbered)
             }
         };
         if installed {
             Ok(Self {
                 kind,
                 sha256: sha256(&text),
+                files,
                 shown,
             })
         } else {
@@ -113,11 +122,14 @@ pub(super) fn switch(
 ) -> Result<Planned, Error> {
     let fence = Fence::of(before)?;
     let word = if on { "enable" } else { "disable" };
+    // Disabled, ufw lists nothing: its status alone would not tell other rules.
+    let files = if on { fence.files.as_str() } else { "" };
     let script = Script::new(
         body::UFW_SWITCH,
         &[
             ("fence_kind", fence.kind),
             ("fence_sha256", &fence.sha256),
+            ("fence_files", files),
             ("ufw_switch", word),
             ("ufw_dry", if dry { "yes" } else { "no" }),
         ],
@@ -281,5 +293,30 @@ mod tests {
             "Rule inserted\nSkipping adding existing rule (v6)\n"
         )));
         assert!(!changed_nothing(&said("")));
+    }
+
+    #[test]
+    fn enabling_is_fenced_by_the_files_and_disabling_by_the_status_alone() {
+        let before = Observation {
+            query: Query::Node {
+                node: "n".into(),
+                what: NodeObservation::UfwStatus,
+            },
+            answer: Ok(serde_json::json!(UfwStatus {
+                installed: true,
+                verbose: "Status: inactive\n".into(),
+                files: "0f0f".into(),
+                ..UfwStatus::default()
+            })
+            .to_string()
+            .into()),
+            version: None,
+            observed_at: jiff::Timestamp::UNIX_EPOCH,
+            digest: naosu_engine::model::Digest::of_bytes(b""),
+        };
+        for (on, fenced) in [(true, true), (false, false)] {
+            let planned = switch("n", on, &before, false).unwrap();
+            assert_eq!(planned.script.text.contains("'0f0f'"), fenced, "{on}");
+        }
     }
 }

@@ -16,3 +16,7 @@ esac
     echo "the rules of ufw changed since they were read" >&2
     exit 11
 }
+[ -z "${fence_files-}" ] || [ "$(ufw_files)" = "$fence_files" ] || {
+    echo "the files of ufw changed since they were read" >&2
+    exit 11
+}
