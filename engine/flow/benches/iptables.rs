@@ -1,4 +1,5 @@
-//! Reads an AKS-shaped ruleset and finds the rule that decides TCP 10250.
+//! Reads an AKS-shaped ruleset and finds the rule that decides TCP 10250; tells
+//! what a change of it does.
 
 mod support {
     pub mod aks_ruleset;
@@ -10,9 +11,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use naosu_flow::iptables::{Decision, Family, Hook, Knowledge, NodeFirewall, Ruleset};
-use naosu_flow::set::{AddressSet, FlowBox, PortSet, Space};
-use support::aks_ruleset::aks_ruleset;
+use naosu_flow::delta::DeltaReport;
+use naosu_flow::iptables::{
+    Decision, Family, Hook, Knowledge, LocalAddresses, NodeFirewall, Ruleset, node_delta,
+};
+use naosu_flow::set::{AddressSet, FlowBox, PacketSet, PortSet, Space};
+use naosu_flow::ufw::{UfwChange, ufw_change};
+use support::aks_ruleset::{aks_ruleset, aks_ruleset_with_ufw};
 use support::counting_allocator::CountingAllocator;
 use support::processor_time::ProcessorTime;
 
@@ -21,6 +26,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 const TIME_LIMIT: Duration = Duration::from_millis(25);
+const DELTA_TIME_LIMIT: Duration = Duration::from_millis(100);
 const MEMORY_LIMIT_BYTES: usize = 64 << 20;
 const BLOCK: &str = "-s 10.224.0.0/16 -p tcp -m tcp --dport 10250 -j DROP";
 
@@ -44,6 +50,73 @@ fn decide(text: &str) -> Decision {
         "the whole question is blocked, whatever else is unknown"
     );
     decision
+}
+
+/// Before and after a change.
+type Change = (NodeFirewall, NodeFirewall);
+
+fn node(text: &str) -> NodeFirewall {
+    let ruleset = Ruleset::parse(Family::Ipv4, text).expect("a ruleset");
+    let own = ["10.224.0.5/16".parse().expect("an address")];
+    let knowledge = Knowledge {
+        local_addresses: LocalAddresses::all(&own),
+        ..Knowledge::default()
+    };
+    NodeFirewall::new([ruleset], knowledge)
+}
+
+fn drop_deleted(size: usize) -> Change {
+    (
+        node(&aks_ruleset(size, BLOCK)),
+        node(&aks_ruleset(size, "")),
+    )
+}
+
+fn ufw_disabled(size: usize) -> Change {
+    let before = node(&aks_ruleset_with_ufw(size));
+    let defaults = "MANAGE_BUILTINS=no\n";
+    let after = ufw_change(&before, &[], UfwChange::Disable { defaults }).expect("a change");
+    (before, after)
+}
+
+fn told((before, after): &Change) -> DeltaReport {
+    let mut space = Space::new();
+    let delta = node_delta(&mut space, before, after, PacketSet::ALL).expect("a delta");
+    let report = delta.report(&space).expect("a report");
+    assert!(!report.newly_allowed.is_empty() && report.unknown.is_empty());
+    report
+}
+
+const CHANGES: [(&str, fn(usize) -> Change); 2] = [
+    ("drop_deleted", drop_deleted),
+    ("ufw_disabled", ufw_disabled),
+];
+
+fn bench_deltas(criterion: &mut Criterion<ProcessorTime>) {
+    for (name, change) in CHANGES {
+        let mut group = criterion.benchmark_group(format!("iptables_delta_{name}"));
+        group.sample_size(20);
+        for size in SIZES {
+            let change = change(size);
+            group.bench_with_input(
+                BenchmarkId::from_parameter(size),
+                &change,
+                |bencher, change| {
+                    bencher.iter(|| black_box(told(black_box(change))));
+                },
+            );
+        }
+        group.finish();
+        let change = change(SIZES[2]);
+        let runs = 20;
+        let start = time_on_processor();
+        for _ in 0..runs {
+            black_box(told(&change));
+        }
+        let mean = time_on_processor().saturating_sub(start) / runs;
+        println!("{name}, 10,000 rules: {mean:?} (limit {DELTA_TIME_LIMIT:?})");
+        assert!(mean < DELTA_TIME_LIMIT, "{name} took {mean:?}");
+    }
 }
 
 fn bench(criterion: &mut Criterion<ProcessorTime>) {
@@ -114,6 +187,6 @@ fn check_limits() {
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(ProcessorTime);
-    targets = bench
+    targets = bench, bench_deltas
 }
 criterion_main!(benches);

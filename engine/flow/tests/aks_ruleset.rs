@@ -3,12 +3,14 @@
 #[path = "../benches/support/aks_ruleset.rs"]
 mod aks_ruleset;
 
-use aks_ruleset::aks_ruleset;
+use aks_ruleset::{aks_ruleset, aks_ruleset_with_ufw};
 use naosu_flow::iptables::{
-    Backend, DecidedBy, Family, Hook, Knowledge, NodeFirewall, Ruleset, managed_rule,
+    Backend, DecidedBy, Family, Hook, Knowledge, LocalAddresses, NodeFirewall, Ruleset,
+    managed_rule, node_delta,
 };
 use naosu_flow::policy::Verdict;
-use naosu_flow::set::{AddressSet, FlowBox, Packet, PortSet, Space};
+use naosu_flow::set::{AddressSet, FlowBox, Packet, PacketSet, PortSet, Space};
+use naosu_flow::ufw::{UfwChange, ufw_change};
 
 const BLOCK: &str = "-s 10.224.0.0/16 -p tcp -m tcp --dport 10250 -j DROP";
 
@@ -102,4 +104,51 @@ fn every_rule_of_the_clusters_own_is_recognised_and_the_added_one_is_not() {
     // Azure's protection of its own addresses carries no name.
     unmanaged.retain(|rule| !rule.contains("168.63.129.16"));
     assert_eq!(unmanaged, [format!("filter INPUT {BLOCK}")]);
+}
+
+#[test]
+fn the_deletion_of_a_drop_is_exact_however_many_services_there_are() {
+    for size in [300, 1_000, 10_000] {
+        let of = |input: &str| NodeFirewall::new([ruleset(size, input)], Knowledge::default());
+        let mut space = Space::new();
+        let delta = node_delta(&mut space, &of(BLOCK), &of(""), PacketSet::ALL).unwrap();
+        let report = delta.report(&space).unwrap();
+        assert_eq!(
+            report.words,
+            [
+                // The kubelet's own rule stops new connections to the loopback.
+                "newly allowed: inbound TCP 10250 from 10.224.0.0/16 to 0.0.0.0-126.255.255.255, 128.0.0.0/1",
+                "newly allowed: established inbound TCP 10250 from 10.224.0.0/16 to any-ipv4",
+            ],
+            "{size}"
+        );
+    }
+}
+
+#[test]
+fn ufw_is_disabled_on_a_node_with_thousands_of_services_and_the_delta_is_told() {
+    for size in [300, 1_000, 10_000] {
+        let text = aks_ruleset_with_ufw(size);
+        let ruleset = Ruleset::parse(Family::Ipv4, &text).unwrap();
+        let mut before = NodeFirewall::new([ruleset], Knowledge::default());
+        let own = ["10.224.0.5/16".parse().unwrap()];
+        before.knowledge.local_addresses = LocalAddresses::all(&own);
+        let defaults = "MANAGE_BUILTINS=no\n";
+        let after = ufw_change(&before, &[], UfwChange::Disable { defaults }).unwrap();
+        let mut space = Space::new();
+        let delta = node_delta(&mut space, &before, &after, PacketSet::ALL).unwrap();
+        let report = delta.report(&space).unwrap();
+        assert!(report.newly_denied.is_empty(), "{:?}", report.newly_denied);
+        assert!(report.unknown.is_empty(), "{:?}", report.words);
+        assert_eq!(
+            report.words,
+            [
+                "newly allowed: inbound protocols 0-5, protocols 7-255 from any-ipv4 to 0.0.0.0-126.255.255.255, 128.0.0.0/1",
+                "newly allowed: inbound protocols 0-5, protocols 7-255 from 127.0.0.0/8 to 127.0.0.0/8",
+                "newly allowed: inbound TCP 0-21, 23-65535 from any-ipv4 to 0.0.0.0-126.255.255.255, 128.0.0.0/1",
+                "newly allowed: inbound TCP 0-21, 23-65535 from 127.0.0.0/8 to 127.0.0.0/8",
+            ],
+            "{size}"
+        );
+    }
 }

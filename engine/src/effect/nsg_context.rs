@@ -2,11 +2,11 @@
 //! there, and the security admin rules that come before it; all read by the host
 //! itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::IpNet;
 use naosu_flow::nsg::{
     ADMIN_RULES_FORBIDDEN, AdminPolicy, AdminRulesInForce, EFFECTIVE_ADMIN_RULES, Nsg, TagContext,
+    VirtualNetworkTag, route_tables,
 };
 use serde_json::Value;
 
@@ -35,18 +35,18 @@ pub(super) async fn surroundings(
     reads: &dyn Reads,
 ) -> Result<Surroundings, Error> {
     let group: Value = state.json()?;
-    let networks = networks(&group, reads).await;
+    let filtered = filtered(&group, reads).await;
     let mut context = TagContext::new();
-    if let Some(networks) = &networks
-        && let Some(prefixes) = network_prefixes(networks, reads).await
+    if let Some(filtered) = &filtered
+        && let Some(tag) = virtual_network(filtered, reads).await
     {
-        context = context.with_virtual_network(&prefixes);
+        context = context.with_virtual_network_tag(tag);
     }
     let (before, after) = groups;
     let rules = before.rules.iter().chain(&after.rules);
     let prefixes = rules.flat_map(|r| r.source_prefixes.iter().chain(&r.destination_prefixes));
     let mut prefixes: BTreeSet<String> = prefixes.cloned().collect();
-    let in_force = admin_rules(networks.as_ref(), reads).await;
+    let in_force = admin_rules(filtered.as_ref().map(|filtered| &filtered.networks), reads).await;
     prefixes.extend(in_force.named_places().map(str::to_owned));
     let tags = service_tags::read_into(context, &prefixes, &group, reads).await;
     let admin = in_force.policy(&tags).map_err(|e| state.malformed(&e))?;
@@ -94,73 +94,63 @@ fn network_of(subnet: &str) -> Option<String> {
     subnet.get(..at).map(str::to_owned)
 }
 
-/// The networks that the group filters; `None` when they cannot be known.
-async fn networks(group: &Value, reads: &dyn Reads) -> Option<BTreeSet<String>> {
-    let mut networks: BTreeSet<String> = ids(group, "/properties/subnets")
-        .filter_map(network_of)
+/// Where a group filters.
+struct Filtered {
+    /// The networks.
+    networks: BTreeSet<String>,
+    /// The subnets; `None` when it may be any of the networks'.
+    subnets: Option<BTreeSet<String>>,
+}
+
+/// Where the group filters; `None` when that cannot be known.
+async fn filtered(group: &Value, reads: &dyn Reads) -> Option<Filtered> {
+    let of_subnets: BTreeSet<String> = ids(group, "/properties/subnets")
+        .map(str::to_owned)
         .collect();
-    if networks.is_empty() {
-        let interfaces = ids(group, "/properties/networkInterfaces");
-        for interface in interfaces.take(INTERFACES_ASKED) {
+    let interfaces: Vec<&str> = ids(group, "/properties/networkInterfaces").collect();
+    let mut subnets = of_subnets.clone();
+    if of_subnets.is_empty() {
+        for interface in interfaces.iter().take(INTERFACES_ASKED) {
             let interface = get(interface, reads).await?;
-            let configurations = interface.pointer("/properties/ipConfigurations");
-            for configuration in configurations
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
+            for configuration in items(&interface, "/properties/ipConfigurations") {
                 let subnet = configuration.pointer("/properties/subnet/id");
-                networks.extend(subnet.and_then(Value::as_str).and_then(network_of));
+                subnets.extend(subnet.and_then(Value::as_str).map(str::to_owned));
             }
         }
     }
-    (!networks.is_empty()).then_some(networks)
+    let asked = if of_subnets.is_empty() {
+        INTERFACES_ASKED
+    } else {
+        0
+    };
+    let networks: BTreeSet<String> = subnets.iter().filter_map(|id| network_of(id)).collect();
+    (!networks.is_empty()).then(|| Filtered {
+        networks,
+        // Interfaces that were not asked may be in other subnets.
+        subnets: (interfaces.len() <= asked).then_some(subnets),
+    })
 }
 
-/// Every prefix of the networks, and of their peers; `None` when some cannot be
-/// known.
-async fn network_prefixes(networks: &BTreeSet<String>, reads: &dyn Reads) -> Option<Vec<IpNet>> {
-    let mut prefixes = Vec::new();
-    for network in networks {
-        let network = get(network, reads).await?;
-        if reaches_on_premises(&network) {
-            return None;
-        }
-        extend(&mut prefixes, network.pointer("/properties/addressSpace")?)?;
-        for peering in items(&network, "/properties/virtualNetworkPeerings") {
-            let properties = peering.get("properties")?;
-            let space = properties
-                .get("remoteVirtualNetworkAddressSpace")
-                .or_else(|| properties.get("remoteAddressSpace"))?;
-            extend(&mut prefixes, space)?;
-        }
+/// What `VirtualNetwork` stands for where the group filters; `None` when a network
+/// cannot be read.
+async fn virtual_network(filtered: &Filtered, reads: &dyn Reads) -> Option<VirtualNetworkTag> {
+    let mut networks = Vec::new();
+    for network in &filtered.networks {
+        networks.push(get(network, reads).await?);
     }
-    Some(prefixes)
+    let subnets = filtered.subnets.as_ref();
+    let mut tables = BTreeMap::new();
+    for id in route_tables(&networks, subnets) {
+        let answer = reads.read(&arm(&id)).await.answer.clone();
+        let table = answer
+            .map_err(|error| error.message)
+            .and_then(|body| serde_json::from_str(&body).map_err(|error| error.to_string()));
+        tables.insert(id.to_ascii_lowercase(), table);
+    }
+    Some(VirtualNetworkTag::of_networks(&networks, subnets, &tables))
 }
 
 fn items<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
     let list = value.pointer(pointer).and_then(Value::as_array);
     list.into_iter().flatten()
-}
-
-/// Prefixes learned through a gateway belong to the tag, too, and no read
-/// gives them.
-fn reaches_on_premises(network: &Value) -> bool {
-    let gateway = |subnet: &Value| {
-        let name = subnet.get("name").and_then(Value::as_str);
-        name.is_some_and(|n| n.eq_ignore_ascii_case("GatewaySubnet"))
-    };
-    let remote = |peering: &Value| {
-        let uses = peering.pointer("/properties/useRemoteGateways");
-        uses.and_then(Value::as_bool) == Some(true)
-    };
-    items(network, "/properties/subnets").any(gateway)
-        || items(network, "/properties/virtualNetworkPeerings").any(remote)
-}
-
-fn extend(prefixes: &mut Vec<IpNet>, space: &Value) -> Option<()> {
-    for prefix in items(space, "/addressPrefixes") {
-        prefixes.push(prefix.as_str()?.parse().ok()?);
-    }
-    Some(())
 }

@@ -412,3 +412,41 @@ fn tunnelfront_is_told_from_konnectivity_by_more_than_the_shared_label() {
     );
     assert_eq!(finding.required_flows[0].source_prefixes, ["10.224.0.5"]);
 }
+
+#[test]
+fn behind_a_default_route_nodes_are_still_in_the_virtual_network_for_certain() {
+    let routed = |recorded: &mut Recorded, estate: &Estate| {
+        let id = estate.network_id("routeTables/rt-nodes");
+        let refused = ObserveError::Forbidden("not yours".to_owned());
+        recorded.fail(Query::AzureGet(id), refused);
+    };
+    let mut estate = Estate {
+        routes: Some(vec![Estate::route("default", "0.0.0.0/0", "10.225.0.9")]),
+        ..Estate::default()
+    };
+    for is_readable in [true, false] {
+        let mut recorded = estate.record();
+        if !is_readable {
+            routed(&mut recorded, &estate);
+        }
+        let finding = diagnose(&recorded);
+        assert_eq!(
+            finding.judgement,
+            Judgement::RuledOut,
+            "{}",
+            finding.summary
+        );
+    }
+    // What is not of the network may come under the tag by the default route: a rule
+    // about the internet does not decide nodes' packets either way.
+    let mut deny = Estate::rule("deny-internet", "Inbound", 200, "Deny", "10250");
+    deny["properties"]["sourceAddressPrefix"] = json!("Internet");
+    estate.subnet_rules = vec![deny];
+    let finding = diagnose(&estate.record());
+    assert_eq!(
+        finding.judgement,
+        Judgement::RuledOut,
+        "{}",
+        finding.summary
+    );
+}

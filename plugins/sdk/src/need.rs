@@ -37,7 +37,7 @@ impl Destinations {
             Self::Hosts(hosts) => Some(hosts_set(hosts)),
             Self::Tag(tag) => match tags.tag(tag, Side::Destination) {
                 Resolved::Known(set) => Some(set),
-                Resolved::Unknown(_) => None,
+                Resolved::Unknown(_) | Resolved::Partly(..) => None,
             },
         }
     }
@@ -156,15 +156,10 @@ impl Need {
             Destinations::Hosts(hosts) => Resolved::Known(hosts_set(hosts)),
             Destinations::Tag(tag) => tags.tag(tag, Side::Destination),
         };
-        match known {
-            Resolved::Known(set) => space.flow(&self.flow(sources, set, direction)),
-            Resolved::Unknown(unknown) => {
-                let none = self.flow(sources, AddressSet::empty(), direction);
-                let mut matches = RuleMatch::from(none);
-                matches.unknown_destinations.push(unknown);
-                matches.packets(space)
-            }
-        }
+        let (known, unknown) = known.parts();
+        let mut matches = RuleMatch::from(self.flow(sources, known, direction));
+        matches.unknown_destinations.extend(unknown);
+        matches.packets(space)
     }
 }
 /// These addresses as a set.

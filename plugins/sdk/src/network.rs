@@ -6,6 +6,8 @@ use std::{
 };
 
 use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     Observed, PluginError, Query, Reads, ResourceId,
@@ -42,6 +44,9 @@ pub struct NodeNetwork {
     pub subnets: BTreeMap<String, Observed<Subnet>>,
     /// Virtual networks of the nodes.
     pub virtual_networks: Vec<Observed<VirtualNetwork>>,
+    /// The same as ARM returns them: what service tags stand for is in fields that
+    /// only naosu-flow reads.
+    pub network_resources: Vec<Value>,
     /// Nodes whose interface was not found.
     pub nodes_without_interface: Vec<String>,
     /// Nodes that have no machine, and so no interface of their own.
@@ -114,8 +119,16 @@ impl NodeNetwork {
         }
         let queries: Vec<Query> = ids.into_values().map(|id| Query::AzureGet(id.0)).collect();
         let wanted: BTreeSet<String> = self.interfaces.iter().map(|i| i.subnet.key()).collect();
-        for network in read_json_many::<VirtualNetwork>(reads, &queries) {
-            let network = network?;
+        for network in read_json_many::<Value>(reads, &queries) {
+            let resource = network?;
+            let value = VirtualNetwork::deserialize(&resource.value)
+                .map_err(|e| PluginError::Malformed(format!("{}: {e}", resource.resource)))?;
+            let network = Observed {
+                value,
+                resource: resource.resource,
+                observed_at: resource.observed_at,
+            };
+            self.network_resources.push(resource.value);
             for subnet in &network.value.properties.subnets {
                 if wanted.contains(&subnet.id.key()) {
                     let observed = Observed {
@@ -188,8 +201,8 @@ impl NodeNetwork {
         })
     }
 
-    /// The address space that the service tag `VirtualNetwork` stands for, as
-    /// far as Azure tells: own prefixes and those of connected peers.
+    /// The prefixes that Azure routes by itself: own prefixes and those of connected
+    /// peers.
     ///
     /// # Errors
     /// [`PluginError::Malformed`] for what is not a prefix.

@@ -230,7 +230,9 @@ fn with_prefixes_of_tags(table: &Value, tags: &TagContext) -> Result<Value, Stri
         let tag = prefix_of(&route).unwrap_or_default();
         let prefixes = match tags.tag(tag, Side::Destination) {
             Resolved::Known(set) => set.to_prefixes(),
-            Resolved::Unknown(unknown) => return Err(unknown.atom.reason),
+            Resolved::Unknown(unknown) | Resolved::Partly(_, unknown) => {
+                return Err(unknown.atom.reason);
+            }
         };
         for prefix in prefixes {
             let mut one = route.clone();

@@ -1,8 +1,14 @@
 //! What service tags stand for, as far as Azure tells.
 
-use naosu_flow::nsg::{Resolved, Side, TagContext};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{NodeNetwork, PluginError, Query, Reads, arm::ManagedCluster, read_json};
+use naosu_flow::nsg::{Resolved, Side, TagContext, VirtualNetworkTag, route_tables};
+use serde_json::Value;
+
+use crate::{
+    NodeNetwork, PluginError, Query, Reads, arm::ManagedCluster, error::in_words, read_json,
+    read_json_many,
+};
 
 /// The tags that follow from the network and, where one of `named` needs it,
 /// the list of the region, which is large. Prefixes among `named` do no harm.
@@ -16,10 +22,9 @@ pub fn observe_tags<'a>(
     network: &NodeNetwork,
     named: impl IntoIterator<Item = &'a str>,
 ) -> Result<TagContext, PluginError> {
-    let space = network.address_space()?;
     let mut tags = TagContext::new();
-    if !space.is_empty() {
-        tags = tags.with_virtual_network(&space);
+    if !network.network_resources.is_empty() {
+        tags = tags.with_virtual_network_tag(virtual_network(reads, network));
     }
     let is_unknown = |tag: &str| matches!(tags.tag(tag, Side::Source), Resolved::Unknown(_));
     let mut named = named.into_iter().filter(|name| is_tag(name));
@@ -29,13 +34,31 @@ pub fn observe_tags<'a>(
         let path = format!(
             "/subscriptions/{subscription}/providers/Microsoft.Network/locations/{location}/serviceTags"
         );
-        if let Ok(list) = read_json::<serde_json::Value>(reads, &Query::AzureGet(path)) {
+        if let Ok(list) = read_json::<Value>(reads, &Query::AzureGet(path)) {
             tags = tags
                 .with_service_tags(&list.value)
                 .map_err(|e| PluginError::Malformed(e.to_string()))?;
         }
     }
     Ok(tags)
+}
+
+/// `VirtualNetwork` where the nodes are. A route table that cannot be read leaves it
+/// partly unknown.
+fn virtual_network(reads: &dyn Reads, network: &NodeNetwork) -> VirtualNetworkTag {
+    let subnets: BTreeSet<String> = network.interfaces.iter().map(|i| i.subnet.key()).collect();
+    let ids = route_tables(&network.network_resources, Some(&subnets));
+    let queries: Vec<Query> = ids.iter().cloned().map(Query::AzureGet).collect();
+    let answers = read_json_many::<Value>(reads, &queries);
+    let tables: BTreeMap<String, Result<Value, String>> = ids
+        .iter()
+        .zip(answers)
+        .map(|(id, answer)| {
+            let table = answer.map(|read| read.value).map_err(|e| in_words(&e));
+            (id.to_ascii_lowercase(), table)
+        })
+        .collect();
+    VirtualNetworkTag::of_networks(&network.network_resources, Some(&subnets), &tables)
 }
 
 /// Whether a place in a rule is a service tag, and no address.

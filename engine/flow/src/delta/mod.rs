@@ -95,6 +95,19 @@ impl FlowDelta {
     ) -> Result<Self, AnalysisTooComplex> {
         let gained = space.difference(passes, passed)?;
         let lost = space.difference(passed, passes)?;
+        Self::of_changes(space, gained, lost)
+    }
+
+    /// The delta when some packets become allowed and others denied, each with the
+    /// atoms that decides on.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`].
+    pub fn of_changes(
+        space: &mut Space,
+        gained: PacketSet,
+        lost: PacketSet,
+    ) -> Result<Self, AnalysisTooComplex> {
         let newly_allowed = space.certainly(gained)?;
         let newly_denied = space.certainly(lost)?;
         Ok(Self {

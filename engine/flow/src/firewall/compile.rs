@@ -200,9 +200,12 @@ fn addresses(
 ) -> Result<(AddressSet, Vec<UnknownAddresses>), FieldError> {
     let mut known = Vec::new();
     let mut unknown = Vec::new();
-    let mut add = |resolved| match resolved {
-        Resolved::Known(set) => known.push(set),
-        Resolved::Unknown(addresses) => unknown.push(addresses),
+    let mut add = |resolved: Resolved| {
+        let (set, addresses) = resolved.parts();
+        if !set.is_empty() {
+            known.push(set);
+        }
+        unknown.extend(addresses);
     };
     for value in values {
         add(match parse_address(place, value)? {

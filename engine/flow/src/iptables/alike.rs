@@ -198,16 +198,7 @@ fn skip_same(ours: &mut Lines<'_>, theirs: &mut Lines<'_>) {
 fn reached<'a>(table: &IndexedTable<'a>, hook: Hook) -> HashSet<&'a str> {
     let stages = hook.stages().iter();
     let built_in = stages.filter(|stage| stage.table == table.table.name);
-    let mut open: Vec<&str> = built_in.map(|stage| stage.chain).collect();
-    let mut seen: HashSet<&str> = open.iter().copied().collect();
-    while let Some(name) = open.pop() {
-        let Some(chain) = table.chain(name) else {
-            continue;
-        };
-        let next = chain.rules.iter().filter_map(|rule| rule.target.chain());
-        open.extend(next.filter(|next| seen.insert(next)));
-    }
-    seen
+    table.reached(built_in.map(|stage| stage.chain))
 }
 
 /// The specification of a rule that no packet of the hook comes to.

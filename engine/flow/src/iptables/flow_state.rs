@@ -23,6 +23,18 @@ pub(super) struct FlowState {
     pub(super) tracking: Tracking,
 }
 
+impl FlowState {
+    /// The state in words that say it exactly.
+    pub(super) fn words(self) -> String {
+        let tracking = match self.tracking {
+            Tracking::Untracked => ", untracked",
+            Tracking::Unknown => ", perhaps untracked",
+            Tracking::NotYet | Tracking::Tracked => "",
+        };
+        format!("with {}{tracking}", self.mark)
+    }
+}
+
 /// Disjoint packet sets by state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flows(Vec<(FlowState, PacketSet)>);

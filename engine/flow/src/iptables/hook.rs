@@ -1,6 +1,9 @@
 //! The order in which the kernel consults tables.
 
+use super::flow_state::{FlowState, Tracking};
+use super::mark::Mark;
 use super::ruleset::TableName;
+use crate::set::Direction;
 
 /// Which packets of a node are asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +94,22 @@ impl Hook {
                 ];
                 &STAGES
             }
+        }
+    }
+
+    /// What is known of the hook's packets before they meet a rule.
+    pub(super) fn untouched(self) -> FlowState {
+        FlowState {
+            mark: Mark::ZERO,
+            tracking: Tracking::NotYet,
+        }
+    }
+
+    /// Which way the hook's packets go.
+    pub(super) fn direction(self) -> Direction {
+        match self {
+            Self::Input | Self::Forward => Direction::Inbound,
+            Self::Output => Direction::Outbound,
         }
     }
 

@@ -110,6 +110,26 @@ impl LocalAddresses {
         self.family(family).local.union(&loopback)
     }
 
+    /// Destinations of packets that the node certainly does not receive itself.
+    pub(super) fn never_received(&self, family: Family) -> AddressSet {
+        if !self.family(family).is_all {
+            return AddressSet::empty();
+        }
+        let (received, all) = match family {
+            Family::Ipv4 => {
+                let broadcast = self.broadcast_v4();
+                let broadcast = broadcast.certain.union(&broadcast.possible);
+                (broadcast.union(&multicast_v4()), AddressSet::any_v4())
+            }
+            Family::Ipv6 => (
+                prefix(Ipv6Addr::from_bits(0xff << 120), 8),
+                AddressSet::any_v6(),
+            ),
+        };
+        let received = received.union(&self.certain(family));
+        all.intersection(&received.complement())
+    }
+
     fn family(&self, family: Family) -> &Known {
         match family {
             Family::Ipv4 => &self.v4,

@@ -1,5 +1,7 @@
 //! What is known of a packet's mark while it passes the tables.
 
+use std::fmt;
+
 use super::condition::MarkValue;
 
 /// A packet mark of which only some bits may be known.
@@ -36,6 +38,16 @@ impl Mark {
             Some(true)
         } else {
             None
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self { known: 0, .. } => f.write_str("a mark that is not known"),
+            Self::ZERO => f.write_str("no mark"),
+            Self { value, known } => write!(f, "mark {value:#x}/{known:#x}"),
         }
     }
 }

@@ -11,6 +11,7 @@
 mod alike;
 mod condition;
 mod decision;
+mod delta;
 mod dumps;
 mod edit;
 mod error;
@@ -34,6 +35,7 @@ mod routes;
 mod rule_parse;
 mod ruleset;
 mod specifications;
+mod taken;
 mod target;
 mod token;
 mod value;
@@ -50,6 +52,7 @@ pub use condition::{
     TransportModule,
 };
 pub use decision::{DecidedBy, Decision, RulePlace};
+pub use delta::{changed_rules, node_delta};
 pub use dumps::{DumpError, FirewallRuleset};
 pub use edit::{Edit, EditError};
 pub(crate) use error::excerpt;

@@ -7,7 +7,7 @@ use super::hull::Hull;
 use super::knowledge::Knowledge;
 use super::mark::Mark;
 use super::ruleset::{Backend, Family, Ruleset, TableName};
-use super::walk::{IndexedTable, UNTOUCHED, Walk};
+use super::walk::{IndexedTable, Walk};
 use crate::policy::{DecidingRule, Decisions, Policy, Verdict};
 use crate::set::{
     AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, PacketSet, Space,
@@ -88,26 +88,14 @@ impl NodeFirewall {
     ) -> Result<NodeDecisions, AnalysisTooComplex> {
         let mut walk = Walk::new(space, &self.knowledge);
         for (hook, packets) in hooks {
-            for (family, addresses) in [
-                (Family::Ipv4, AddressSet::any_v4()),
-                (Family::Ipv6, AddressSet::any_v6()),
-            ] {
-                let of_family = walk.space.flow(&FlowBox::any().with_sources(addresses))?;
-                let set = walk.space.intersection(of_family, *packets)?;
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let set = of_family(walk.space, family, *packets)?;
                 if !set.is_empty() {
                     self.family(&mut walk, family, *hook, set)?;
                 }
             }
         }
-        let Walk {
-            space, verdicts, ..
-        } = walk;
-        let (map, made) = verdicts.finish(space)?;
-        let rules = made.iter().map(deciding_rule).collect();
-        Ok(NodeDecisions {
-            decisions: Decisions::new(space, within, map, rules)?,
-            made,
-        })
+        concluded(walk, within)
     }
 
     fn family<'a>(
@@ -117,35 +105,40 @@ impl NodeFirewall {
         hook: Hook,
         set: PacketSet,
     ) -> Result<(), AnalysisTooComplex> {
-        let tables = self.tables(family);
-        let rulesets = || {
-            self.rulesets
-                .iter()
-                .filter(|loaded| loaded.ruleset.family == family)
-        };
-        if rulesets().next().is_none() {
+        if !self.has_read(family) {
             let what = format!("the rules of {}", family_name(family));
             let reason = format!("{what} were not read");
             walk.verdicts.lose(set, DecidedBy::Unread { what }, reason);
             return Ok(());
         }
-        let hull = Hull::of(walk.space, family, set);
+        let tables = self.tables(family);
         let mut flows = Flows::default();
-        flows.add(walk.space, UNTOUCHED, set)?;
-        for stage in hook.stages() {
-            flows = pass_stage(walk, &tables, *stage, flows, hull)?;
-            if stage.table == TableName::Raw {
-                flows = flows.changed(walk.space, |state| match state.tracking {
-                    Tracking::NotYet => FlowState {
-                        tracking: Tracking::Tracked,
-                        ..state
-                    },
-                    _ => state,
-                })?;
-            }
-        }
+        flows.add(walk.space, hook.untouched(), set)?;
+        let hull = Hull::of(walk.space, family, set);
+        let flows = pass_stages(walk, &tables, hook.stages(), flows, hull)?;
+        self.arrive(walk, family, &flows)
+    }
+
+    /// Whether some ruleset of a family is given.
+    pub(super) fn has_read(&self, family: Family) -> bool {
+        self.of_family(family).next().is_some()
+    }
+
+    fn of_family(&self, family: Family) -> impl Iterator<Item = &LoadedRuleset> {
+        let rulesets = self.rulesets.iter();
+        rulesets.filter(move |loaded| loaded.ruleset.family == family)
+    }
+
+    /// Lets packets that passed all stages arrive, unless rules that were not shown
+    /// drop them.
+    pub(super) fn arrive(
+        &self,
+        walk: &mut Walk<'_, '_>,
+        family: Family,
+        flows: &Flows,
+    ) -> Result<(), AnalysisTooComplex> {
         let mut passed = flows.packets(walk.space)?;
-        for what in unread(family, rulesets) {
+        for what in self.unread(family) {
             let reason = "rules that exist were not shown";
             let dropped = walk
                 .space
@@ -157,8 +150,26 @@ impl NodeFirewall {
         walk.verdicts.arrive(walk.space, passed)
     }
 
+    /// Rules of a family that exist but were not given.
+    pub(super) fn unread(&self, family: Family) -> Vec<String> {
+        let rulesets = || self.of_family(family);
+        let mut unread = Vec::new();
+        let warned = rulesets().any(|loaded| loaded.ruleset.legacy_tables_present);
+        if warned && !rulesets().any(|loaded| loaded.backend == Backend::Legacy) {
+            unread.push(format!("the legacy rules of {}", family_name(family)));
+        }
+        for name in rulesets().flat_map(|loaded| &loaded.ruleset.unreadable_tables) {
+            let name = name.escape_debug();
+            unread.push(format!(
+                "the nft rules of table {name} of {}",
+                family_name(family)
+            ));
+        }
+        unread
+    }
+
     /// The tables of a family, those of the legacy backend first.
-    fn tables(&self, family: Family) -> Vec<IndexedTable<'_>> {
+    pub(super) fn tables(&self, family: Family) -> Vec<IndexedTable<'_>> {
         let mut tables: Vec<IndexedTable<'_>> = self
             .rulesets
             .iter()
@@ -171,6 +182,59 @@ impl NodeFirewall {
         tables.sort_by_key(|table| table.backend);
         tables
     }
+}
+
+/// The packets of a set that are of one family.
+pub(super) fn of_family(
+    space: &mut Space,
+    family: Family,
+    set: PacketSet,
+) -> Result<PacketSet, AnalysisTooComplex> {
+    let addresses = match family {
+        Family::Ipv4 => AddressSet::any_v4(),
+        Family::Ipv6 => AddressSet::any_v6(),
+    };
+    let all = space.flow(&FlowBox::any().with_sources(addresses))?;
+    space.intersection(all, set)
+}
+
+/// What a walk decided about the packets of `within`.
+pub(super) fn concluded(
+    walk: Walk<'_, '_>,
+    within: PacketSet,
+) -> Result<NodeDecisions, AnalysisTooComplex> {
+    let Walk {
+        space, verdicts, ..
+    } = walk;
+    let (map, made) = verdicts.finish(space)?;
+    let rules = made.iter().map(deciding_rule).collect();
+    Ok(NodeDecisions {
+        decisions: Decisions::new(space, within, map, rules)?,
+        made,
+    })
+}
+
+/// Sends packets through stages, one after the other.
+pub(super) fn pass_stages<'a>(
+    walk: &mut Walk<'a, '_>,
+    tables: &[IndexedTable<'a>],
+    stages: &[Stage],
+    mut flows: Flows,
+    hull: Hull,
+) -> Result<Flows, AnalysisTooComplex> {
+    for stage in stages {
+        flows = pass_stage(walk, tables, *stage, flows, hull)?;
+        if stage.table == TableName::Raw {
+            flows = flows.changed(walk.space, |state| match state.tracking {
+                Tracking::NotYet => FlowState {
+                    tracking: Tracking::Tracked,
+                    ..state
+                },
+                _ => state,
+            })?;
+        }
+    }
+    Ok(flows)
 }
 
 /// Sends packets through the tables consulted at one stage.
@@ -229,26 +293,6 @@ fn opening(walk: &mut Walk<'_, '_>, flows: Flows) -> Result<(Flows, Flows), Anal
         others.add(walk.space, state, later)?;
     }
     Ok((opening, others))
-}
-
-/// Rules of a family that exist but were not given.
-fn unread<'a, I: Iterator<Item = &'a LoadedRuleset>>(
-    family: Family,
-    rulesets: impl Fn() -> I,
-) -> Vec<String> {
-    let mut unread = Vec::new();
-    let warned = rulesets().any(|loaded| loaded.ruleset.legacy_tables_present);
-    if warned && !rulesets().any(|loaded| loaded.backend == Backend::Legacy) {
-        unread.push(format!("the legacy rules of {}", family_name(family)));
-    }
-    for name in rulesets().flat_map(|loaded| &loaded.ruleset.unreadable_tables) {
-        let name = name.escape_debug();
-        unread.push(format!(
-            "the nft rules of table {name} of {}",
-            family_name(family)
-        ));
-    }
-    unread
 }
 
 fn family_name(family: Family) -> &'static str {

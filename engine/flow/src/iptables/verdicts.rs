@@ -89,6 +89,14 @@ impl Verdicts {
         Ok(())
     }
 
+    /// What ended the way of packets, and of which; sets of an outline overlap.
+    pub(super) fn ended(&self) -> impl Iterator<Item = (&DecidedBy, PacketSet)> {
+        self.ended.iter().filter_map(|(set, label)| {
+            let index = usize::try_from(*label).ok()?.checked_sub(1)?;
+            Some((&self.decisions.get(index)?.by, *set))
+        })
+    }
+
     /// The map of all decisions, and what its labels stand for.
     pub(super) fn finish(
         self,

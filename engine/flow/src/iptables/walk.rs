@@ -1,6 +1,6 @@
 //! Follows packet sets through the chains of one table.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::decision::{DecidedBy, RulePlace, program};
 use super::flow_state::{FlowState, Flows, Tracking};
@@ -8,8 +8,9 @@ use super::hook::Stage;
 use super::hull::Hull;
 use super::knowledge::Knowledge;
 use super::mark::Mark;
-use super::matching::Reading;
+use super::matching::{Detail, Reading};
 use super::ruleset::{Backend, Chain, ChainPolicy, Family, Rule, Table, TableName};
+use super::taken::Taken;
 use super::target::Target;
 use super::verdicts::Verdicts;
 use crate::set::{AnalysisTooComplex, BudgetPart, Space};
@@ -59,7 +60,23 @@ impl<'a> IndexedTable<'a> {
         self.chains.get(name).copied()
     }
 
-    fn rule_place(&self, chain: &Chain, index: usize, rule: &Rule) -> RulePlace {
+    /// The chains that packets of these can reach, themselves included.
+    pub(super) fn reached<'n>(&self, from: impl IntoIterator<Item = &'n str>) -> HashSet<&'a str> {
+        let known = |name: &str| self.chains.get_key_value(name).map(|(name, _)| *name);
+        let mut open: Vec<&str> = from.into_iter().filter_map(known).collect();
+        let mut seen: HashSet<&str> = open.iter().copied().collect();
+        while let Some(name) = open.pop() {
+            let Some(chain) = self.chain(name) else {
+                continue;
+            };
+            let next = chain.rules.iter().filter_map(|rule| rule.target.chain());
+            open.extend(next.filter(|next| seen.insert(next)));
+        }
+        seen
+    }
+
+    /// Where a rule of the table stands.
+    pub(super) fn rule_place(&self, chain: &Chain, index: usize, rule: &Rule) -> RulePlace {
         RulePlace {
             family: self.family,
             backend: self.backend,
@@ -68,6 +85,18 @@ impl<'a> IndexedTable<'a> {
             number: index + 1,
             line: rule.line,
             specification: rule.to_string().trim_start().to_owned(),
+        }
+    }
+}
+
+impl IndexedTable<'_> {
+    /// The policy of one of the table's chains.
+    pub(super) fn policy_of(&self, chain: &Chain) -> DecidedBy {
+        DecidedBy::ChainPolicy {
+            family: self.family,
+            backend: self.backend,
+            table: self.table.name,
+            chain: chain.name.clone(),
         }
     }
 }
@@ -81,6 +110,8 @@ struct Frame<'a> {
     chain: &'a Chain,
     next_rule: usize,
     flows: Flows,
+    /// Packets that left `flows` and are still among them: of an outline alone.
+    taken: Taken,
     /// Packets that go back to where the chain was jumped from.
     returned: Flows,
     hull: Hull,
@@ -88,11 +119,23 @@ struct Frame<'a> {
     by_goto: bool,
 }
 
+impl Frame<'_> {
+    /// Packets that stay in the chain after all, or come back to it.
+    fn stay(&mut self, space: &mut Space, flows: &Flows) -> Result<(), AnalysisTooComplex> {
+        if flows.is_empty() {
+            return Ok(());
+        }
+        self.taken.subtract(space, &mut self.flows)?;
+        self.flows.append(space, flows)
+    }
+}
+
 /// Follows packets through a table.
 pub(super) struct Walk<'a, 's> {
     pub(super) space: &'s mut Space,
     pub(super) knowledge: &'a Knowledge,
     pub(super) verdicts: Verdicts,
+    detail: Detail,
     visits: u64,
 }
 
@@ -102,7 +145,17 @@ impl<'a, 's> Walk<'a, 's> {
             space,
             knowledge,
             verdicts: Verdicts::default(),
+            detail: Detail::Exact,
             visits: 0,
+        }
+    }
+
+    /// A walk that tells only which packets may take which way: its sets overlap
+    /// where that is not known, and hold no atoms.
+    pub(super) fn outline(space: &'s mut Space, knowledge: &'a Knowledge) -> Self {
+        Self {
+            detail: Detail::Outline,
+            ..Self::new(space, knowledge)
         }
     }
 
@@ -122,6 +175,7 @@ impl<'a, 's> Walk<'a, 's> {
             chain,
             next_rule: 0,
             flows,
+            taken: Taken::default(),
             returned: Flows::default(),
             hull,
             by_goto: false,
@@ -134,13 +188,14 @@ impl<'a, 's> Walk<'a, 's> {
                 continue;
             }
             let Some(mut done) = frames.pop() else { break };
+            done.taken.subtract(self.space, &mut done.flows)?;
             let fell_through = std::mem::take(&mut done.flows);
             done.returned.append(self.space, &fell_through)?;
             match frames.last_mut() {
                 Some(caller) if done.by_goto => {
                     caller.returned.append(self.space, &done.returned)?
                 }
-                Some(caller) => caller.flows.append(self.space, &done.returned)?,
+                Some(caller) => caller.stay(self.space, &done.returned)?,
                 None => self.policy(table, chain, &done.returned, &mut passed)?,
             }
         }
@@ -158,12 +213,7 @@ impl<'a, 's> Walk<'a, 's> {
             return Ok(());
         }
         let set = flows.packets(self.space)?;
-        let by = DecidedBy::ChainPolicy {
-            family: table.family,
-            backend: table.backend,
-            table: table.table.name,
-            chain: chain.name.clone(),
-        };
+        let by = table.policy_of(chain);
         if chain.policy == Some(ChainPolicy::Drop) {
             self.verdicts.deny(set, by);
             return Ok(());
@@ -202,14 +252,13 @@ impl<'a, 's> Walk<'a, 's> {
         if rule.target == Target::None || rule.conditions.iter().any(|c| frame.hull.excludes(c)) {
             return Ok(());
         }
-        let (matched, rest) = self.split(table, stage, frames, chain, rule)?;
+        let matched = self.split(table, stage, frames, chain, rule)?;
         let Some(frame) = frames.last_mut() else {
             return Ok(());
         };
         if matched.is_empty() {
             return Ok(());
         }
-        frame.flows = rest;
         let by = |table: &IndexedTable<'a>| DecidedBy::Rule(table.rule_place(chain, index, rule));
         match &rule.target {
             Target::None => {}
@@ -235,6 +284,7 @@ impl<'a, 's> Walk<'a, 's> {
                     chain,
                     next_rule: 0,
                     flows: matched,
+                    taken: Taken::default(),
                     returned: Flows::default(),
                     hull,
                     by_goto: matches!(rule.target, Target::Goto(_)),
@@ -245,7 +295,7 @@ impl<'a, 's> Walk<'a, 's> {
                     mark: state.mark.set(*value, *mask),
                     ..state
                 })?;
-                frame.flows.append(self.space, &marked)?;
+                frame.stay(self.space, &marked)?;
             }
             Target::Continue(extension) => {
                 let change = |state: FlowState| match extension.name.as_str() {
@@ -274,7 +324,7 @@ impl<'a, 's> Walk<'a, 's> {
                     _ => state,
                 };
                 let changed = matched.changed(self.space, change)?;
-                frame.flows.append(self.space, &changed)?;
+                frame.stay(self.space, &changed)?;
             }
             Target::Translate(extension) => {
                 if stage.rewrites_destination() {
@@ -295,15 +345,15 @@ impl<'a, 's> Walk<'a, 's> {
         Ok(())
     }
 
-    /// The packets in the innermost chain that a rule matches, and the others.
+    /// Takes the packets that a rule matches out of the innermost chain.
     fn split(
         &mut self,
         table: &IndexedTable<'a>,
         stage: Stage,
-        frames: &[Frame<'a>],
+        frames: &mut [Frame<'a>],
         chain: &Chain,
         rule: &Rule,
-    ) -> Result<(Flows, Flows), AnalysisTooComplex> {
+    ) -> Result<Flows, AnalysisTooComplex> {
         let visit = || visit_name(table, stage, frames, chain, rule);
         let reading = Reading {
             family: table.family,
@@ -311,22 +361,42 @@ impl<'a, 's> Walk<'a, 's> {
             knowledge: self.knowledge,
             has_interface: stage.interfaces(),
             visit: &visit,
+            detail: self.detail,
         };
         let (mut matched, mut rest) = (Flows::default(), Flows::default());
+        let mut taken = Vec::new();
         let Some(frame) = frames.last() else {
-            return Ok((matched, rest));
+            return Ok(matched);
         };
         for (state, set) in frame.flows.iter() {
             let hit = reading.matching(self.space, &rule.conditions, state, set)?;
-            let missed = if hit.is_empty() {
-                set
-            } else {
-                self.space.difference(set, hit)?
-            };
-            matched.add(self.space, state, hit)?;
-            rest.add(self.space, state, missed)?;
+            match self.detail {
+                Detail::Exact => {
+                    let missed = if hit.certain.is_empty() {
+                        set
+                    } else {
+                        self.space.difference(set, hit.certain)?
+                    };
+                    rest.add(self.space, state, missed)?;
+                    matched.add(self.space, state, hit.possible)?;
+                }
+                Detail::Outline => {
+                    let possible = frame.taken.rest(self.space, state, hit.possible)?;
+                    matched.add(self.space, state, possible)?;
+                    taken.push((state, hit.certain));
+                }
+            }
         }
-        Ok((matched, rest))
+        let Some(frame) = frames.last_mut() else {
+            return Ok(matched);
+        };
+        if self.detail == Detail::Exact {
+            frame.flows = rest;
+        }
+        for (state, set) in taken {
+            frame.taken.add(self.space, state, set)?;
+        }
+        Ok(matched)
     }
 }
 
@@ -371,9 +441,3 @@ fn name(
     let rule = chain.rules.get(index);
     error.naming(rule.map(|rule| table.rule_place(chain, index, rule).to_string()))
 }
-
-/// The state of a packet no rule has seen.
-pub(super) const UNTOUCHED: FlowState = FlowState {
-    mark: Mark::ZERO,
-    tracking: Tracking::NotYet,
-};

@@ -236,10 +236,9 @@ fn addresses(
                 AddressValue::Tag(name) => tags.tag(&name, side),
             }
         };
-        match resolved {
-            Resolved::Known(set) => known = known.union(&set),
-            Resolved::Unknown(addresses) => unknown.push(addresses),
-        }
+        let (set, addresses) = resolved.parts();
+        known = known.union(&set);
+        unknown.extend(addresses);
     }
     Ok((known, unknown))
 }

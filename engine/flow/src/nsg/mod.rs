@@ -13,6 +13,7 @@ mod parse;
 pub mod priority;
 pub mod rule;
 mod tags;
+mod virtual_network;
 
 pub use admin::{AdminAccess, AdminRule};
 pub use admin_in_force::{
@@ -27,6 +28,7 @@ pub use group::{Nsg, default_rules};
 pub use priority::{Placement, PlacementError, PlacementRequest, Renumbered, place};
 pub use rule::{Access, Direction, MAX_PRIORITY, MAX_RULES, MIN_PRIORITY, NsgRule};
 pub use tags::{PLATFORM_ADDRESS, Resolved, Side, TagContext};
+pub use virtual_network::{VirtualNetworkTag, route_tables};
 
 #[cfg(test)]
 mod tests;

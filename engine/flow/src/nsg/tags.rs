@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::virtual_network::VirtualNetworkTag;
 use crate::field::{FieldError, excerpt};
 use crate::policy::UnknownAddresses;
 use crate::set::{AddressSet, Atom};
@@ -35,7 +36,7 @@ impl Side {
 /// an empty set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagContext {
-    virtual_network: Option<AddressSet>,
+    virtual_network: Option<VirtualNetworkTag>,
     tags: BTreeMap<String, AddressSet>,
     groups: BTreeMap<String, AddressSet>,
     unread: BTreeMap<String, String>,
@@ -48,6 +49,19 @@ pub enum Resolved {
     Known(AddressSet),
     /// The atom that stands for them.
     Unknown(UnknownAddresses),
+    /// Some of its addresses, and the atom that stands for the others.
+    Partly(AddressSet, UnknownAddresses),
+}
+
+impl Resolved {
+    /// The addresses that are certainly meant, and the ones that may be besides.
+    pub fn parts(self) -> (AddressSet, Option<UnknownAddresses>) {
+        match self {
+            Self::Known(set) => (set, None),
+            Self::Unknown(unknown) => (AddressSet::empty(), Some(unknown)),
+            Self::Partly(set, unknown) => (set, Some(unknown)),
+        }
+    }
 }
 
 impl TagContext {
@@ -57,17 +71,20 @@ impl TagContext {
     }
 
     /// The address space of the virtual network with everything peered or
-    /// routed into it from on-premises; the platform address is added. Gives
+    /// routed into it, all of it known; the platform address is added. Gives
     /// `VirtualNetwork` and `Internet` their meaning.
     #[must_use]
-    pub fn with_virtual_network<'a>(
-        mut self,
-        prefixes: impl IntoIterator<Item = &'a IpNet>,
-    ) -> Self {
-        let network = AddressSet::prefixes(prefixes).union(&AddressSet::host(PLATFORM_ADDRESS));
+    pub fn with_virtual_network<'a>(self, prefixes: impl IntoIterator<Item = &'a IpNet>) -> Self {
+        self.with_virtual_network_tag(VirtualNetworkTag::known(prefixes))
+    }
+
+    /// What the networks around a group tell of `VirtualNetwork`, and with it of
+    /// `Internet`.
+    #[must_use]
+    pub fn with_virtual_network_tag(mut self, tag: VirtualNetworkTag) -> Self {
         self.virtual_network = Some(match self.virtual_network {
-            Some(known) => known.union(&network),
-            None => network,
+            Some(known) => known.union(tag),
+            None => tag,
         });
         self
     }
@@ -170,33 +187,16 @@ impl TagContext {
         })
     }
 
-    /// The known address space of the virtual network.
-    pub fn virtual_network(&self) -> Option<&AddressSet> {
-        self.virtual_network.as_ref()
-    }
-
     /// What a service tag stands for; names are compared case aside.
     pub fn tag(&self, name: &str, side: Side) -> Resolved {
         let key = name.to_ascii_lowercase();
         if let Some(known) = self.tags.get(&key) {
             return Resolved::Known(known.clone());
         }
-        let network = |when: bool| {
-            Resolved::Unknown(UnknownAddresses {
-                atom: Atom {
-                    name: format!("{} in service tag VirtualNetwork", side.word()),
-                    reason: "the address space of the virtual network was not observed".to_owned(),
-                },
-                when,
-                within: AddressSet::any(),
-            })
-        };
-        match (key.as_str(), &self.virtual_network) {
-            ("virtualnetwork" | "virtual_network", Some(known)) => Resolved::Known(known.clone()),
-            ("virtualnetwork" | "virtual_network", None) => network(true),
-            ("internet", Some(known)) => Resolved::Known(known.complement()),
-            ("internet", None) => network(false),
-            ("azureloadbalancer" | "azure_loadbalancer", _) => {
+        match key.as_str() {
+            "virtualnetwork" | "virtual_network" => self.virtual_network(side),
+            "internet" => self.internet(side),
+            "azureloadbalancer" | "azure_loadbalancer" => {
                 Resolved::Known(AddressSet::host(PLATFORM_ADDRESS))
             }
             _ => Resolved::Unknown(UnknownAddresses {
@@ -214,6 +214,50 @@ impl TagContext {
         }
     }
 
+    fn virtual_network(&self, side: Side) -> Resolved {
+        let Some(tag) = &self.virtual_network else {
+            return Resolved::Unknown(self.in_virtual_network(side, true, AddressSet::any()));
+        };
+        let possible = tag.possible.intersection(&tag.members.complement());
+        if possible.is_empty() {
+            return Resolved::Known(tag.members.clone());
+        }
+        let unknown = self.in_virtual_network(side, true, possible);
+        Resolved::Partly(tag.members.clone(), unknown)
+    }
+
+    /// All that is not in the virtual network: told by the same atom.
+    fn internet(&self, side: Side) -> Resolved {
+        let Some(tag) = &self.virtual_network else {
+            return Resolved::Unknown(self.in_virtual_network(side, false, AddressSet::any()));
+        };
+        let outside = tag.members.complement();
+        let possible = tag.possible.intersection(&outside);
+        if possible.is_empty() {
+            return Resolved::Known(outside);
+        }
+        let certain = outside.intersection(&possible.complement());
+        let unknown = self.in_virtual_network(side, false, possible);
+        Resolved::Partly(certain, unknown)
+    }
+
+    fn in_virtual_network(&self, side: Side, when: bool, within: AddressSet) -> UnknownAddresses {
+        let reasons = self.virtual_network.iter().flat_map(|tag| &tag.reasons);
+        let reasons: Vec<&str> = reasons.map(String::as_str).collect();
+        UnknownAddresses {
+            atom: Atom {
+                name: format!("{} in service tag VirtualNetwork", side.word()),
+                reason: if reasons.is_empty() {
+                    "the address space of the virtual network was not observed".to_owned()
+                } else {
+                    reasons.join("; ")
+                },
+            },
+            when,
+            within,
+        }
+    }
+
     /// What an application security group stands for; ids are compared case
     /// aside.
     pub fn group(&self, id: &str, side: Side) -> Resolved {
@@ -222,7 +266,8 @@ impl TagContext {
             return Resolved::Known(known.clone());
         }
         // Members are interfaces of the virtual network.
-        let within = self.virtual_network.clone();
+        let network = self.virtual_network.as_ref();
+        let within = network.map(|tag| tag.interfaces.clone());
         Resolved::Unknown(UnknownAddresses {
             atom: Atom {
                 name: format!("{} in application security group {key}", side.word()),

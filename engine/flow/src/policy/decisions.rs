@@ -226,6 +226,16 @@ impl Decisions {
         })
     }
 
+    /// The same decisions with other names of the rules.
+    #[must_use]
+    pub fn renamed(mut self, name: impl Fn(&DecidingRule) -> String) -> Self {
+        for rule in &mut self.rules {
+            rule.rule = name(rule);
+        }
+        self.allowed = OnceLock::new();
+        self
+    }
+
     /// The same decisions for packets in one direction, no longer asking it.
     #[must_use]
     pub fn facing(&self, space: &Space, direction: crate::set::Direction) -> Self {

@@ -116,11 +116,23 @@ fn computed(
     needed: &[Flow],
     tags: &TagContext,
 ) -> Result<Delta, Error> {
+    computed_of(space, delta, (needed, tags), &Vec::new)
+}
+
+/// The same; `changed` names the rules that change, for an answer of too many
+/// boxes.
+fn computed_of(
+    space: &mut Space,
+    delta: &FlowDelta,
+    (needed, tags): (&[Flow], &TagContext),
+    changed: &dyn Fn() -> Vec<String>,
+) -> Result<Delta, Error> {
+    let complex = |e: AnalysisTooComplex| too_complex(&e.naming(changed()));
     let needed = needed::packets(space, needed, tags)?;
-    let excess = delta.excess(space, needed).map_err(|e| too_complex(&e))?;
+    let excess = delta.excess(space, needed).map_err(complex)?;
     Ok(Delta::Computed {
-        report: delta.report(space).map_err(|e| too_complex(&e))?,
-        excess: FlowBox::list(space, excess).map_err(|e| too_complex(&e))?,
+        report: delta.report(space).map_err(complex)?,
+        excess: FlowBox::list(space, excess).map_err(complex)?,
     })
 }
 

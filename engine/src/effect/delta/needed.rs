@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use naosu_flow::{
-    nsg::{Resolved, Side, TagContext},
+    nsg::{Side, TagContext},
     policy::{RuleMatch, UnknownAddresses},
     set::{AddressSet, FlowBox, PacketSet, PortSet, Protocol, Space},
 };
@@ -64,10 +64,9 @@ fn addresses(
         } else if text == "*" {
             known = AddressSet::any();
         } else if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            match tags.tag(text, side) {
-                Resolved::Known(set) => known = known.union(&set),
-                Resolved::Unknown(addresses) => unknown.push(addresses),
-            }
+            let (set, addresses) = tags.tag(text, side).parts();
+            known = known.union(&set);
+            unknown.extend(addresses);
         } else {
             return Err(misbehaved("prefix", text));
         }

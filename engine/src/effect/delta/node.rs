@@ -4,16 +4,14 @@
 use std::net::IpAddr;
 
 use naosu_flow::{
-    delta::FlowDelta,
-    iptables::NodeFirewall,
+    iptables::{NodeFirewall, changed_rules, node_delta},
     nsg::TagContext,
-    policy::Policy,
     set::{PacketSet, Space},
     ufw::{self, UfwChange, UfwRule, ufw_change},
 };
 use serde_json::{Value, json};
 
-use super::{computed, computing, not_analysed, too_complex};
+use super::{computed_of, computing, not_analysed, too_complex};
 use crate::{
     effect::{State, state::refused_effect, ufw::arguments},
     error::{Code, Error},
@@ -152,9 +150,7 @@ fn firewall(ruleset: &FirewallRuleset, own: &[IpAddr]) -> Result<NodeFirewall, E
 
 fn between(old: &NodeFirewall, new: &NodeFirewall, needed: &[Flow]) -> Result<Delta, Error> {
     let mut space = Space::new();
-    let complex = |e| too_complex(&e);
-    let before = old.decide(&mut space, PacketSet::ALL).map_err(complex)?;
-    let after = new.decide(&mut space, PacketSet::ALL).map_err(complex)?;
-    let delta = FlowDelta::between(&mut space, &before, &after).map_err(complex)?;
-    computed(&mut space, &delta, needed, &TagContext::new())
+    let delta = node_delta(&mut space, old, new, PacketSet::ALL).map_err(|e| too_complex(&e))?;
+    let needed = (needed, &TagContext::new());
+    computed_of(&mut space, &delta, needed, &|| changed_rules(old, new))
 }

@@ -1,6 +1,6 @@
 //! What the conditions read so far leave.
 
-use super::Side;
+use super::{Detail, Side};
 use crate::set::{AddressSet, AnalysisTooComplex, FlowBox, PacketSet, PortSet, ProtocolSet, Space};
 
 /// A condition as known ranges and what has to be asked besides.
@@ -9,6 +9,9 @@ pub(super) struct Match<'s> {
     pub(super) flow: FlowBox,
     pub(super) terms: Vec<PacketSet>,
     pub(super) never: bool,
+    pub(super) detail: Detail,
+    /// How many unknowns were asked for.
+    pub(super) unknowns: u32,
 }
 
 impl Match<'_> {
@@ -51,8 +54,25 @@ impl Match<'_> {
         name: &str,
         reason: &str,
     ) -> Result<(), AnalysisTooComplex> {
-        let atom = self.space.atom(name, reason)?;
+        let atom = self.unknown(name, reason)?;
         self.term(negated, atom)
+    }
+
+    /// The packets for which something unknown holds.
+    pub(super) fn unknown(
+        &mut self,
+        name: &str,
+        reason: &str,
+    ) -> Result<PacketSet, AnalysisTooComplex> {
+        self.unknowns += 1;
+        match self.detail {
+            Detail::Exact => self.space.atom(name, reason),
+            // Resolved before the next rule is read, which takes the same again.
+            Detail::Outline => self.space.atom(
+                &format!("unknown {} of a rule", self.unknowns),
+                "only whether it may hold is asked",
+            ),
+        }
     }
 }
 

@@ -30,6 +30,30 @@ pub(super) struct Reading<'a> {
     /// Names this visit of the rule: a match that depends on more than the
     /// packet may come out differently at the next one.
     pub(super) visit: &'a dyn Fn() -> String,
+    pub(super) detail: Detail,
+}
+
+/// What becomes of what is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// It is a named atom.
+    Exact,
+    /// Only what may happen is told, so that thousands of unknowns cost nothing.
+    Outline,
+}
+
+/// The packets that meet a rule's conditions; the same where atoms tell exactly.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hit {
+    pub(super) possible: PacketSet,
+    pub(super) certain: PacketSet,
+}
+
+impl Hit {
+    pub(super) const NONE: Self = Self {
+        possible: PacketSet::EMPTY,
+        certain: PacketSet::EMPTY,
+    };
 }
 
 impl Reading<'_> {
@@ -41,21 +65,27 @@ impl Reading<'_> {
         conditions: &[Condition],
         state: FlowState,
         within: PacketSet,
-    ) -> Result<PacketSet, AnalysisTooComplex> {
+    ) -> Result<Hit, AnalysisTooComplex> {
         let mut found = Match {
             space,
             flow: FlowBox::any(),
             terms: Vec::new(),
             never: false,
+            detail: self.detail,
+            unknowns: 0,
         };
         for condition in conditions {
             self.apply(&mut found, condition, state)?;
             if found.never {
-                return Ok(PacketSet::EMPTY);
+                return Ok(Hit::NONE);
             }
         }
         let Match {
-            space, flow, terms, ..
+            space,
+            flow,
+            terms,
+            unknowns,
+            ..
         } = found;
         let mut set = if flow == FlowBox::any() {
             within
@@ -66,7 +96,16 @@ impl Reading<'_> {
         for term in terms {
             set = space.intersection(term, set)?;
         }
-        Ok(set)
+        if self.detail == Detail::Exact || unknowns == 0 {
+            return Ok(Hit {
+                possible: set,
+                certain: set,
+            });
+        }
+        Ok(Hit {
+            possible: space.possibly(set)?,
+            certain: space.certainly(set)?,
+        })
     }
 
     fn apply(
@@ -214,6 +253,9 @@ impl Reading<'_> {
         found: &mut Match<'_>,
         condition: &Condition,
     ) -> Result<(), AnalysisTooComplex> {
+        if self.detail == Detail::Outline {
+            return found.atom(false, "", "");
+        }
         let text = condition.to_string();
         let text = text.trim();
         let name = format!("{text} matches in {}", (self.visit)());
@@ -278,7 +320,7 @@ impl Reading<'_> {
         }
         // A new connection that was translated is unknown before it gets here.
         if asked.intersects(ConnectionStates::TRANSLATED) {
-            let translated = found.space.atom(
+            let translated = found.unknown(
                 &format!("connection state is one of {asked}"),
                 "which established connections are translated is not known",
             )?;

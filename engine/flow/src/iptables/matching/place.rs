@@ -44,9 +44,7 @@ impl Reading<'_> {
             if exists == Presence::Unsure {
                 name.push_str(" in POSTROUTING");
             }
-            let atom = found
-                .space
-                .atom(&name, "the packet's interface is not known")?;
+            let atom = found.unknown(&name, "the packet's interface is not known")?;
             let possible = found.space.flow(&with_addresses(peer, possible))?;
             let possible = found.space.intersection(possible, atom)?;
             matching = found.space.union(matching, possible)?;
@@ -70,7 +68,7 @@ impl Reading<'_> {
         if !possible.is_empty() {
             let name = format!("{} type is {}", side_name(side), types.value.join(","));
             let reason = "the node's addresses and routes are not known";
-            let atom = found.space.atom(&name, reason)?;
+            let atom = found.unknown(&name, reason)?;
             let possible = found.space.flow(&with_addresses(side, possible))?;
             let possible = found.space.intersection(possible, atom)?;
             matching = found.space.union(matching, possible)?;

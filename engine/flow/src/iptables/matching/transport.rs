@@ -5,7 +5,7 @@ use super::{Negatable, PortRange, PortSide, Reading, Side, TcpFlags, Transport};
 use crate::iptables::condition::Condition;
 use crate::iptables::ruleset::Backend;
 use crate::set::{
-    AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, PortSet, ProtocolSet, Space,
+    AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, PortSet, ProtocolSet,
     protocols_with_ports,
 };
 
@@ -32,7 +32,7 @@ impl Reading<'_> {
             }
         }
         if let Some(flags) = &transport.flags {
-            let matching = tcp_flags(found.space, flags.value)?;
+            let matching = tcp_flags(found, flags.value)?;
             found.term(flags.negated, matching)?;
         }
         match transport.other.is_empty() {
@@ -104,7 +104,7 @@ fn refuse_both_ports(
     let certain = found.space.flow(&neither)?;
     let both = found.space.flow(&both)?;
     let not_both = found.space.complement(both)?;
-    let atom = found.space.atom(
+    let atom = found.unknown(
         "iptables-nft compares two refused ports as one",
         "whether ! --sport with ! --dport means neither or not both depends on the version of \
          iptables-nft that loaded the rule",
@@ -116,29 +116,33 @@ fn refuse_both_ports(
 
 /// The TCP packets whose flags match. A new connection's packet has SYN alone;
 /// no packet of an established one has SYN without ACK; more is not known.
-fn tcp_flags(space: &mut Space, flags: TcpFlags) -> Result<PacketSet, AnalysisTooComplex> {
+fn tcp_flags(found: &mut Match<'_>, flags: TcpFlags) -> Result<PacketSet, AnalysisTooComplex> {
     if flags.set & !flags.mask != 0 {
         return Ok(PacketSet::EMPTY);
     }
     let mut matching = PacketSet::EMPTY;
     if TcpFlags::SYN & flags.mask == flags.set {
-        matching = space.flow(&FlowBox::any().with_state(ConnectionState::New))?;
+        matching = found
+            .space
+            .flow(&FlowBox::any().with_state(ConnectionState::New))?;
     }
     let opens = flags.set & TcpFlags::SYN != 0
         && flags.mask & TcpFlags::ACK != 0
         && flags.set & TcpFlags::ACK == 0;
     if !opens {
-        let established = space.flow(&FlowBox::any().with_state(ConnectionState::Established))?;
+        let established = found
+            .space
+            .flow(&FlowBox::any().with_state(ConnectionState::Established))?;
         let some = if flags.mask == 0 {
             established
         } else {
-            let atom = space.atom(
+            let atom = found.unknown(
                 &format!("TCP flags are {flags}"),
                 "the flags of an established connection's packets are not modelled",
             )?;
-            space.intersection(established, atom)?
+            found.space.intersection(established, atom)?
         };
-        matching = space.union(matching, some)?;
+        matching = found.space.union(matching, some)?;
     }
     Ok(matching)
 }

@@ -31,10 +31,15 @@ pub enum PlacementError {
         /// How many it may have.
         maximum: usize,
     },
-    /// No number would do, and no renumbering frees one.
+    /// No number would do, and no renumbering that frees one is known.
     #[error(
-        "no priority would do and none can be freed: at or after rule {blocking}, {still_stopped} \
+        "no priority would do and {}: at or after rule {blocking}, {still_stopped} \
          would still be decided by it{}; remove or renumber rules by hand",
+        if *.all_were_tried {
+            "none can be freed"
+        } else {
+            "no proved renumbering that frees one was found"
+        },
         explain_stricter(.stricter, .wrongly_decided)
     )]
     NoFreePriority {
@@ -47,6 +52,9 @@ pub enum PlacementError {
         /// A packet of the rule's match that an earlier number would take from
         /// the stricter rule.
         wrongly_decided: Option<String>,
+        /// Whether every renumbering was ruled out; else one may exist that was not
+        /// tried.
+        all_were_tried: bool,
     },
     /// The group cannot be read or analysed.
     #[error(transparent)]

@@ -5,9 +5,11 @@
 //! new rule's match the other way: those are the *stricter* rules, and they
 //! stay in force. The chosen number is the latest free one in between. Where
 //! none is free, the fewest rules are moved that free one without changing any
-//! verdict.
+//! verdict; where not all renumberings can be tried, a short chain of rules.
 
 mod error;
+mod fewest;
+mod kinds;
 mod order;
 mod renumber;
 
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use error::PlacementError;
 
 use self::order::Ordered;
+use self::renumber::Freed;
 use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::{MAX_PRIORITY, MAX_RULES, MIN_PRIORITY, NsgRule};
@@ -125,13 +128,11 @@ fn place_in(
     let free = free_numbers(group, request, &insert);
     let (priority, renumbered, room_left) = match free.last() {
         Some(&latest) => (latest, Vec::new(), free.len() as u16 - 1),
-        None => {
-            let found = renumber::find(space, group, request, &insert, tags)?;
-            let Some((number, moves)) = found else {
-                return Err(insert.no_free_number(space));
-            };
-            (number, moves, 0)
-        }
+        None => match renumber::find(space, group, request, &insert, tags)? {
+            Freed::Moves(number, moves) => (number, moves, 0),
+            Freed::Never => return Err(insert.no_free_number(space, true)),
+            Freed::NotFound => return Err(insert.no_free_number(space, false)),
+        },
     };
     let mut rule = request.rule.clone();
     rule.priority = priority;
@@ -152,13 +153,12 @@ fn place_in(
     if prove(space, group, &placement, &question, &insert, tags)? {
         Ok(placement)
     } else {
-        Err(insert.no_free_number(space))
+        Err(insert.no_free_number(space, false))
     }
 }
 
 /// Whether the group after the insert decides as intended: inside the question
-/// exactly as the ideal insert does, and elsewhere, where only moved rules
-/// matter, as before.
+/// exactly as the ideal insert does, and without the new rule as before.
 fn prove(
     space: &mut Space,
     group: &Nsg,
@@ -187,15 +187,20 @@ fn prove(
     if ordered.allowed(space)? != insert.passing {
         return Ok(false);
     }
+    // The moves on their own change nothing, inside the question or elsewhere: what
+    // takes the rule away again leaves the group as it was.
     let mut sets = Vec::new();
     for rule in &moved {
         let packets = rule.matches(tags)?.packets(space)?;
         sets.push(space.possibly(packets)?);
     }
     let touched = space.union_all(sets)?;
-    let elsewhere = space.difference(touched, question.within)?;
-    let old = Ordered::evaluated(space, group, direction, elsewhere, tags)?.allowed(space)?;
-    let new = Ordered::new(space, after, elsewhere, tags)?.allowed(space)?;
+    let without = after
+        .into_iter()
+        .filter(|rule| rule.name != placement.rule.name);
+    let without = without.collect();
+    let old = Ordered::evaluated(space, group, direction, touched, tags)?.allowed(space)?;
+    let new = Ordered::new(space, without, touched, tags)?.allowed(space)?;
     Ok(old == new)
 }
 
@@ -342,13 +347,14 @@ impl Insert<'_> {
         first..=last
     }
 
-    fn no_free_number(&self, space: &Space) -> PlacementError {
+    fn no_free_number(&self, space: &Space, all_were_tried: bool) -> PlacementError {
         let text = |set| space.sample(set).map(|packet| packet.to_string());
         PlacementError::NoFreePriority {
             blocking: self.blocking.name.clone(),
             stricter: self.stricter.last().map(|rule| rule.name.clone()),
             still_stopped: text(self.stopped).unwrap_or_default(),
             wrongly_decided: text(self.opened),
+            all_were_tried,
         }
     }
 }

@@ -2,20 +2,74 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::fewest::{Fewest, fewest};
+use super::kinds::Kinds;
 use super::order::Ordered;
 use super::{Insert, PlacementRequest, Renumbered};
 use crate::field::FieldError;
 use crate::nsg::{MAX_PRIORITY, MIN_PRIORITY, Nsg, NsgError, NsgRule, TagContext};
 use crate::set::{AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, Space};
 
+/// How a number is freed.
+pub(super) enum Freed {
+    /// By these moves, for the new rule's number.
+    Moves(u16, Vec<Renumbered>),
+    /// Not at all: every renumbering was ruled out.
+    Never,
+    /// None was found, and not all could be tried.
+    NotFound,
+}
+
 /// The fewest moves that free a number between the stricter rules and the
 /// blocking one, and that number.
 ///
-/// Rules move in a chain, all towards larger or all towards smaller numbers:
-/// each takes the number of the next, the last a free one. A rule may jump over
-/// another where that changes no packet's verdict; jumps make the chain shorter
-/// than a plain shift.
+/// Chains are found in groups of any size: rules that all move towards larger or all
+/// towards smaller numbers, each taking the number of the next, the last a free one.
+/// A rule may jump over another where that changes no packet's verdict. Then every
+/// renumbering of fewer rules is tried, in both directions at once; where those are
+/// too many to try, the chain is the answer, and fewer moves might do.
 pub(super) fn find(
+    space: &mut Space,
+    group: &Nsg,
+    request: &PlacementRequest,
+    insert: &Insert<'_>,
+    tags: &TagContext,
+) -> Result<Freed, NsgError> {
+    let chain = shortest_chain(space, group, request, insert, tags)?;
+    if let Some((number, moves)) = &chain
+        && moves.len() < 2
+    {
+        return Ok(Freed::Moves(*number, moves.clone()));
+    }
+    let direction = request.rule.direction;
+    let rules = group.rules.iter();
+    let rules = rules.filter(|rule| rule.direction == direction).collect();
+    let Some(kinds) = Kinds::new(rules, request, insert, tags)? else {
+        return Ok(match chain {
+            Some((number, moves)) => Freed::Moves(number, moves),
+            None => Freed::NotFound,
+        });
+    };
+    // A chain minds only the rules it passes.
+    let chain = chain.filter(|(number, moves)| {
+        let of = |at: usize| {
+            let rule = kinds.rules.get(at);
+            let step = |rule: &NsgRule| moves.iter().find(|step| step.rule == rule.name);
+            rule.map_or(0, |rule| step(rule).map_or(rule.priority, |step| step.to))
+        };
+        kinds.are_kept(of, *number, request.rule.access)
+    });
+    let limit = chain.as_ref().map_or(usize::MAX, |(_, moves)| moves.len());
+    Ok(match (fewest(&kinds, request, insert, limit), chain) {
+        (Fewest::Moves(number, moves), _) | (_, Some((number, moves))) => {
+            Freed::Moves(number, moves)
+        }
+        (Fewest::None, None) => Freed::Never,
+        (Fewest::NotAllTried, None) => Freed::NotFound,
+    })
+}
+
+fn shortest_chain(
     space: &mut Space,
     group: &Nsg,
     request: &PlacementRequest,

@@ -6,3 +6,4 @@ mod placement;
 mod reading;
 mod reference;
 mod renumbering;
+mod virtual_network;

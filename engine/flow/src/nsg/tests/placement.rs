@@ -283,10 +283,12 @@ fn pinned_rules_stay_and_leave_a_counterexample_when_nothing_else_helps() {
         stricter,
         still_stopped,
         wrongly_decided,
+        all_were_tried,
     } = error
     else {
         panic!("another error");
     };
+    assert!(all_were_tried);
     assert_eq!(
         (blocking.as_str(), stricter.as_deref()),
         ("deny-all", Some("deny-guests"))

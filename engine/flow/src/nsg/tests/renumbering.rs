@@ -1,13 +1,16 @@
-//! That no smaller renumbering than the one found would do: all are tried.
+//! That no smaller renumbering than the one found would do, and none where none is
+//! found: all are tried.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use super::meaning::small_network;
+use super::meaning::{rule, small_network};
 use super::placement::matched;
-use crate::nsg::{Access, Direction, Nsg, NsgRule, PlacementRequest, place};
+use crate::nsg::{
+    Access, Direction, Nsg, NsgRule, PlacementError, PlacementRequest, Renumbered, place,
+};
 use crate::set::{FlowBox, Packet, Protocol};
 
 /// One packet of every kind the rules below can tell apart.
@@ -36,6 +39,7 @@ struct Judged {
     number: u16,
     allows: bool,
     matches: u128,
+    is_pinned: bool,
 }
 
 fn bits(rule: &NsgRule, packets: &[Packet]) -> u128 {
@@ -74,6 +78,9 @@ struct Aim {
 /// Whether some way of moving up to `left` more rules achieves the aim.
 fn some_move(rules: &mut Vec<Judged>, from: usize, left: usize, aim: Aim) -> bool {
     for index in from..rules.len() {
+        if rules[index].is_pinned {
+            continue;
+        }
         let number = rules[index].number;
         for to in 100..=112 {
             rules[index].number = to;
@@ -99,6 +106,7 @@ fn inserts(rules: &mut Vec<Judged>, aim: Aim, taken: &BTreeSet<u16>) -> bool {
                 number,
                 allows: true,
                 matches: aim.new,
+                is_pinned: false,
             });
             let reached = passing(rules) == aim.goal;
             rules.pop();
@@ -138,65 +146,181 @@ fn tight_rule() -> impl Strategy<Value = NsgRule> {
         })
 }
 
+/// What passes once the new rule is in: nothing that a rule before the blocking one
+/// decides changes.
+fn goal(rules: &[Judged], blocking: u16, new: u128) -> u128 {
+    let decided_before = rules
+        .iter()
+        .filter(|rule| rule.number < blocking)
+        .fold(0, |decided, rule| decided | rule.matches);
+    passing(rules) | (new & !decided_before)
+}
+
+fn request(new: NsgRule, pinned: BTreeSet<String>) -> PlacementRequest {
+    PlacementRequest {
+        rule: new,
+        // One packet is required: the rest of the match must stay as it is
+        // wherever a stricter rule holds it.
+        required: vec![FlowBox::one(&kinds()[0])],
+        pinned,
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn no_smaller_renumbering_would_do(
-        rules in proptest::collection::vec(tight_rule(), 2..6),
+    fn no_smaller_renumbering_would_do_and_none_where_none_is_found(
+        rules in proptest::collection::vec((tight_rule(), 0..12_u16, 0..5_u8), 2..5),
         new in tight_rule(),
     ) {
-        // Rules from 100 on without a gap: there is hardly ever a free number.
-        let rules: Vec<NsgRule> = rules
-            .into_iter()
-            .zip(100_u16..)
-            .map(|(mut rule, number)| {
-                rule.priority = number;
-                rule.name = format!("rule-{number}");
-                rule
-            })
-            .collect();
-        let group = Nsg::new("nsg", rules).unwrap();
+        // Hardly a gap: there is hardly ever a free number.
+        let mut number = 100;
+        let mut pinned = BTreeSet::new();
+        let mut numbered = Vec::new();
+        for (mut rule, gap, pin) in rules {
+            number += u16::from(gap == 0);
+            rule.priority = number;
+            rule.name = format!("rule-{number}");
+            if pin == 0 {
+                pinned.insert(rule.name.clone());
+            }
+            numbered.push(rule);
+            number += 1;
+        }
+        let group = Nsg::new("nsg", numbered).unwrap();
         let mut new = new;
         new.name = "new".to_owned();
         new.access = Access::Allow;
-        // One packet is required: the rest of the match must stay as it is
-        // wherever a stricter rule holds it.
-        let required = FlowBox::one(&kinds()[0]);
-        let request = PlacementRequest {
-            rule: new.clone(),
-            required: vec![required],
-            pinned: BTreeSet::new(),
-        };
-        let Ok(placement) = place(&group, &request, &small_network()) else {
-            return Ok(());
-        };
         let packets = kinds();
-        let judged = |group: &Nsg| -> Vec<Judged> {
-            let all = group.rules.iter().chain(&group.default_rules);
-            all.filter(|rule| rule.direction == Direction::Inbound)
-                .filter(|rule| rule.name.starts_with("rule") || rule.name == "new")
-                .map(|rule| Judged {
+        let mut judged: Vec<Judged> = group
+            .rules
+            .iter()
+            .map(|rule| Judged {
+                number: rule.priority,
+                allows: rule.access == Access::Allow,
+                matches: bits(rule, &packets),
+                is_pinned: pinned.contains(&rule.name),
+            })
+            .collect();
+        let placed = place(&group, &request(new.clone(), pinned), &small_network());
+        let (blocking, fewer) = match &placed {
+            Ok(placement) if !placement.renumbered.is_empty() => {
+                (&placement.blocking, placement.renumbered.len() - 1)
+            }
+            Err(PlacementError::NoFreePriority { blocking, all_were_tried, .. }) => {
+                prop_assert!(all_were_tried);
+                (blocking, judged.len())
+            }
+            _ => return Ok(()),
+        };
+        let blocking = group.rule(blocking).unwrap().priority;
+        let new = bits(&new, &packets);
+        let aim = Aim {
+            before: passing(&judged),
+            new,
+            goal: goal(&judged, blocking, new),
+        };
+        if let Ok(placement) = &placed {
+            let mut after: Vec<Judged> = Vec::new();
+            for rule in &placement.apply(&group).unwrap().rules {
+                after.push(Judged {
                     number: rule.priority,
                     allows: rule.access == Access::Allow,
                     matches: bits(rule, &packets),
-                })
-                .collect()
-        };
-        let goal = passing(&judged(&placement.apply(&group).unwrap()));
-        let mut rules = judged(&group);
-        let aim = Aim {
-            before: passing(&rules),
-            new: bits(&placement.rule, &packets),
-            goal,
-        };
-        for fewer in 1..placement.renumbered.len() {
+                    is_pinned: false,
+                });
+            }
+            prop_assert_eq!(passing(&after), aim.goal);
+        }
+        for count in 1..=fewer {
             prop_assert!(
-                !some_move(&mut rules, 0, fewer, aim),
+                !some_move(&mut judged, 0, count, aim),
                 "{} moves would do instead of {:?}",
-                fewer,
-                placement.renumbered
+                count,
+                placed
             );
         }
     }
+}
+
+fn moves(placed: &[Renumbered]) -> Vec<(&str, u16)> {
+    let moves = placed.iter();
+    moves.map(|step| (step.rule.as_str(), step.to)).collect()
+}
+
+#[test]
+fn rules_move_both_ways_where_neither_way_alone_would_do() {
+    let rules = vec![
+        rule("deny-guests", 101, Access::Deny, "10.9.0.0/16", "*"),
+        rule("deny-low", 102, Access::Deny, "*", "10000-10300"),
+        rule("deny-ftp", 103, Access::Deny, "*", "21"),
+        rule("allow-rest", 104, Access::Allow, "*", "*"),
+    ];
+    let group = Nsg::new("nsg", rules).unwrap();
+    let new = rule("allow-kubelet", 0, Access::Allow, "10.0.0.0/8", "10250");
+    let packet = Packet::new_tcp(
+        "10.224.0.4".parse().unwrap(),
+        "10.224.0.5".parse().unwrap(),
+        10_250,
+    );
+    let request = PlacementRequest {
+        rule: new,
+        required: vec![FlowBox::one(&packet)],
+        pinned: ["deny-guests", "allow-rest"].map(str::to_owned).into(),
+    };
+    // The blocking rule cannot pass the last one, nor the new rule the first: the
+    // rule between them makes room by going to the front.
+    let placement = place(&group, &request, &small_network()).unwrap();
+    assert_eq!(
+        moves(&placement.renumbered),
+        [("deny-low", 103), ("deny-ftp", 100)]
+    );
+    assert_eq!(placement.rule.priority, 102);
+}
+
+#[test]
+fn where_too_many_rules_would_have_to_move_it_is_said_that_not_all_was_tried() {
+    // Nine rules, none of which may pass the next, before one that stays.
+    let access = |odd: u16| {
+        if odd == 1 {
+            Access::Allow
+        } else {
+            Access::Deny
+        }
+    };
+    let mut rules: Vec<NsgRule> = (100..110_u16)
+        .map(|number| {
+            let ports = format!("{}-{}", 10_250 - (number - 100), 10_260);
+            rule(
+                &format!("r{number}"),
+                number,
+                access(number % 2),
+                "*",
+                &ports,
+            )
+        })
+        .collect();
+    rules[9] = rule("last", 109, Access::Allow, "*", "1-20000");
+    let group = Nsg::new("nsg", rules).unwrap();
+    let new = rule("allow-kubelet", 0, Access::Allow, "10.0.0.0/8", "10250");
+    let packet = Packet::new_tcp(
+        "10.224.0.4".parse().unwrap(),
+        "10.224.0.5".parse().unwrap(),
+        10_250,
+    );
+    let request = PlacementRequest {
+        rule: new,
+        required: vec![FlowBox::one(&packet)],
+        pinned: BTreeSet::from(["last".to_owned()]),
+    };
+    let error = place(&group, &request, &small_network()).unwrap_err();
+    let PlacementError::NoFreePriority { all_were_tried, .. } = &error else {
+        panic!("another error: {error}");
+    };
+    assert!(!all_were_tried);
+    assert!(
+        error.to_string().contains("no proved renumbering"),
+        "{error}"
+    );
 }

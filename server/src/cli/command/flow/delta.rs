@@ -2,10 +2,9 @@
 
 use naosu_engine::Error;
 use naosu_flow::{
-    delta::{DeltaReport, FlowDelta},
-    iptables::{Family, Knowledge, NodeFirewall},
+    delta::DeltaReport,
+    iptables::{Family, Knowledge, NodeFirewall, changed_rules, node_delta},
     nsg::nsg_delta_behind,
-    policy::Policy,
     set::{AddressSet, AnalysisTooComplex, FlowBox, Space},
 };
 
@@ -57,7 +56,7 @@ fn of_firewalls(
         Family::Ipv6 => AddressSet::any_v6(),
     };
     let within = space.flow(&FlowBox::any().with_sources(addresses))?;
-    let before = before.decide(&mut space, within)?;
-    let after = after.decide(&mut space, within)?;
-    FlowDelta::between(&mut space, &before, &after)?.report(&space)
+    let delta = node_delta(&mut space, before, after, within)?;
+    let report = delta.report(&space);
+    report.map_err(|error| error.naming(changed_rules(before, after)))
 }

@@ -1,0 +1,207 @@
+//! What changes of rules do to packets, asked narrowly and asked in full.
+
+use proptest::prelude::*;
+
+use super::super::*;
+use crate::delta::{DeltaReport, FlowDelta};
+use crate::policy::Policy;
+use crate::set::{PacketSet, Space};
+
+fn firewall(text: &str) -> NodeFirewall {
+    let v4 = Ruleset::parse(Family::Ipv4, text).unwrap();
+    NodeFirewall::new([v4, Ruleset::empty(Family::Ipv6)], Knowledge::default())
+}
+
+fn input(rules: &str) -> NodeFirewall {
+    firewall(&format!(
+        "*filter\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:A -\n{rules}COMMIT\n"
+    ))
+}
+
+fn report(before: &NodeFirewall, after: &NodeFirewall) -> DeltaReport {
+    let mut space = Space::new();
+    let delta = node_delta(&mut space, before, after, PacketSet::ALL).unwrap();
+    delta.report(&space).unwrap()
+}
+
+fn in_full(space: &mut Space, before: &NodeFirewall, after: &NodeFirewall) -> FlowDelta {
+    let before = before.decide(space, PacketSet::ALL).unwrap();
+    let after = after.decide(space, PacketSet::ALL).unwrap();
+    FlowDelta::between(space, &before, &after).unwrap()
+}
+
+const NAT: &str = "*nat\n:PREROUTING ACCEPT\n:OUTPUT ACCEPT\n:S -\n:E1 -\n:E2 -\n\
+    -A PREROUTING -d 10.0.0.1/32 -p tcp -m tcp --dport 443 -j S\n\
+    -A OUTPUT -d 10.0.0.1/32 -p tcp -m tcp --dport 443 -j S\n\
+    -A S -m statistic --mode random --probability 0.5 -j E1\n-A S -j E2\n\
+    -A E1 -p tcp -j DNAT --to-destination 10.224.0.5:10250\n\
+    -A E2 -p tcp -j DNAT --to-destination 10.224.0.6:8443\nCOMMIT\n";
+const BLOCK: &str = "-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n";
+
+#[test]
+fn a_packet_sent_on_to_the_port_that_opens_may_become_allowed_and_the_rest_does_not() {
+    let with = |rules: &str| firewall(&format!("{NAT}*filter\n:INPUT ACCEPT\n{rules}COMMIT\n"));
+    let opened = report(&with(BLOCK), &with(""));
+    assert_eq!(
+        opened.words,
+        [
+            "newly allowed: inbound TCP 10250 from any-ipv4 to any-ipv4, established connections too",
+            "may become allowed: inbound TCP 443 from any-ipv4 to 10.0.0.1, depending on: node \
+             firewall sends the packet to a destination whose verdict changes",
+        ]
+    );
+    let other = BLOCK.replace("10250", "22");
+    let opened = report(&with(&other), &with(""));
+    assert_eq!(opened.words.len(), 1, "{:?}", opened.words);
+}
+
+#[test]
+fn a_packet_sent_on_to_another_node_does_not_come_to_input() {
+    let with = |rules: &str| {
+        let mut node = firewall(&format!("{NAT}*filter\n:INPUT ACCEPT\n{rules}COMMIT\n"));
+        let own = ["10.224.0.9/16".parse().unwrap()];
+        node.knowledge.local_addresses = LocalAddresses::all(&own);
+        node
+    };
+    let opened = report(&with(BLOCK), &with(""));
+    assert_eq!(opened.words.len(), 1, "{:?}", opened.words);
+}
+
+#[test]
+fn a_changed_policy_concerns_what_falls_through_and_nothing_else() {
+    let rules = "-A INPUT -p udp -j ACCEPT\n-A INPUT -p icmp -j DROP\n";
+    let open = input(rules);
+    let closed = firewall(&format!(
+        "*filter\n:INPUT DROP\n:OUTPUT ACCEPT\n{rules}COMMIT\n"
+    ));
+    let denied = report(&open, &closed);
+    assert!(denied.newly_allowed.is_empty() && denied.unknown.is_empty());
+    let [only] = denied.newly_denied.as_slice() else {
+        panic!("{:?}", denied.words)
+    };
+    assert_eq!(only.direction, "inbound");
+    assert!(!only.protocol.contains("UDP") && !only.protocol.contains("ICMP,"));
+}
+
+#[test]
+fn an_error_names_the_rules_that_change() {
+    let rules: String = (0..600)
+        .map(|set| format!("-A INPUT -m set --match-set s{set} src -j RETURN\n"))
+        .collect();
+    let before = input(&format!("{rules}-A INPUT -s 10.9.0.0/16 -j DROP\n"));
+    let mut space = Space::new();
+    let error = node_delta(&mut space, &before, &input(&rules), PacketSet::ALL).unwrap_err();
+    assert!(!error.rules.is_empty(), "{error}");
+    let changed = changed_rules(&before, &input(&rules));
+    assert_eq!(changed.len(), 1);
+    assert!(changed[0].contains("-s 10.9.0.0/16 -j DROP"), "{changed:?}");
+}
+
+/// Rules of the table `filter` with which little goes unmet.
+fn rule() -> impl Strategy<Value = String> {
+    let conditions = prop::sample::subsequence(
+        vec![
+            "-s 10.0.0.0/31",
+            "-d 10.0.0.2/31",
+            "-i lo",
+            "-m conntrack --ctstate RELATED,ESTABLISHED",
+            "-m conntrack --ctstate INVALID",
+            "-m mark --mark 0x1/0x1",
+            "-m set --match-set known src",
+            "-m limit --limit 1/sec",
+            "-m addrtype --dst-type LOCAL",
+        ],
+        0..3,
+    );
+    let protocol = prop::sample::select(vec!["", "-p tcp -m tcp --dport 10250 ", "-p udp "]);
+    let target = prop::sample::select(vec![
+        "ACCEPT",
+        "DROP",
+        "RETURN",
+        "A",
+        "B",
+        "MARK --set-xmark 0x1/0x1",
+        "LOG",
+        "NFQUEUE --queue-num 1",
+    ]);
+    (conditions, protocol, target).prop_map(|(conditions, protocol, target)| {
+        format!("{protocol}{} -j {target}", conditions.join(" "))
+    })
+}
+
+/// Chains with their rules; later chains alone are led to.
+fn chains() -> impl Strategy<Value = [Vec<String>; 4]> {
+    let chain = || prop::collection::vec(rule(), 0..4);
+    [chain(), chain(), chain(), chain()].prop_map(|mut chains| {
+        for (at, chain) in chains.iter_mut().enumerate() {
+            let closes_a_circle = |rule: &str| match at {
+                2 => rule.ends_with("-j A"),
+                3 => rule.ends_with("-j A") || rule.ends_with("-j B"),
+                _ => false,
+            };
+            chain.retain(|rule| !closes_a_circle(rule));
+        }
+        chains
+    })
+}
+
+fn text(nat: &str, policy: &str, chains: &[Vec<String>; 4]) -> String {
+    let mut text = format!(
+        "{nat}*mangle\n:PREROUTING ACCEPT\n-A PREROUTING -s 10.0.0.1/32 -m limit --limit 1/sec -j \
+         MARK --set-xmark 0x1/0x1\nCOMMIT\n*filter\n:INPUT {policy}\n:OUTPUT ACCEPT\n:A -\n:B -\n"
+    );
+    for (name, rules) in ["INPUT", "OUTPUT", "A", "B"].iter().zip(chains) {
+        for rule in rules {
+            text.push_str(&format!("-A {name} {rule}\n"));
+        }
+    }
+    text + "COMMIT\n"
+}
+
+/// An index into one of the chains, to take a rule from there.
+fn without(chains: &[Vec<String>; 4], at: usize) -> [Vec<String>; 4] {
+    let mut changed = chains.clone();
+    let lengths: usize = chains.iter().map(Vec::len).sum();
+    let mut at = at.checked_rem(lengths).unwrap_or_default();
+    for chain in &mut changed {
+        if at < chain.len() {
+            chain.remove(at);
+            break;
+        }
+        at -= chain.len();
+    }
+    changed
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn asked_narrowly_is_never_surer_and_misses_nothing(
+        chains in chains(), (first, second) in (0_usize..16, 0_usize..16), policy_changes in any::<bool>(), has_nat in any::<bool>(),
+    ) {
+        let nat = if has_nat { NAT } else { "" };
+        let policy = if policy_changes { "DROP" } else { "ACCEPT" };
+        let before = firewall(&text(nat, "ACCEPT", &chains));
+        let after = firewall(&text(nat, policy, &without(&without(&chains, first), second)));
+        let mut space = Space::new();
+        let narrow = node_delta(&mut space, &before, &after, PacketSet::ALL).unwrap();
+        let full = in_full(&mut space, &before, &after);
+        for (sure, in_full) in [
+            (narrow.newly_allowed, full.newly_allowed),
+            (narrow.newly_denied, full.newly_denied),
+        ] {
+            prop_assert!(space.is_subset(sure, in_full).unwrap());
+        }
+        let [of_narrow, of_full] = [narrow, full].map(|delta| delta.changed(&mut space).unwrap());
+        prop_assert!(space.is_subset(of_full, of_narrow).unwrap());
+        if !has_nat {
+            // Without an unknown that both sides share before what changes, nothing
+            // is lost by asking narrowly.
+            let unmarked = !text(nat, policy, &chains).contains("--mark");
+            if unmarked {
+                prop_assert_eq!(narrow, full);
+            }
+        }
+    }
+}
