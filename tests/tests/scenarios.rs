@@ -313,6 +313,7 @@ scenarios! {
     route_asymmetric_answers = "route-asymmetric-answers",
     route_both_ways_firewall_decoy = "route-both-ways-firewall-decoy",
     run_command_busy = "run-command-busy",
+    snat_default_ports_large_pool = "snat-default-ports-large-pool",
     snat_exhausted = "snat-exhausted",
     snat_exhausted_and_nsg = "snat-exhausted-and-nsg",
     snat_exhausted_by_many = "snat-exhausted-by-many",
