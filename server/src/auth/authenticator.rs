@@ -98,7 +98,7 @@ fn unauthenticated(message: &str) -> Error {
     Error::new(
         Code::Unauthenticated,
         message,
-        "give a token by NAOSU_CLIENT_TOKEN_FILE or `client.token_file`, and its SHA-256 to the \
+        "give a token by NAOSU_CLIENT__TOKEN_FILE or `client.token_file`, and its SHA-256 to the \
          server by `auth.tokens_file`; on the server's machine use its Unix-domain socket",
     )
 }

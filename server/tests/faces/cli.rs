@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     product::{CLUSTER, MESSAGE, NEXT, Scripted, Trouble},
-    served::{Served, run_naosu},
+    served::{Served, naosu_command, run_naosu},
 };
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -244,6 +244,28 @@ fn every_problem_of_the_configuration_is_on_standard_error_with_its_line() {
     for place in ["naosu.toml:1: sever", "naosu.toml:3: log.format"] {
         assert!(said.contains(place), "{place} not in {said}");
     }
+}
+
+#[test]
+fn what_is_not_utf_8_in_the_environment_is_told_where_it_is_naosus_own_and_never_crashes() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let checked = |name: &[u8], value: &[u8]| {
+        naosu_command(Path::new("/"), &["config", "check"])
+            .env(OsStr::from_bytes(name), OsStr::from_bytes(value))
+            .output()
+            .unwrap()
+    };
+    for (name, value) in [(&b"FOO"[..], &b"\xff"[..]), (b"FOO\xff", b"x")] {
+        let output = checked(name, value);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let output = checked(b"NAOSU_LOG__LEVEL", b"\xff");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("environment NAOSU_LOG__LEVEL: log.level: "),
+        "{said}"
+    );
 }
 
 #[test]

@@ -124,13 +124,18 @@ pub fn client(url: &str, token: Option<&str>) -> Client {
 
 /// Runs the built binary with nothing of this process's environment.
 pub fn run_naosu(home: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_naosu"))
+    naosu_command(home, arguments).output().unwrap()
+}
+
+/// The built binary with nothing of this process's environment.
+pub fn naosu_command(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_naosu"));
+    command
         .args(arguments)
         .env_clear()
         .env("HOME", home)
-        .env("NAOSU_CONFIG", "/dev/null")
-        .output()
-        .unwrap()
+        .env("NAOSU_CONFIG", "/dev/null");
+    command
 }
 
 /// The digest as the documentation says to make it.
