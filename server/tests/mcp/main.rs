@@ -2,6 +2,7 @@
 //! product behind.
 
 mod client;
+#[allow(dead_code)] // the tests of the other faces use all of it
 mod product;
 
 use naosu_engine::Code;
@@ -363,6 +364,30 @@ async fn an_assistant_is_told_how_to_plan_for_what_is_only_suspected() {
             text.contains("suspected one by naming its plugin"),
             "{text}"
         );
+    }
+}
+
+#[tokio::test]
+async fn only_a_run_after_which_the_tunnel_carries_is_told_as_a_tunnel_that_answers() {
+    for (product, told) in [
+        (
+            Scripted::failing(Trouble::TunnelReaches(2)),
+            "the tunnel answers.",
+        ),
+        (
+            Scripted::failing(Trouble::TunnelReaches(1)),
+            "the tunnel does not answer",
+        ),
+        // A journal in which nobody asked the tunnel.
+        (Scripted::default(), "whether the tunnel answers is unknown"),
+    ] {
+        let mut client = Client::start(product).await;
+        let result = client.call("get_run", good_arguments("get_run")).await;
+        let next = result["structuredContent"]["next"].as_str().unwrap();
+        assert!(next.contains(told), "{told}: {next}");
+        let carries = told == "the tunnel answers.";
+        assert_eq!(next.contains("cause is gone"), carries, "{next}");
+        assert_eq!(next.contains("diagnose again"), !carries, "{next}");
     }
 }
 
