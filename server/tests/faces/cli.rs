@@ -182,6 +182,33 @@ async fn a_malformed_cluster_id_is_refused_before_anything_is_asked() {
     served.end().await;
 }
 
+#[tokio::test]
+async fn what_could_not_be_read_is_told_first_with_its_code_and_next_step_in_text_and_json() {
+    let served = Served::start(Scripted::failing(Trouble::NoKubeconfig)).await;
+    for command in [&["diagnose", CLUSTER][..], &["diagnosis", "show", "dia-1"]] {
+        let text = stdout(&served.naosu(command).await);
+        let told = text.find("(kubeconfig_invalid)").unwrap();
+        let next = text.find("next: correct the kubeconfig").unwrap();
+        let first_finding = text.find("CONFIRMED: ").unwrap();
+        assert!(told < next && next < first_finding, "{text}");
+        assert!(
+            text.contains("CAUTION: not everything could be read"),
+            "{text}"
+        );
+        let json = served.naosu(&[command, &["-o", "json"]].concat()).await;
+        let diagnosis: Value = serde_json::from_str(&stdout(&json)).unwrap();
+        let unreadable = &diagnosis["not_readable"][0];
+        assert_eq!(unreadable["code"], "kubeconfig_invalid");
+        assert_eq!(unreadable["message"], MESSAGE);
+        assert_eq!(diagnosis["id"], "dia-1");
+    }
+    served.end().await;
+    let served = Served::start(Scripted::default()).await;
+    let text = stdout(&served.naosu(&["diagnosis", "show", "dia-1"]).await);
+    assert!(!text.contains("could be read"), "{text}");
+    served.end().await;
+}
+
 #[test]
 fn help_example_and_completion_need_no_configuration() {
     let broken = ["--config", "/nonexistent/naosu.toml"];

@@ -158,7 +158,11 @@ async fn wrong_arguments_name_what_is_wrong_and_reach_nothing() {
             json!({ "plan": "plan-1", "force": true }),
             "force",
         ),
-        ("diagnose", json!({ "cluster": "aks" }), "aks"),
+        (
+            "create_plan",
+            json!({ "diagnosis": "dia-1", "parameter": { "port": 1 } }),
+            "parameter",
+        ),
         (
             "get_run",
             json!({ "run": "run-1", "wait_seconds": -1 }),
@@ -175,6 +179,36 @@ async fn wrong_arguments_name_what_is_wrong_and_reach_nothing() {
         );
     }
     assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_malformed_cluster_id_has_the_code_of_every_face_and_reaches_nothing() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let mut client = Client::start(product).await;
+    for tool in ["diagnose", "list_diagnoses", "list_plans", "list_runs"] {
+        let result = client.call(tool, json!({ "cluster": "aks" })).await;
+        assert_eq!(result["isError"], true, "{tool}: {result}");
+        let error = &result["structuredContent"];
+        assert_eq!(error["code"], "invalid_resource_id", "{tool}");
+        assert!(
+            error["message"].as_str().unwrap().contains("aks"),
+            "{error}"
+        );
+    }
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_told_with_its_code_and_the_next_step() {
+    let mut client = Client::start(Scripted::failing(Trouble::NoKubeconfig)).await;
+    for tool in ["diagnose", "get_diagnosis"] {
+        let result = client.call(tool, good_arguments(tool)).await;
+        let told = &result["structuredContent"]["not_readable"][0];
+        assert_eq!(told["code"], "kubeconfig_invalid", "{tool}");
+        assert_eq!(told["message"], product::MESSAGE);
+        assert!(told["next"].as_str().unwrap().contains("kubectl config"));
+    }
 }
 
 #[tokio::test]
