@@ -314,15 +314,30 @@ async fn outside_text_arrives_as_data_and_hides_nothing_from_a_reader() {
         !line.contains('\u{1b}'),
         "an escape byte would reach a terminal"
     );
+    let hides = |text: &str| text.chars().any(naosu_server::escape::is_obeyed);
+    assert!(!hides(&line), "{line}");
     let answer: Value = serde_json::from_str(&line).unwrap();
     let result = &answer["result"];
-    // Programs get it exactly.
+    // What the assistant reads is what the person beside it sees.
     let summary = &result["structuredContent"]["findings"][0]["summary"];
-    assert_eq!(summary, product::SUMMARY);
-    // Whoever reads the text sees every character.
+    let summary = summary.as_str().unwrap();
+    assert!(!hides(summary), "{summary}");
+    assert_eq!(summary, naosu_server::escape::escape(product::SUMMARY));
     let text = result["content"][0]["text"].as_str().unwrap();
-    assert!(!text.chars().any(naosu_server::escape::is_obeyed), "{text}");
-    assert!(text.contains("\\u001b[31m\\u202e\\u200b"), "{text}");
+    assert!(!hides(text), "{text}");
+    let read: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(&read, &result["structuredContent"]);
+}
+
+#[tokio::test]
+async fn an_error_hides_nothing_either_and_is_as_long_as_in_every_face() {
+    // A comment of the caller's comes back in the message of what is malformed.
+    let mut client = Client::start(Scripted::default()).await;
+    let hidden = format!("\u{202e}\u{200b}{}", "x".repeat(5000));
+    let result = client.call("get_plan", json!({ &hidden: 1 })).await;
+    let message = result["structuredContent"]["message"].as_str().unwrap();
+    assert!(message.contains("\\u{202e}\\u{200b}xx"), "{message}");
+    assert!(message.ends_with("xx…"), "{message}");
 }
 
 #[tokio::test]
@@ -355,6 +370,30 @@ async fn how_a_run_ended_tells_the_assistant_what_to_do_next() {
         let result = client.call("get_run", good_arguments("get_run")).await;
         let next = result["structuredContent"]["next"].as_str().unwrap();
         assert!(next.contains(told), "{end:?}: {next}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_run_after_which_the_tunnel_carries_is_told_as_a_tunnel_that_answers() {
+    for (product, told) in [
+        (
+            Scripted::failing(Trouble::TunnelReaches(2)),
+            "the tunnel answers.",
+        ),
+        (
+            Scripted::failing(Trouble::TunnelReaches(1)),
+            "the tunnel does not answer",
+        ),
+        // A journal in which nobody asked the tunnel.
+        (Scripted::default(), "whether the tunnel answers is unknown"),
+    ] {
+        let mut client = Client::start(product).await;
+        let result = client.call("get_run", good_arguments("get_run")).await;
+        let next = result["structuredContent"]["next"].as_str().unwrap();
+        assert!(next.contains(told), "{told}: {next}");
+        let carries = told == "the tunnel answers.";
+        assert_eq!(next.contains("cause is gone"), carries, "{next}");
+        assert_eq!(next.contains("diagnose again"), !carries, "{next}");
     }
 }
 
@@ -398,30 +437,6 @@ async fn an_assistant_is_told_how_to_plan_for_what_is_only_suspected() {
             text.contains("suspected one by naming its plugin"),
             "{text}"
         );
-    }
-}
-
-#[tokio::test]
-async fn only_a_run_after_which_the_tunnel_carries_is_told_as_a_tunnel_that_answers() {
-    for (product, told) in [
-        (
-            Scripted::failing(Trouble::TunnelReaches(2)),
-            "the tunnel answers.",
-        ),
-        (
-            Scripted::failing(Trouble::TunnelReaches(1)),
-            "the tunnel does not answer",
-        ),
-        // A journal in which nobody asked the tunnel.
-        (Scripted::default(), "whether the tunnel answers is unknown"),
-    ] {
-        let mut client = Client::start(product).await;
-        let result = client.call("get_run", good_arguments("get_run")).await;
-        let next = result["structuredContent"]["next"].as_str().unwrap();
-        assert!(next.contains(told), "{told}: {next}");
-        let carries = told == "the tunnel answers.";
-        assert_eq!(next.contains("cause is gone"), carries, "{next}");
-        assert_eq!(next.contains("diagnose again"), !carries, "{next}");
     }
 }
 
