@@ -25,7 +25,7 @@ use super::{
 use crate::{
     auth::{Authenticator, Role, Tokens},
     drivers::DriverConfig,
-    grpc::{client::ServerAddress, serve::Listen},
+    grpc::{client::ServerAddress, limits::Limits, serve::Listen},
     log::LogConfig,
 };
 
@@ -174,6 +174,7 @@ impl Checker {
             unix_mode,
             tcp: listen.tcp,
             tls,
+            limits: Limits::default(),
         }
     }
 

@@ -22,6 +22,7 @@ use super::{
     tools,
 };
 use crate::{
+    auth::assistant_name,
     error_text::bounded,
     escape::{escape, escape_json, reveal},
 };
@@ -54,7 +55,7 @@ impl McpServer {
     pub fn new(naosu: Arc<dyn Naosu>, on_behalf_of: &str) -> Self {
         Self {
             naosu,
-            principal: Principal::assistant(format!("mcp:{on_behalf_of}")),
+            principal: Principal::assistant(assistant_name(on_behalf_of)),
             entries: tools::all(),
         }
     }

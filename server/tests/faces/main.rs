@@ -1,8 +1,10 @@
 //! gRPC, MCP and the command line over one scripted product, through real
 //! sockets and the built binary.
 
+mod assistant;
 mod cli;
 mod grpc;
+mod limits;
 mod model;
 mod packets;
 #[allow(dead_code)] // the MCP tests use all of it
