@@ -11,4 +11,5 @@ mod packets;
 #[path = "../mcp/product.rs"]
 mod product;
 mod served;
+mod terminal;
 mod wire;
