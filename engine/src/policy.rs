@@ -55,37 +55,55 @@ impl Policy {
         Digest::of_value(self).map_or_else(|_| "unversioned".to_owned(), |d| d.short().to_owned())
     }
 
+    /// What makes no sense in a policy: each wrong setting with its reason.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut wrong = Vec::new();
+        if self.approvals == 0 {
+            wrong.push(("approvals", "is 0, but must be at least 1".to_owned()));
+        }
+        if self.strong_approvals < self.approvals {
+            let reason = format!(
+                "is {}, less than approvals ({})",
+                self.strong_approvals, self.approvals
+            );
+            wrong.push(("strong_approvals", reason));
+        }
+        if self.plan_valid_for_secs == 0 {
+            wrong.push((
+                "plan_valid_for_secs",
+                "is 0: no plan could be approved".to_owned(),
+            ));
+        }
+        if self.diagnosis_valid_for_secs == 0 {
+            wrong.push((
+                "diagnosis_valid_for_secs",
+                "is 0: no diagnosis could be planned from".to_owned(),
+            ));
+        }
+        let few = u32::try_from(self.approvers.len()).unwrap_or(u32::MAX);
+        if few > 0 && few < self.strong_approvals {
+            let reason = format!(
+                "names {few}, but strong_approvals is {}",
+                self.strong_approvals
+            );
+            wrong.push(("approvers", reason));
+        }
+        wrong
+    }
+
     /// Whether a policy makes sense.
     ///
     /// # Errors
     /// `invalid_configuration`, naming every wrong value.
     pub fn check(&self) -> Result<(), Error> {
-        let mut wrong = Vec::new();
-        if self.approvals == 0 {
-            wrong.push("approvals is 0, but must be at least 1".to_owned());
-        }
-        if self.strong_approvals < self.approvals {
-            wrong.push(format!(
-                "strong_approvals is {}, less than approvals ({})",
-                self.strong_approvals, self.approvals
-            ));
-        }
-        if self.plan_valid_for_secs == 0 {
-            wrong.push("plan_valid_for_secs is 0".to_owned());
-        }
-        if self.diagnosis_valid_for_secs == 0 {
-            wrong.push("diagnosis_valid_for_secs is 0".to_owned());
-        }
-        let few = u32::try_from(self.approvers.len()).unwrap_or(u32::MAX);
-        if few > 0 && few < self.strong_approvals {
-            wrong.push(format!(
-                "approvers names {few}, but strong_approvals is {}",
-                self.strong_approvals
-            ));
-        }
-        if wrong.is_empty() {
+        let faults = self.faults();
+        if faults.is_empty() {
             return Ok(());
         }
+        let wrong: Vec<String> = faults
+            .iter()
+            .map(|(setting, reason)| format!("{setting} {reason}"))
+            .collect();
         Err(Error::new(
             Code::InvalidConfiguration,
             wrong.join("; "),

@@ -28,13 +28,33 @@ impl Connection {
     /// # Errors
     /// As [`Client::new`], [`Embedded::start`], or `unauthenticated`.
     pub async fn open(config: &Config) -> Result<Self, Error> {
-        if let Some(address) = &config.server {
-            return Ok(Self {
-                naosu: Arc::new(Client::new(address)?),
-                caller: Caller::new(this_user_name(), Role::Requester),
-                embedded: None,
-            });
+        match &config.server {
+            Some(address) => Ok(Self::to(Client::new(address)?)),
+            None => Self::embedded(config).await,
         }
+    }
+
+    /// The same for an AI assistant of whoever calls. A server elsewhere is told
+    /// so with each call; in this process the assistant's principal says it.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn open_for_assistant(config: &Config) -> Result<Self, Error> {
+        match &config.server {
+            Some(address) => Ok(Self::to(Client::of_assistant(address)?)),
+            None => Self::embedded(config).await,
+        }
+    }
+
+    fn to(client: Client) -> Self {
+        Self {
+            naosu: Arc::new(client),
+            caller: Caller::new(this_user_name(), Role::Requester),
+            embedded: None,
+        }
+    }
+
+    async fn embedded(config: &Config) -> Result<Self, Error> {
         // The roles that the socket would give hold in this process as well.
         let peer = Peer::Unix {
             uid: Uid::current().as_raw(),

@@ -103,6 +103,12 @@ async fn plugins(config: &Config) -> Result<Vec<Arc<dyn Plugin>>, Error> {
             plugins.push(host.load_file(&file).await?);
         }
     }
+    let loaded: Vec<&str> = plugins.iter().map(|p| p.info().id.as_str()).collect();
+    for id in embedded.grants.0.keys() {
+        if !loaded.contains(&id.as_str()) {
+            tracing::warn!(%id, "`plugins.grants` names a plugin that is not loaded");
+        }
+    }
     give_back_memory();
     Ok(plugins)
 }

@@ -1,5 +1,7 @@
 //! Text from outside where it is shown: shown, never obeyed.
 
+use serde_json::Value;
+
 /// `text` with every character that a terminal obeys, or that hides or reorders
 /// what is read, written as `\u{…}`; line breaks too, so that a value stays in
 /// its line.
@@ -51,6 +53,36 @@ pub fn escape_json(text: &str) -> String {
     out
 }
 
+/// A JSON value in whose texts nothing hides: what [`is_obeyed`] names is written
+/// `\u{…}` in the text itself. Line breaks and tabs stay, which JSON writes as
+/// letters anyway.
+pub fn reveal(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(reveal_text(text)),
+        Value::Array(items) => items.into_iter().map(reveal).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (reveal_text(name), reveal(value)))
+            .collect(),
+        other => other,
+    }
+}
+
+fn reveal_text(text: String) -> String {
+    let hides = |c: char| !matches!(c, '\n' | '\t') && is_obeyed(c);
+    if !text.contains(hides) {
+        return text;
+    }
+    text.chars().fold(String::new(), |mut out, c| {
+        if hides(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -72,6 +104,15 @@ mod tests {
         assert!(!text.chars().any(|c| c != '\n' && is_obeyed(c)), "{text}");
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read, value);
+    }
+
+    #[test]
+    fn a_revealed_value_hides_nothing_in_any_text_and_keeps_its_lines() {
+        let hidden = "a\u{200b}\u{202e}\u{e0041}\u{1b}\tb\nc";
+        let value = serde_json::json!({ hidden: [hidden, 1, null, { "直": hidden }] });
+        let shown = "a\\u{200b}\\u{202e}\\u{e0041}\\u{1b}\tb\nc";
+        let expected = serde_json::json!({ shown: [shown, 1, null, { "直": shown }] });
+        assert_eq!(reveal(value), expected);
     }
 
     #[test]

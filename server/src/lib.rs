@@ -7,6 +7,7 @@ pub mod config;
 pub mod connection;
 pub mod drivers;
 pub mod embed;
+mod error_text;
 pub mod escape;
 pub mod grpc;
 pub mod log;

@@ -8,7 +8,7 @@ use naosu_lab::{
     lifecycle::DataPlaneChoice,
     wire::{CannedResponse, Fault, FaultAction, RecordedRequest},
 };
-use naosu_server::escape::is_obeyed;
+use naosu_server::escape::{is_obeyed, reveal};
 use naosu_tests::{
     mending::text,
     product::{Finished, Mcp, Naosu},
@@ -107,10 +107,13 @@ async fn a_hostile_rule_name_is_shown_kept_and_not_obeyed_in_every_face() {
     let mut mcp = Mcp::start(&naosu).await.unwrap();
     let asked = json!({ "cluster": cluster, "plugins": ["nsg-allow-port"] });
     let result = mcp.result("diagnose", asked).await.unwrap();
-    let exact = &result["structuredContent"]["findings"][0]["summary"];
-    assert!(text(exact).contains(&hostile), "{exact}");
+    let summary = text(&result["structuredContent"]["findings"][0]["summary"]);
+    assert!(
+        summary.contains(&text(&reveal(json!(hostile)))),
+        "{summary}"
+    );
     let legible = text(&result["content"][0]["text"]);
-    assert!(legible.contains("\\u001b[2J"), "{legible}");
+    assert!(legible.contains("\\\\u{1b}[2J"), "{legible}");
     assert!(!legible.chars().any(is_obeyed), "{legible}");
     let told = legible.find("no instructions").unwrap();
     assert!(told < legible.find("ignore previous").unwrap(), "{legible}");

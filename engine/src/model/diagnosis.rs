@@ -10,7 +10,7 @@ use super::{
     ClusterId, Digest, Finding, Hint, Observation, ObserveErrorKind, Principal, Symptom,
     TunnelAnswers,
 };
-use crate::error::{Code, Error};
+use crate::error::{Category, Code, Error};
 
 /// Id of a diagnosis: `dia-<uuid v7>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +58,8 @@ pub struct Unreadable {
     pub code: Code,
     /// What was wrong with the first of them; text from outside.
     pub message: String,
+    /// The next thing to do.
+    pub next: String,
     /// What was to be read, in words.
     pub reads: Vec<String>,
 }
@@ -80,11 +82,37 @@ impl Diagnosis {
                 None => all.push(Unreadable {
                     code: error.code,
                     message: error.message.clone(),
+                    next: next_of(error.code).to_owned(),
                     reads: vec![read],
                 }),
             }
         }
         all
+    }
+}
+
+/// What to do about reads that failed with this code. An observation keeps no
+/// such advice: it is what a plugin read, and that was none of it.
+fn next_of(code: Code) -> &'static str {
+    match (code, code.category()) {
+        (Code::KubeconfigInvalid, _) => {
+            "correct the kubeconfig (`kubectl config view` reads the same file), then diagnose again"
+        }
+        (Code::ObservationNotGranted, _) => {
+            "grant the plugin what it asks for by `plugins.grants`, then diagnose again"
+        }
+        (_, Category::Unauthenticated) => {
+            "give credentials that are accepted (`az login`, the kubeconfig's user), then \
+             diagnose again"
+        }
+        (_, Category::PermissionDenied) => {
+            "let the identity read what the message names, then diagnose again"
+        }
+        (_, Category::Aborted) => "wait for what is at work there, then diagnose again",
+        (_, Category::ResourceExhausted | Category::Unavailable | Category::DeadlineExceeded) => {
+            "diagnose again; if it stays so, look at what does not answer"
+        }
+        _ => "look at what the message names, then diagnose again",
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use naosu_engine::{Code, Error, model::Principal};
 
-use super::{Role, Tokens, os_user_name};
+use super::{Role, Tokens, assistant_name, os_user_name};
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,22 @@ impl Caller {
         Self {
             principal: role.principal(name),
             role,
+        }
+    }
+
+    /// An AI assistant of this caller's.
+    pub fn assistant(&self) -> Self {
+        Self::new(assistant_name(&self.principal.name), Role::Assistant)
+    }
+
+    /// The caller in a role that it asks for itself: never in a higher one, and as
+    /// an assistant under an assistant's name.
+    #[must_use]
+    pub fn lowered_to(self, role: Role) -> Self {
+        match role {
+            Role::Assistant => self.assistant(),
+            role if role.is_below(self.role) => Self { role, ..self },
+            _ => self,
         }
     }
 }
@@ -98,7 +114,7 @@ fn unauthenticated(message: &str) -> Error {
     Error::new(
         Code::Unauthenticated,
         message,
-        "give a token by NAOSU_CLIENT_TOKEN_FILE or `client.token_file`, and its SHA-256 to the \
+        "give a token by NAOSU_CLIENT__TOKEN_FILE or `client.token_file`, and its SHA-256 to the \
          server by `auth.tokens_file`; on the server's machine use its Unix-domain socket",
     )
 }
@@ -133,6 +149,27 @@ mod tests {
         assert_eq!(caller.principal, Principal::assistant("bot"));
         let refusal = caller.role.may_decide("bot").unwrap_err();
         assert_eq!(refusal.code, Code::ApprovalForbidden);
+    }
+
+    #[test]
+    fn a_caller_lowers_its_role_and_never_raises_it() {
+        use Role::{Approver, Assistant, Requester};
+        for (has, asks, gets) in [
+            (Approver, Approver, Approver),
+            (Approver, Requester, Requester),
+            (Requester, Approver, Requester),
+            (Requester, Requester, Requester),
+            (Assistant, Approver, Assistant),
+            (Assistant, Requester, Assistant),
+        ] {
+            let caller = Caller::new("alice", has).lowered_to(asks);
+            assert_eq!(caller.role, gets, "{has:?} asks for {asks:?}");
+            assert_eq!(caller.principal, has.principal("alice"));
+        }
+        for has in [Approver, Requester, Assistant] {
+            let caller = Caller::new("alice", has).lowered_to(Assistant);
+            assert_eq!(caller, Caller::new("mcp:alice", Assistant));
+        }
     }
 
     #[test]

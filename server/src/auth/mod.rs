@@ -24,3 +24,8 @@ pub fn os_user_name(uid: u32) -> String {
 pub fn this_user_name() -> String {
     os_user_name(Uid::current().as_raw())
 }
+
+/// The name of an AI assistant that works for someone: `mcp:os-user:alice`.
+pub fn assistant_name(on_behalf_of: &str) -> String {
+    format!("mcp:{on_behalf_of}")
+}

@@ -19,6 +19,16 @@ impl Role {
     /// The words for it in files.
     pub const NAMES: [&'static str; 3] = ["requester", "approver", "assistant"];
 
+    /// Whether it may do less than another.
+    pub fn is_below(self, other: Self) -> bool {
+        let power = |role| match role {
+            Self::Assistant => 0,
+            Self::Requester => 1,
+            Self::Approver => 2,
+        };
+        power(self) < power(other)
+    }
+
     /// A principal of this role.
     pub fn principal(self, name: impl Into<String>) -> Principal {
         match self {

@@ -7,7 +7,7 @@ use naosu_engine::Error;
 use serde::Serialize;
 
 use super::{args::Output, page::Page, render};
-use crate::escape::escape_json;
+use crate::{error_text::bounded, escape::escape_json};
 
 /// Prints in the form that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,7 @@ impl Printer {
 
     /// Tells of a failure.
     pub fn error(&self, error: &Error) {
+        let error = &bounded(error.clone());
         let text = match self.output {
             Output::Text => {
                 let mut page = Page::new(wants_colour(io::stderr().is_terminal()));

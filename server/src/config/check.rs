@@ -1,8 +1,12 @@
 //! From sections to what the program uses: what serde cannot know is checked here.
 
+mod drivers;
+mod files;
+mod limits;
+
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,6 +17,7 @@ use super::{
     Problem,
     document::Document,
     error_of_problems,
+    nearest::nearest,
     origin::Origin,
     read,
     sections::{RoleName, Sections, TokensFile},
@@ -20,7 +25,7 @@ use super::{
 use crate::{
     auth::{Authenticator, Role, Tokens},
     drivers::DriverConfig,
-    grpc::{client::ServerAddress, serve::Listen},
+    grpc::{client::ServerAddress, limits::Limits, serve::Listen},
     log::LogConfig,
 };
 
@@ -89,32 +94,14 @@ impl Checker {
         });
     }
 
-    fn read(&mut self, key: &str, path: &Path) -> Option<String> {
-        match fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(e) => {
-                self.wrong(key, format!("{}: {e}", path.display()));
-                None
-            }
-        }
-    }
-
-    fn exists(&mut self, key: &str, path: Option<&PathBuf>) {
-        if let Some(path) = path
-            && let Err(e) = fs::metadata(path)
-        {
-            self.wrong(key, format!("{}: {e}", path.display()));
-        }
-    }
-
     fn server(&mut self, sections: &Sections) -> Option<ServerAddress> {
         let client = &sections.client;
         let token = client
             .token_file
             .as_ref()
-            .and_then(|path| self.read("client.token_file", path))
+            .and_then(|path| self.text("client.token_file", path))
             .map(|text| text.trim().to_owned());
-        self.exists("client.ca_file", client.ca_file.as_ref());
+        self.certificates("client.ca_file", client.ca_file.as_ref());
         let url = sections.server.clone().filter(|url| !url.is_empty())?;
         let path = url.strip_prefix("unix://");
         let parsed = url::Url::parse(&url).ok();
@@ -155,8 +142,9 @@ impl Checker {
                 0o600
             }
         };
-        self.exists("listen.tls_certificate", listen.tls_certificate.as_ref());
-        self.exists("listen.tls_key", listen.tls_key.as_ref());
+        self.nobody_approves_by_default(sections, unix_mode);
+        self.certificates("listen.tls_certificate", listen.tls_certificate.as_ref());
+        self.file("listen.tls_key", listen.tls_key.as_ref());
         let tls = match (&listen.tls_certificate, &listen.tls_key) {
             (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
             (None, None) => None,
@@ -186,6 +174,23 @@ impl Checker {
             unix_mode,
             tcp: listen.tcp,
             tls,
+            limits: Limits::default(),
+        }
+    }
+
+    /// That every user of this machine is an approver rests on the socket's being
+    /// its owner's alone. Who lets others in has to say what they may do.
+    fn nobody_approves_by_default(&mut self, sections: &Sections, unix_mode: u32) {
+        let is_said = self.document.offset_of("auth.other_os_users").is_some();
+        if sections.listen.unix.is_some() && unix_mode & 0o077 != 0 && !is_said {
+            self.wrong(
+                "listen.unix_mode",
+                format!(
+                    "{unix_mode:04o} lets other users connect, and each who is not named would \
+                     be an approver; say what they are by `auth.other_os_users`, such as \
+                     \"requester\" or \"none\""
+                ),
+            );
         }
     }
 
@@ -224,7 +229,7 @@ impl Checker {
     /// Problems in the tokens file name its own lines.
     fn tokens(&mut self, path: &Path) -> Tokens {
         let mut tokens = Tokens::default();
-        let Some(text) = self.read("auth.tokens_file", path) else {
+        let Some(text) = self.text("auth.tokens_file", path) else {
             return tokens;
         };
         let mut file = Document::new();
@@ -246,11 +251,16 @@ impl Checker {
     }
 
     fn engine(&mut self, sections: &Sections) -> EmbeddedConfig {
-        if let Err(error) = sections.policy.check() {
-            self.wrong("policy", error.message);
+        for (setting, reason) in sections.policy.faults() {
+            self.wrong(&format!("policy.{setting}"), reason);
         }
         let plugins = &sections.plugins;
-        self.exists("plugins.folder", plugins.folder.as_ref());
+        self.folder("plugins.folder", plugins.folder.as_ref());
+        self.grants(sections);
+        self.runs(&sections.runs);
+        self.azure(&sections.azure);
+        self.kubernetes(&sections.kubernetes);
+        self.node(&sections.node);
         let store = sections.store.path.clone();
         let cache = plugins.cache.clone();
         EmbeddedConfig {
@@ -269,6 +279,28 @@ impl Checker {
                 kubernetes: sections.kubernetes.clone(),
                 node: sections.node.clone(),
             },
+        }
+    }
+
+    /// Ids of plugins in a folder are known only when they are loaded.
+    fn grants(&mut self, sections: &Sections) {
+        let plugins = &sections.plugins;
+        if plugins.folder.is_some() {
+            return;
+        }
+        let known: Vec<&str> = naosu_bundle::COMPONENTS.iter().map(|c| c.id).collect();
+        for id in plugins.grants.0.keys() {
+            if known.contains(&id.as_str()) {
+                continue;
+            }
+            let message = match nearest(id, &known) {
+                Some(near) => format!("no plugin has this id; did you mean {near:?}?"),
+                None => format!(
+                    "no plugin has this id, and `plugins.folder` names none; there are {}",
+                    known.join(", ")
+                ),
+            };
+            self.wrong(&format!("plugins.grants.{id}"), message);
         }
     }
 

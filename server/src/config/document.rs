@@ -74,17 +74,19 @@ impl Document {
 
     /// Where the setting `key` ("listen.tcp") was given.
     pub fn offset_of(&self, key: &str) -> Option<usize> {
-        let mut table = &self.root;
-        let mut segments = key.split('.').peekable();
-        while let Some(segment) = segments.next() {
-            let (name, value) = table.iter().find(|(name, _)| name.get_ref() == segment)?;
-            if segments.peek().is_none() {
-                return Some(name.span().start);
-            }
-            table = value.get_ref().as_table()?;
-        }
-        None
+        offset_in(&self.root, key)
     }
+}
+
+/// A name of the tree may have dots itself, as those of users and plugins do.
+fn offset_in(table: &DeTable<'static>, key: &str) -> Option<usize> {
+    table.iter().find_map(|(name, value)| {
+        let rest = key.strip_prefix(name.get_ref().as_ref())?;
+        if rest.is_empty() {
+            return Some(name.span().start);
+        }
+        offset_in(value.get_ref().as_table()?, rest.strip_prefix('.')?)
+    })
 }
 
 fn merge(base: &mut DeTable<'static>, over: DeTable<'static>) {

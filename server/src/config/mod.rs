@@ -4,6 +4,7 @@
 
 mod check;
 mod document;
+mod environment;
 mod nearest;
 mod origin;
 mod problem;
@@ -13,11 +14,13 @@ pub mod sections;
 mod tests;
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
 };
 
-use naosu_engine::{Code, Error};
+use naosu_engine::Error;
 
 pub use check::{Config, EmbeddedConfig};
 pub use document::Override;
@@ -30,10 +33,6 @@ use sections::Sections;
 /// A documented example with every setting at its default.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
-/// Prefix of environment variables; "__" stands for a dot:
-/// `NAOSU_LISTEN__TCP` is `listen.tcp`.
-const PREFIX: &str = "NAOSU_";
-
 /// The environment variable that names the file.
 pub const FILE_VARIABLE: &str = "NAOSU_CONFIG";
 
@@ -42,8 +41,8 @@ pub const FILE_VARIABLE: &str = "NAOSU_CONFIG";
 pub struct Given {
     /// The file; absent means the first of the usual places that exists.
     pub file: Option<PathBuf>,
-    /// Environment variables.
-    pub environment: Vec<(String, String)>,
+    /// Environment variables, those of other programs too.
+    pub environment: Vec<(OsString, OsString)>,
     /// Settings by flags.
     pub flags: Vec<Override>,
 }
@@ -53,7 +52,7 @@ impl Given {
     pub fn of_process(file: Option<PathBuf>, flags: Vec<Override>) -> Self {
         Self {
             file: file.or_else(usual_file),
-            environment: env::vars().collect(),
+            environment: env::vars_os().collect(),
             flags,
         }
     }
@@ -64,7 +63,7 @@ impl Given {
 /// # Errors
 /// `invalid_configuration`, with all problems.
 pub fn load(given: &Given) -> Result<Config, Error> {
-    let mut document = layers(given, &[])?;
+    let mut document = layers(given, &[]);
     let mut sections: Sections = read::sections(&mut document);
     // What reads as a number or a boolean may have been meant as text.
     let as_text: Vec<Origin> = document
@@ -74,7 +73,7 @@ pub fn load(given: &Given) -> Result<Config, Error> {
         .filter(|origin| !matches!(origin, Origin::File(_)))
         .collect();
     if !as_text.is_empty() {
-        let mut retried = layers(given, &as_text)?;
+        let mut retried = layers(given, &as_text);
         let again = read::sections(&mut retried);
         if retried.problems.len() < document.problems.len() {
             (document, sections) = (retried, again);
@@ -83,43 +82,28 @@ pub fn load(given: &Given) -> Result<Config, Error> {
     check::check(&sections, document)
 }
 
-fn layers(given: &Given, as_text: &[Origin]) -> Result<Document, Error> {
+/// File, environment and flags; what cannot be read of one leaves the others.
+fn layers(given: &Given, as_text: &[Origin]) -> Document {
     let mut document = Document::new();
     if let Some(path) = &given.file {
-        let text = fs::read_to_string(path).map_err(|e| {
-            Error::new(
-                Code::InvalidConfiguration,
-                format!("{}: {e}", path.display()),
-                format!("give a file that can be read by --config or {FILE_VARIABLE}"),
-            )
-        })?;
-        document.lay(Origin::File(path.clone()), &text);
+        match fs::read_to_string(path) {
+            Ok(text) => document.lay(Origin::File(path.clone()), &text),
+            Err(e) => document.problems.push(Problem {
+                place: None,
+                key: String::new(),
+                message: format!(
+                    "{}: {e}; give a file that can be read by --config or {FILE_VARIABLE}",
+                    path.display()
+                ),
+            }),
+        }
     }
-    for given in environment_overrides(&given.environment)
-        .iter()
-        .chain(&given.flags)
-    {
+    let (settings, problems) = environment::settings(&given.environment);
+    document.problems.extend(problems);
+    for given in settings.iter().chain(&given.flags) {
         document.lay_value(given, as_text.contains(&given.origin));
     }
-    Ok(document)
-}
-
-/// `NAOSU_A__B` as `a.b`. A name without "__" counts only for `server`: other
-/// programs' and tests' variables share the prefix.
-fn environment_overrides(environment: &[(String, String)]) -> Vec<Override> {
-    let mut overrides: Vec<Override> = environment
-        .iter()
-        .filter_map(|(name, value)| {
-            let key = name.strip_prefix(PREFIX)?;
-            (key == "SERVER" || key.contains("__")).then(|| Override {
-                origin: Origin::Environment(name.clone()),
-                key: key.to_ascii_lowercase().replace("__", "."),
-                value: value.clone(),
-            })
-        })
-        .collect();
-    overrides.sort_by(|a, b| a.key.cmp(&b.key));
-    overrides
+    document
 }
 
 /// `NAOSU_CONFIG`, else the user's file, else the system's.

@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{ffi::OsString, fs, path::Path};
 
 use naosu_engine::Code;
 use proptest::prelude::*;
@@ -13,8 +13,8 @@ fn flag(key: &str, value: &str) -> Override {
     }
 }
 
-fn variable(name: &str, value: &str) -> (String, String) {
-    (name.to_owned(), value.to_owned())
+fn variable(name: &str, value: &str) -> (OsString, OsString) {
+    (name.into(), value.into())
 }
 
 fn written(folder: &Path, text: &str) -> Given {
@@ -78,7 +78,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
     given.environment = vec![
         variable("NAOSU_LOG__LEVEL", "info"),
         variable("NAOSU_LISTEN__TCP", "127.0.0.1:2"),
-        variable("NAOSU_ELSE", "x"),
+        variable("ELSE", "x"),
     ];
     given.flags = vec![flag("listen.tcp", "127.0.0.1:3")];
     let config = load(&given).unwrap();
@@ -94,7 +94,10 @@ fn every_problem_is_reported_with_its_place_and_nearest_key() {
     let text = "sever = \"unix:///x\"\n[listen]\ntcp = \"nowhere\"\nunix_mode = \"999\"\n\
                 [log]\nformat = \"xml\"\n[lgo]\nlevel = 1\n";
     let mut given = written(folder.path(), text);
-    given.environment = vec![variable("NAOSU_LOG__LVEL", "info")];
+    given.environment = vec![
+        variable("NAOSU_LOG__LVEL", "info"),
+        variable("NAOSU_SEVER", "unix:///x"),
+    ];
     given.flags = vec![flag("auth.loopback", "approver")];
     let error = load(&given).unwrap_err();
     assert_eq!(error.code, Code::InvalidConfiguration);
@@ -106,11 +109,12 @@ fn every_problem_is_reported_with_its_place_and_nearest_key() {
         "naosu.toml:6: log.format: ",
         "naosu.toml:7: lgo: unknown key; did you mean \"log\"?",
         "environment NAOSU_LOG__LVEL: log.lvel: unknown key; did you mean \"level\"?",
+        "environment NAOSU_SEVER: unknown variable; did you mean NAOSU_SERVER?",
         "flag --set: auth.loopback: anyone on this machine could approve",
     ] {
         assert!(said.contains(expected), "{expected}\nnot in\n{said}");
     }
-    assert_eq!(said.lines().count(), 7, "{said}");
+    assert_eq!(said.lines().count(), 8, "{said}");
 }
 
 #[test]
@@ -149,6 +153,188 @@ fn problems_of_the_tokens_file_name_its_own_lines() {
         "{said}"
     );
     assert!(said.contains("tokens.toml:6: bob.role: "), "{said}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_leaves_environment_and_flags_to_be_checked() {
+    let given = Given {
+        file: Some("/nonexistent/naosu.toml".into()),
+        environment: vec![variable("NAOSU_LOG__FORMAT", "xml")],
+        flags: vec![flag("listen.unix_mode", "999")],
+    };
+    let said = load(&given).unwrap_err().message;
+    for expected in [
+        "/nonexistent/naosu.toml: No such file",
+        "environment NAOSU_LOG__FORMAT: log.format: ",
+        "flag --set: listen.unix_mode: ",
+    ] {
+        assert!(said.contains(expected), "{expected}\nnot in\n{said}");
+    }
+}
+
+/// Settings that parse and cannot work, each with what is said of its line.
+const HOPELESS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "[azure]",
+        &[
+            ("endpoint = \"http://example.com\"", "in the clear"),
+            ("authority = \"http://10.0.0.1\"", "in the clear"),
+            ("ca_file = \"/nonexistent/ca.pem\"", "No such file"),
+            ("connect_timeout_ms = 0", "is 0; give 1 to 3600000"),
+            ("request_timeout_ms = 0", "is 0; give 1 to 3600000"),
+            (
+                "operation_timeout_ms = 9223372036854775807",
+                "give 1 to 86400000",
+            ),
+            ("poll_interval_ms = 0", "is 0"),
+            ("response_limit_bytes = 0", "is 0"),
+            ("page_limit = 0", "is 0"),
+        ],
+    ),
+    (
+        "[azure.retry]",
+        &[
+            ("attempts = 0", "is 0; give 1 to 100"),
+            ("base_delay_ms = 0", "is 0"),
+            ("delay_limit_ms = 3600001", "give 1 to 3600000"),
+        ],
+    ),
+    (
+        "[azure.credential]",
+        &[
+            ("kind = \"client_secret\"", ""),
+            ("secret_file = \"/nonexistent/secret\"", "No such file"),
+        ],
+    ),
+    (
+        "[kubernetes]",
+        &[
+            ("request_timeout_ms = 0", "is 0"),
+            ("probe_timeout_ms = 0", "is 0"),
+            ("eviction_timeout_ms = 86400001", "give 0 to 86400000"),
+        ],
+    ),
+    (
+        "[kubernetes.source]",
+        &[
+            ("kind = \"file\"", ""),
+            ("path = \"/nonexistent/kubeconfig\"", "No such file"),
+        ],
+    ),
+    ("[kubernetes.retry]", &[("attempts = 101", "give 1 to 100")]),
+    (
+        "[node]",
+        &[
+            ("busy_timeout_ms = 86400001", "give 0 to 86400000"),
+            ("command_timeout_ms = 0", "is 0"),
+            ("probe_timeout_seconds = 0", "is 0; give 1 to 600"),
+            ("output_limit_bytes = 0", "is 0"),
+        ],
+    ),
+    (
+        "[runs]",
+        &[
+            ("verify_for_seconds = 86401", "give 0 to 86400"),
+            ("verify_pause_ms = 0", "is 0"),
+            ("retry_pause_ms = 0", "is 0"),
+        ],
+    ),
+    (
+        "[policy]",
+        &[
+            ("approvals = 0", "must be at least 1"),
+            ("plan_valid_for_secs = 0", "is 0"),
+            ("approvers = [\"alice\"]", "strong_approvals is 2"),
+        ],
+    ),
+    (
+        "[plugins]",
+        &[("folder = \"/nonexistent/plugins\"", "No such file")],
+    ),
+    (
+        "[client]",
+        &[("ca_file = \"/dev/null\"", "no certificate in PEM")],
+    ),
+];
+
+#[test]
+fn a_setting_that_cannot_work_is_told_with_its_line_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut text, mut expected) = (String::new(), Vec::new());
+    let mut line = 0;
+    for (section, settings) in HOPELESS {
+        text.push_str(&format!("{section}\n"));
+        line += 1;
+        for (setting, reason) in *settings {
+            text.push_str(&format!("{setting}\n"));
+            line += 1;
+            let key = setting.split(' ').next().unwrap();
+            let section = section.trim_matches(['[', ']']);
+            if !reason.is_empty() {
+                expected.push((format!("naosu.toml:{line}: {section}.{key}: "), *reason));
+            }
+        }
+    }
+    let said = load(&written(folder.path(), &text)).unwrap_err().message;
+    for (place, reason) in &expected {
+        let told = said.lines().find(|line| line.contains(place));
+        assert!(
+            told.is_some_and(|told| told.contains(reason)),
+            "{place}{reason}\nnot in\n{said}"
+        );
+    }
+    assert_eq!(said.lines().count(), expected.len(), "{said}");
+}
+
+#[test]
+fn a_grant_for_a_plugin_that_is_not_there_is_told_where_all_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[plugins.grants.nsg-alow-port]\ncapabilities = []\n\
+                [plugins.grants.nsg-allow-port]\ncapabilities = []\n";
+    let said = load(&written(folder.path(), text)).unwrap_err().message;
+    let expected = "naosu.toml:1: plugins.grants.nsg-alow-port: no plugin has this id; \
+                    did you mean \"nsg-allow-port\"?";
+    assert!(said.ends_with(expected), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    // A plugin of a folder may have any id.
+    let text = format!(
+        "[plugins]\nfolder = \"{}\"\n{text}",
+        folder.path().display()
+    );
+    load(&written(folder.path(), &text)).unwrap();
+}
+
+#[test]
+fn a_user_or_plugin_whose_name_has_dots_is_told_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[auth.os_users]\n\"jo.doe\" = \"none\"\n";
+    let said = load(&written(folder.path(), text)).unwrap_err().message;
+    assert!(
+        said.contains("naosu.toml:2: auth.os_users.jo.doe: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_socket_that_lets_others_in_makes_nobody_an_approver_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = "unix = \"/run/naosu.sock\"";
+    for mode in ["0660", "0666", "0620"] {
+        let text = format!("[listen]\n{socket}\nunix_mode = \"{mode}\"\n");
+        let said = load(&written(folder.path(), &text)).unwrap_err().message;
+        assert!(said.contains("naosu.toml:3: listen.unix_mode: "), "{said}");
+        assert!(said.contains("auth.other_os_users"), "{said}");
+        for said in ["approver", "requester", "none"] {
+            let text = format!("{text}[auth]\nother_os_users = \"{said}\"\n");
+            load(&written(folder.path(), &text)).unwrap();
+        }
+    }
+    let text = format!("[listen]\n{socket}\nunix_mode = \"0600\"\n");
+    load(&written(folder.path(), &text)).unwrap();
+    // Who takes over the printed example has not said it yet.
+    let example = format!("{EXAMPLE}\n").replace("# unix = ", "unix = ");
+    let example = example.replace("unix_mode = \"0600\"", "unix_mode = \"0660\"");
+    assert!(load(&written(folder.path(), &example)).is_err());
 }
 
 #[test]

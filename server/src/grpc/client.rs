@@ -1,6 +1,6 @@
 //! The façade of a server elsewhere. Thin: every call is one call.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use futures::StreamExt;
 use naosu_engine::{
@@ -22,7 +22,7 @@ use tonic::{
 };
 
 use super::{
-    MAX_MESSAGE_BYTES,
+    MAX_ANSWER_BYTES, ROLE_METADATA,
     status::{error_of_status, is_from_naosu},
     wire::{Wire, WireError},
 };
@@ -33,7 +33,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: u32 = 256 * 1024;
 
 /// Where a server is and how to be known there.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ServerAddress {
     /// `unix:///run/naosu.sock`, `http://127.0.0.1:7443`, `https://naosu.example:7443`.
     pub url: String,
@@ -43,22 +43,39 @@ pub struct ServerAddress {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Without the token: it must not reach a log line.
+impl fmt::Debug for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerAddress")
+            .field("url", &self.url)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("ca_file", &self.ca_file)
+            .finish()
+    }
+}
+
 /// A server elsewhere. Connects at the first call, and again when it must.
 #[derive(Clone)]
 pub struct Client {
     url: String,
-    channel: InterceptedService<Channel, Bearer>,
+    channel: InterceptedService<Channel, Introduction>,
 }
 
+/// How each call says who asks.
 #[derive(Clone)]
-struct Bearer(Option<MetadataValue<Ascii>>);
+struct Introduction {
+    token: Option<MetadataValue<Ascii>>,
+    is_assistant: bool,
+}
 
-impl Interceptor for Bearer {
+impl Interceptor for Introduction {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
-            request
-                .metadata_mut()
-                .insert("authorization", token.clone());
+        let metadata = request.metadata_mut();
+        if let Some(token) = &self.token {
+            metadata.insert("authorization", token.clone());
+        }
+        if self.is_assistant {
+            metadata.insert(ROLE_METADATA, MetadataValue::from_static("assistant"));
         }
         Ok(request)
     }
@@ -70,6 +87,19 @@ impl Client {
     /// # Errors
     /// `invalid_configuration` when the address, the token or the certificate is malformed.
     pub fn new(address: &ServerAddress) -> Result<Self, Error> {
+        Self::introduced(address, false)
+    }
+
+    /// A client that asks as an AI assistant of whom the server knows by token or
+    /// socket: it may do less than that person, and what it does is recorded as its own.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn of_assistant(address: &ServerAddress) -> Result<Self, Error> {
+        Self::introduced(address, true)
+    }
+
+    fn introduced(address: &ServerAddress, is_assistant: bool) -> Result<Self, Error> {
         let invalid = |problem: String, next: &str| {
             Error::new(
                 Code::InvalidConfiguration,
@@ -115,25 +145,33 @@ impl Client {
         };
         Ok(Self {
             url: address.url.clone(),
-            channel: InterceptedService::new(endpoint.connect_lazy(), Bearer(token)),
+            channel: InterceptedService::new(
+                endpoint.connect_lazy(),
+                Introduction {
+                    token,
+                    is_assistant,
+                },
+            ),
         })
     }
 
-    fn plugin_service(&self) -> PluginServiceClient<InterceptedService<Channel, Bearer>> {
-        PluginServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    fn plugin_service(&self) -> PluginServiceClient<InterceptedService<Channel, Introduction>> {
+        PluginServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
-    fn diagnosis_service(&self) -> DiagnosisServiceClient<InterceptedService<Channel, Bearer>> {
+    fn diagnosis_service(
+        &self,
+    ) -> DiagnosisServiceClient<InterceptedService<Channel, Introduction>> {
         DiagnosisServiceClient::new(self.channel.clone())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
-    fn plan_service(&self) -> PlanServiceClient<InterceptedService<Channel, Bearer>> {
-        PlanServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    fn plan_service(&self) -> PlanServiceClient<InterceptedService<Channel, Introduction>> {
+        PlanServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
-    fn run_service(&self) -> RunServiceClient<InterceptedService<Channel, Bearer>> {
-        RunServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    fn run_service(&self) -> RunServiceClient<InterceptedService<Channel, Introduction>> {
+        RunServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// What a failed call means; names the server when it did not answer at all.
@@ -176,7 +214,8 @@ fn items<M: Send + 'static, T: Send + 'static>(
     Box::pin(stream.map(move |message| message.map_err(&failed).and_then(&item)))
 }
 
-/// The principal is the server's to tell, by token or socket; what is passed is ignored.
+/// The principal is the server's to tell, by token, socket and introduction; what is
+/// passed is ignored.
 #[async_trait]
 impl Naosu for Client {
     async fn plugins(&self) -> Result<Vec<PluginInfo>, Error> {
@@ -322,5 +361,21 @@ impl Naosu for Client {
         let request = v1::RollbackRunRequest { id: id.0.clone() };
         let response = self.run_service().rollback_run(request).await;
         answer(response.map_err(self.failed())?.into_inner().run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_in_no_debug_output() {
+        let address = ServerAddress {
+            token: Some("secret".to_owned()),
+            ..ServerAddress::default()
+        };
+        let printed = format!("{address:?} {address:#?}");
+        assert!(!printed.contains("secret"), "{printed}");
+        assert!(printed.contains("token: Some"), "{printed}");
     }
 }

@@ -40,11 +40,8 @@ impl DiagnosisService for Served {
             },
             plugins,
         };
-        let progress = self
-            .naosu
-            .diagnose(&caller.principal, wanted)
-            .await
-            .map_err(status_of_error)?;
+        let begun = self.naosu.diagnose(&caller.principal, wanted);
+        let progress = self.answer(begun).await?;
         let stream = messages(progress, self.stop.clone(), Wire::into_wire);
         Ok(Response::new(stream))
     }
@@ -54,7 +51,7 @@ impl DiagnosisService for Served {
         request: Request<GetDiagnosisRequest>,
     ) -> Result<Response<GetDiagnosisResponse>, Status> {
         let id = DiagnosisId(request.into_inner().id);
-        let diagnosis = self.naosu.diagnosis(&id).await.map_err(status_of_error)?;
+        let diagnosis = self.answer(self.naosu.diagnosis(&id)).await?;
         Ok(Response::new(GetDiagnosisResponse {
             diagnosis: diagnosis.into_wire(),
         }))
@@ -66,11 +63,7 @@ impl DiagnosisService for Served {
     ) -> Result<Response<ListDiagnosesResponse>, Status> {
         let cluster = request.into_inner().cluster;
         let cluster = cluster.as_deref().map(cluster_of).transpose()?;
-        let diagnoses = self
-            .naosu
-            .diagnoses(cluster.as_ref())
-            .await
-            .map_err(status_of_error)?;
+        let diagnoses = self.answer(self.naosu.diagnoses(cluster.as_ref())).await?;
         Ok(Response::new(ListDiagnosesResponse {
             diagnoses: diagnoses.into_wire(),
         }))

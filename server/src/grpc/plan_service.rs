@@ -35,11 +35,8 @@ impl PlanService for Served {
             plugin,
             parameters: parameters_of(&parameters_json).map_err(status_of_error)?,
         };
-        let plan = self
-            .naosu
-            .create_plan(&caller.principal, wanted)
-            .await
-            .map_err(status_of_error)?;
+        let planning = self.naosu.create_plan(&caller.principal, wanted);
+        let plan = self.planned(planning).await?;
         Ok(Response::new(CreatePlanResponse {
             plan: plan.into_wire(),
         }))
@@ -50,7 +47,7 @@ impl PlanService for Served {
         request: Request<GetPlanRequest>,
     ) -> Result<Response<GetPlanResponse>, Status> {
         let id = PlanId(request.into_inner().id);
-        let plan = self.naosu.plan(&id).await.map_err(status_of_error)?;
+        let plan = self.answer(self.naosu.plan(&id)).await?;
         Ok(Response::new(GetPlanResponse {
             plan: plan.into_wire(),
         }))
@@ -69,7 +66,7 @@ impl PlanService for Served {
                 .transpose()
                 .map_err(|e: WireError| status_of_error(e.of_request()))?,
         };
-        let plans = self.naosu.plans(&filter).await.map_err(status_of_error)?;
+        let plans = self.answer(self.naosu.plans(&filter)).await?;
         Ok(Response::new(ListPlansResponse {
             plans: plans.into_wire(),
         }))
@@ -82,10 +79,12 @@ impl PlanService for Served {
         let (principal, digest) = decider(&request, &request.get_ref().digest)?;
         let ApprovePlanRequest { id, comment, .. } = request.into_inner();
         let plan = self
-            .naosu
-            .approve(&principal, &PlanId(id), &digest, &comment)
-            .await
-            .map_err(status_of_error)?;
+            .changed(|naosu| async move {
+                naosu
+                    .approve(&principal, &PlanId(id), &digest, &comment)
+                    .await
+            })
+            .await?;
         Ok(Response::new(ApprovePlanResponse {
             plan: plan.into_wire(),
         }))
@@ -98,10 +97,12 @@ impl PlanService for Served {
         let (principal, digest) = decider(&request, &request.get_ref().digest)?;
         let RejectPlanRequest { id, comment, .. } = request.into_inner();
         let plan = self
-            .naosu
-            .reject(&principal, &PlanId(id), &digest, &comment)
-            .await
-            .map_err(status_of_error)?;
+            .changed(|naosu| async move {
+                naosu
+                    .reject(&principal, &PlanId(id), &digest, &comment)
+                    .await
+            })
+            .await?;
         Ok(Response::new(RejectPlanResponse {
             plan: plan.into_wire(),
         }))

@@ -6,7 +6,7 @@ use naosu_proto::v1::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{serve::Served, status::status_of_error, wire::Wire};
+use super::{serve::Served, wire::Wire};
 
 #[async_trait]
 impl PluginService for Served {
@@ -14,7 +14,7 @@ impl PluginService for Served {
         &self,
         _request: Request<ListPluginsRequest>,
     ) -> Result<Response<ListPluginsResponse>, Status> {
-        let plugins = self.naosu.plugins().await.map_err(status_of_error)?;
+        let plugins = self.answer(self.naosu.plugins()).await?;
         Ok(Response::new(ListPluginsResponse {
             plugins: plugins.into_wire(),
         }))
@@ -25,7 +25,7 @@ impl PluginService for Served {
         request: Request<GetPluginRequest>,
     ) -> Result<Response<GetPluginResponse>, Status> {
         let GetPluginRequest { id } = request.into_inner();
-        let plugin = self.naosu.plugin(&id).await.map_err(status_of_error)?;
+        let plugin = self.answer(self.naosu.plugin(&id)).await?;
         Ok(Response::new(GetPluginResponse {
             plugin: plugin.into_wire(),
         }))

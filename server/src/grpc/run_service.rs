@@ -10,7 +10,6 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     serve::{Served, caller_of, cluster_of},
-    status::status_of_error,
     stream::{MessageStream, messages},
     wire::Wire,
 };
@@ -26,10 +25,8 @@ impl RunService for Served {
         let caller = caller_of(&request)?;
         let plan = PlanId(request.into_inner().plan);
         let run = self
-            .naosu
-            .apply(&caller.principal, &plan)
-            .await
-            .map_err(status_of_error)?;
+            .changed(|naosu| async move { naosu.apply(&caller.principal, &plan).await })
+            .await?;
         Ok(Response::new(ApplyPlanResponse {
             run: run.into_wire(),
         }))
@@ -40,7 +37,7 @@ impl RunService for Served {
         request: Request<GetRunRequest>,
     ) -> Result<Response<GetRunResponse>, Status> {
         let id = RunId(request.into_inner().id);
-        let run = self.naosu.run(&id).await.map_err(status_of_error)?;
+        let run = self.answer(self.naosu.run(&id)).await?;
         Ok(Response::new(GetRunResponse {
             run: run.into_wire(),
         }))
@@ -52,11 +49,7 @@ impl RunService for Served {
     ) -> Result<Response<ListRunsResponse>, Status> {
         let cluster = request.into_inner().cluster;
         let cluster = cluster.as_deref().map(cluster_of).transpose()?;
-        let runs = self
-            .naosu
-            .runs(cluster.as_ref())
-            .await
-            .map_err(status_of_error)?;
+        let runs = self.answer(self.naosu.runs(cluster.as_ref())).await?;
         Ok(Response::new(ListRunsResponse {
             runs: runs.into_wire(),
         }))
@@ -67,7 +60,7 @@ impl RunService for Served {
         request: Request<WatchRunRequest>,
     ) -> Result<Response<Self::WatchRunStream>, Status> {
         let id = RunId(request.into_inner().id);
-        let runs = self.naosu.watch_run(&id).await.map_err(status_of_error)?;
+        let runs = self.answer(self.naosu.watch_run(&id)).await?;
         let stream = messages(runs, self.stop.clone(), |run| WatchRunResponse {
             run: run.into_wire(),
         });
@@ -81,10 +74,8 @@ impl RunService for Served {
         let caller = caller_of(&request)?;
         let id = RunId(request.into_inner().id);
         let run = self
-            .naosu
-            .rollback(&caller.principal, &id)
-            .await
-            .map_err(status_of_error)?;
+            .changed(|naosu| async move { naosu.rollback(&caller.principal, &id).await })
+            .await?;
         Ok(Response::new(RollbackRunResponse {
             run: run.into_wire(),
         }))

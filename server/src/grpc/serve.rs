@@ -24,14 +24,20 @@ use tonic::{
     transport::{Identity, Server, ServerTlsConfig, server::UdsConnectInfo},
 };
 
-use super::{MAX_MESSAGE_BYTES, status::status_of_error};
-use crate::auth::{Authenticator, Caller, Peer};
+use super::{
+    MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, ROLE_METADATA, limits::Limits, status::status_of_error,
+};
+use crate::auth::{Authenticator, Caller, Peer, Role};
+
+/// A token and a role; whoever sends more is not a caller.
+const MAX_REQUEST_HEADER_BYTES: u32 = 16 * 1024;
 
 /// What the services stand on.
 #[derive(Clone)]
 pub struct Served {
     pub(super) naosu: Arc<dyn Naosu>,
     pub(super) stop: CancellationToken,
+    pub(super) limits: Limits,
 }
 
 /// Where to listen.
@@ -45,6 +51,8 @@ pub struct Listen {
     pub tcp: Option<SocketAddr>,
     /// Certificate chain and key in PEM, for TCP.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// What one connection may take up, and how long a call may take.
+    pub limits: Limits,
 }
 
 /// A server that listens, not yet serving.
@@ -53,6 +61,7 @@ pub struct Bound {
     unix_path: Option<PathBuf>,
     tcp: Option<TcpListener>,
     tls: Option<ServerTlsConfig>,
+    limits: Limits,
 }
 
 /// Opens the sockets.
@@ -84,6 +93,7 @@ pub async fn bind(listen: &Listen) -> Result<Bound, Error> {
         unix_path: listen.unix.clone(),
         tcp,
         tls,
+        limits: listen.limits,
     })
 }
 
@@ -103,11 +113,21 @@ impl Bound {
         authenticator: Authenticator,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        let routes = routes(naosu, authenticator, stop.clone()).await?;
+        let served = Served {
+            naosu,
+            stop: stop.clone(),
+            limits: self.limits,
+        };
+        let routes = routes(served, authenticator).await?;
+        let server = || {
+            Server::builder()
+                .max_concurrent_streams(self.limits.calls_per_connection)
+                .http2_max_header_list_size(MAX_REQUEST_HEADER_BYTES)
+        };
         let over_unix = async {
             match self.unix {
                 Some(listener) => {
-                    Server::builder()
+                    server()
                         .add_routes(routes.clone())
                         .serve_with_incoming_shutdown(
                             UnixListenerStream::new(listener),
@@ -121,7 +141,7 @@ impl Bound {
         let over_tcp = async {
             match self.tcp {
                 Some(listener) => {
-                    let mut server = Server::builder();
+                    let mut server = server();
                     if let Some(tls) = self.tls {
                         server = server.tls_config(tls)?;
                     }
@@ -151,20 +171,15 @@ impl Bound {
     }
 }
 
-async fn routes(
-    naosu: Arc<dyn Naosu>,
-    authenticator: Authenticator,
-    stop: CancellationToken,
-) -> Result<Routes, Error> {
+async fn routes(served: Served, authenticator: Authenticator) -> Result<Routes, Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    let served = Served { naosu, stop };
     let authenticate = Authenticate(Arc::new(authenticator));
     macro_rules! guarded {
         ($server:ident) => {{
             health.set_serving::<$server<Served>>().await;
             let server = $server::new(served.clone())
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+                .max_decoding_message_size(MAX_REQUEST_BYTES)
+                .max_encoding_message_size(MAX_ANSWER_BYTES);
             InterceptedService::new(server, authenticate.clone())
         }};
     }
@@ -207,13 +222,27 @@ impl Interceptor for Authenticate {
             },
             None => request.remote_addr().map_or(Peer::Unknown, Peer::Tcp),
         };
-        let caller = self
+        let mut caller = self
             .0
             .authenticate(authorization, peer)
             .map_err(status_of_error)?;
+        for asked in request.metadata().get_all(ROLE_METADATA) {
+            let role = role_of_text(asked.to_str().unwrap_or_default());
+            caller = caller.lowered_to(role.map_err(status_of_error)?);
+        }
         request.extensions_mut().insert(caller);
         Ok(request)
     }
+}
+
+fn role_of_text(text: &str) -> Result<Role, Error> {
+    text.parse().map_err(|reason: String| {
+        Error::new(
+            Code::InvalidParameter,
+            format!("the metadata {ROLE_METADATA} is no role: {reason}"),
+            "leave it out, or ask for the role \"assistant\"",
+        )
+    })
 }
 
 pub(super) fn caller_of<T>(request: &Request<T>) -> Result<Caller, Status> {

@@ -7,15 +7,13 @@ use tonic::{Code as GrpcCode, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::wire::code_of_text;
+use crate::error_text::bounded;
 
 /// Domain of Naosu's reasons in `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "naosu";
 
 /// Metadata key of the next step in `google.rpc.ErrorInfo`.
 const NEXT: &str = "next";
-
-/// A status travels in HTTP headers, which peers bound; a longer text is cut.
-const MAX_TEXT_CHARS: usize = 2000;
 
 /// Where each code has a page.
 const DOCS: &str = "https://github.com/naosu/naosu/blob/main/docs/errors.md";
@@ -26,8 +24,7 @@ pub fn status_of_error(error: Error) -> Status {
         code,
         message,
         next,
-    } = error;
-    let (message, next) = (cut(message), cut(next));
+    } = bounded(error);
     let mut details = ErrorDetails::new();
     details.set_error_info(
         code.as_str(),
@@ -101,6 +98,8 @@ pub fn error_of_status(status: &Status) -> Error {
             said,
             "use the same version of naosu on both sides",
         ),
+        // A message larger than the peer accepts.
+        GrpcCode::OutOfRange => Error::new(Code::InvalidParameter, said, "give less text"),
         _ => Error::new(Code::Internal, said, "see the log of the server"),
     }
 }
@@ -118,13 +117,6 @@ fn grpc_code(category: Category) -> GrpcCode {
         Category::DeadlineExceeded => GrpcCode::DeadlineExceeded,
         Category::Internal => GrpcCode::Internal,
     }
-}
-
-fn cut(text: String) -> String {
-    if text.chars().count() <= MAX_TEXT_CHARS {
-        return text;
-    }
-    text.chars().take(MAX_TEXT_CHARS - 1).chain(['…']).collect()
 }
 
 /// The details repeat the message for programs that show only those.
@@ -159,8 +151,29 @@ mod tests {
 
     #[test]
     fn a_very_long_message_is_cut_to_what_headers_carry() {
-        let status = status_of_error(Error::new(Code::Internal, "ü".repeat(1_000_000), "x"));
-        assert_eq!(status.message().chars().count(), MAX_TEXT_CHARS);
+        let error = Error::new(Code::Internal, "ü".repeat(1_000_000), "x");
+        let status = status_of_error(error.clone());
+        assert_eq!(error_of_status(&status), bounded(error));
+        let mut headers = http::HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        let carried: usize = headers
+            .iter()
+            .map(|(k, v)| k.as_str().len() + v.len())
+            .sum();
+        assert!(carried < 32 * 1024, "{carried}");
+    }
+
+    #[test]
+    fn the_help_link_of_every_code_leads_to_its_heading() {
+        let page = include_str!("../../../docs/errors.md");
+        for code in Code::ALL {
+            let details = status_of_error(Error::new(*code, "m", "n")).get_error_details();
+            let link = &details.help().unwrap().links[0].url;
+            let anchor = link.strip_prefix(&format!("{DOCS}#")).unwrap();
+            // The anchor that GitHub gives a heading of a word in backquotes.
+            let heading = format!("### `{anchor}`");
+            assert!(page.lines().any(|line| line == heading), "{link}");
+        }
     }
 
     #[test]

@@ -130,9 +130,7 @@ impl From<Run> for RunAnswer {
                     run.id.0
                 )
             }
-            RunState::Succeeded => {
-                "The cause is gone and the tunnel answers. rollback_run takes it back.".to_owned()
-            }
+            RunState::Succeeded => succeeded(&run).to_owned(),
             RunState::RolledBack => {
                 "Taken back; the cluster is as before. Diagnose again.".to_owned()
             }
@@ -145,6 +143,25 @@ impl From<Run> for RunAnswer {
             about: ABOUT,
             next,
             run,
+        }
+    }
+}
+
+/// A run also succeeds when it mended one of several causes: only the tunnel tells
+/// whether the control plane reaches the nodes again.
+fn succeeded(run: &Run) -> &'static str {
+    match run.tunnel_after() {
+        Some(answers) if answers.carries() => {
+            "The cause is gone and the tunnel answers. rollback_run takes it back."
+        }
+        Some(_) => {
+            "Its steps are in place, the tunnel does not answer: another cause remains, or it \
+             could not be asked. Tell the person the summary and diagnose again. rollback_run \
+             takes the steps back."
+        }
+        None => {
+            "Its steps are in place; whether the tunnel answers is unknown: diagnose again. \
+             rollback_run takes the steps back."
         }
     }
 }

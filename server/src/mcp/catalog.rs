@@ -3,13 +3,16 @@
 use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use futures::FutureExt as _;
-use naosu_engine::{Code, Error, Naosu, model::Principal};
+use naosu_engine::{
+    Code, Error, Naosu,
+    model::{ClusterId, Principal},
+};
 use rmcp::{
     handler::server::common::{schema_for_input, schema_for_output},
     model::{Tool, ToolAnnotations},
 };
 use schemars::JsonSchema;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 /// Told while a tool works, in words.
@@ -24,6 +27,26 @@ pub(super) struct Call {
     pub principal: Principal,
     /// Where to tell what goes on.
     pub progress: Progress,
+}
+
+/// Arguments that name a cluster or none. Its id is text here: one that is
+/// malformed has the same code in every face.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfCluster {
+    /// ARM id; absent for all clusters.
+    #[serde(default)]
+    cluster: Option<String>,
+}
+
+impl OfCluster {
+    /// The cluster.
+    ///
+    /// # Errors
+    /// `invalid_resource_id`.
+    pub fn id(&self) -> Result<Option<ClusterId>, Error> {
+        self.cluster.as_deref().map(str::parse).transpose()
+    }
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;

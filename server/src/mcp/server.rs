@@ -15,13 +15,17 @@ use rmcp::{
     },
     service::RequestContext,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     catalog::{Call, Entry, Progress},
     tools,
 };
-use crate::escape::{escape, escape_json};
+use crate::{
+    auth::assistant_name,
+    error_text::bounded,
+    escape::{escape, escape_json, reveal},
+};
 
 /// What an assistant is told once, before any tool.
 const INSTRUCTIONS: &str = "\
@@ -51,7 +55,7 @@ impl McpServer {
     pub fn new(naosu: Arc<dyn Naosu>, on_behalf_of: &str) -> Self {
         Self {
             naosu,
-            principal: Principal::assistant(format!("mcp:{on_behalf_of}")),
+            principal: Principal::assistant(assistant_name(on_behalf_of)),
             entries: tools::all(),
         }
     }
@@ -111,30 +115,32 @@ impl ServerHandler for McpServer {
                 "a run that was begun goes on; get_run tells",
             )),
         };
-        Ok(legible(match answer {
-            Ok(value) => CallToolResult::structured(value),
-            Err(error) => failure(&error),
-        })
+        Ok(match answer {
+            Ok(value) => legible(CallToolResult::structured, value),
+            Err(error) => legible(CallToolResult::structured_error, failure(error)),
+        }
         .into())
     }
 }
 
-/// With a text that says what the structured content does, but hides nothing: an
+/// The value as structured content and as text. Neither hides anything: an
 /// assistant reads characters that the person beside it does not see.
-fn legible(mut result: CallToolResult) -> CallToolResult {
-    if let Some(value) = &result.structured_content {
-        result.content = vec![ContentBlock::text(escape_json(&value.to_string()))];
-    }
+fn legible(result: fn(Value) -> CallToolResult, value: Value) -> CallToolResult {
+    let value = reveal(value);
+    let text = escape_json(&value.to_string());
+    let mut result = result(value);
+    result.content = vec![ContentBlock::text(text)];
     result
 }
 
 /// A tool error with the code that every face gives.
-fn failure(error: &Error) -> CallToolResult {
-    CallToolResult::structured_error(json!({
-        "code": error.code,
-        "message": error.message,
-        "next": error.next,
-    }))
+fn failure(error: Error) -> Value {
+    let Error {
+        code,
+        message,
+        next,
+    } = bounded(error);
+    json!({ "code": code, "message": message, "next": next })
 }
 
 /// Tells the client, when it asked for that.

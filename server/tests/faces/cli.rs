@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     product::{CLUSTER, MESSAGE, NEXT, Scripted, Trouble},
-    served::{Served, run_naosu},
+    served::{Served, naosu_command, run_naosu},
 };
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -182,6 +182,33 @@ async fn a_malformed_cluster_id_is_refused_before_anything_is_asked() {
     served.end().await;
 }
 
+#[tokio::test]
+async fn what_could_not_be_read_is_told_first_with_its_code_and_next_step_in_text_and_json() {
+    let served = Served::start(Scripted::failing(Trouble::NoKubeconfig)).await;
+    for command in [&["diagnose", CLUSTER][..], &["diagnosis", "show", "dia-1"]] {
+        let text = stdout(&served.naosu(command).await);
+        let told = text.find("(kubeconfig_invalid)").unwrap();
+        let next = text.find("next: correct the kubeconfig").unwrap();
+        let first_finding = text.find("CONFIRMED: ").unwrap();
+        assert!(told < next && next < first_finding, "{text}");
+        assert!(
+            text.contains("CAUTION: not everything could be read"),
+            "{text}"
+        );
+        let json = served.naosu(&[command, &["-o", "json"]].concat()).await;
+        let diagnosis: Value = serde_json::from_str(&stdout(&json)).unwrap();
+        let unreadable = &diagnosis["not_readable"][0];
+        assert_eq!(unreadable["code"], "kubeconfig_invalid");
+        assert_eq!(unreadable["message"], MESSAGE);
+        assert_eq!(diagnosis["id"], "dia-1");
+    }
+    served.end().await;
+    let served = Served::start(Scripted::default()).await;
+    let text = stdout(&served.naosu(&["diagnosis", "show", "dia-1"]).await);
+    assert!(!text.contains("could be read"), "{text}");
+    served.end().await;
+}
+
 #[test]
 fn help_example_and_completion_need_no_configuration() {
     let broken = ["--config", "/nonexistent/naosu.toml"];
@@ -244,6 +271,28 @@ fn every_problem_of_the_configuration_is_on_standard_error_with_its_line() {
     for place in ["naosu.toml:1: sever", "naosu.toml:3: log.format"] {
         assert!(said.contains(place), "{place} not in {said}");
     }
+}
+
+#[test]
+fn what_is_not_utf_8_in_the_environment_is_told_where_it_is_naosus_own_and_never_crashes() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let checked = |name: &[u8], value: &[u8]| {
+        naosu_command(Path::new("/"), &["config", "check"])
+            .env(OsStr::from_bytes(name), OsStr::from_bytes(value))
+            .output()
+            .unwrap()
+    };
+    for (name, value) in [(&b"FOO"[..], &b"\xff"[..]), (b"FOO\xff", b"x")] {
+        let output = checked(name, value);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let output = checked(b"NAOSU_LOG__LEVEL", b"\xff");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("environment NAOSU_LOG__LEVEL: log.level: "),
+        "{said}"
+    );
 }
 
 #[test]

@@ -155,6 +155,75 @@ async fn only_an_approver_decides_and_an_assistant_never() {
     served.end().await;
 }
 
+/// The command line and MCP read ids themselves, so only another client sends these.
+#[tokio::test]
+async fn a_malformed_cluster_id_has_its_code_from_the_server_itself() {
+    use naosu_proto::v1::{
+        DiagnoseRequest, ListDiagnosesRequest, ListPlansRequest, ListRunsRequest,
+        diagnosis_service_client::DiagnosisServiceClient, plan_service_client::PlanServiceClient,
+        run_service_client::RunServiceClient,
+    };
+    use tonic::{Request, Status};
+    use tonic_types::StatusExt as _;
+
+    let product = Scripted::default();
+    let asked = product.asked();
+    let served = Served::start(product).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", served.tcp)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let known = |mut request: Request<()>| -> Result<Request<()>, Status> {
+        let token = "Bearer bob-secret".parse().unwrap();
+        request.metadata_mut().insert("authorization", token);
+        Ok(request)
+    };
+    let mut diagnoses = DiagnosisServiceClient::with_interceptor(channel.clone(), known);
+    let mut plans = PlanServiceClient::with_interceptor(channel.clone(), known);
+    let mut runs = RunServiceClient::with_interceptor(channel, known);
+    for malformed in ["", "aks", "/subscriptions/x/aks", &format!("{CLUSTER}/y")] {
+        let cluster = Some(malformed.to_owned());
+        let diagnose = DiagnoseRequest {
+            cluster: malformed.to_owned(),
+            ..DiagnoseRequest::default()
+        };
+        let of_cluster = ListDiagnosesRequest {
+            cluster: cluster.clone(),
+        };
+        let state = 0;
+        let filter = ListPlansRequest {
+            cluster: cluster.clone(),
+            state,
+        };
+        for refusal in [
+            diagnoses.diagnose(diagnose).await.err().unwrap(),
+            diagnoses.list_diagnoses(of_cluster).await.err().unwrap(),
+            plans.list_plans(filter).await.err().unwrap(),
+            runs.list_runs(ListRunsRequest { cluster })
+                .await
+                .err()
+                .unwrap(),
+        ] {
+            let info = refusal.get_details_error_info().unwrap();
+            assert_eq!(info.reason, "invalid_resource_id", "{malformed:?}");
+            assert_eq!(refusal.code(), tonic::Code::InvalidArgument);
+        }
+    }
+    assert!(asked.lock().unwrap().is_empty());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_told_to_every_client_with_its_code_and_next_step() {
+    use naosu_proto::v1;
+    use naosu_server::grpc::wire::Wire;
+    let product = Scripted::failing(Trouble::NoKubeconfig);
+    let dia = DiagnosisId("dia-1".into());
+    let message: v1::Diagnosis = product.diagnosis(&dia).await.unwrap().into_wire();
+    assert_eq!(message.not_readable.len(), 1);
+    assert_eq!(message.not_readable[0].code, "kubeconfig_invalid");
+    assert_eq!(message.not_readable[0].message, MESSAGE);
+    assert_ne!(message.not_readable[0].next, "");
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named() {
     let error = client("unix:///nowhere/naosu.sock", None)

@@ -13,6 +13,7 @@ use naosu_server::{
     auth::{Authenticator, Role, Tokens},
     grpc::{
         client::{Client, ServerAddress},
+        limits::Limits,
         serve::{Listen, bind},
     },
 };
@@ -40,6 +41,10 @@ pub struct Served {
 
 impl Served {
     pub async fn start(naosu: impl Naosu + 'static) -> Self {
+        Self::start_within(naosu, Limits::default()).await
+    }
+
+    pub async fn start_within(naosu: impl Naosu + 'static, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut tokens = Tokens::default();
         for (name, token, role) in TOKENS {
@@ -58,6 +63,7 @@ impl Served {
             unix_mode: 0o600,
             tcp: Some("127.0.0.1:0".parse().unwrap()),
             tls: None,
+            limits,
         };
         let bound = bind(&listen).await.unwrap();
         let tcp = bound.tcp_address().unwrap();
@@ -114,23 +120,31 @@ impl Served {
 }
 
 pub fn client(url: &str, token: Option<&str>) -> Client {
-    Client::new(&ServerAddress {
+    Client::new(&address(url, token)).unwrap()
+}
+
+pub fn address(url: &str, token: Option<&str>) -> ServerAddress {
+    ServerAddress {
         url: url.to_owned(),
         token: token.map(str::to_owned),
         ca_file: None,
-    })
-    .unwrap()
+    }
 }
 
 /// Runs the built binary with nothing of this process's environment.
 pub fn run_naosu(home: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_naosu"))
+    naosu_command(home, arguments).output().unwrap()
+}
+
+/// The built binary with nothing of this process's environment.
+pub fn naosu_command(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_naosu"));
+    command
         .args(arguments)
         .env_clear()
         .env("HOME", home)
-        .env("NAOSU_CONFIG", "/dev/null")
-        .output()
-        .unwrap()
+        .env("NAOSU_CONFIG", "/dev/null");
+    command
 }
 
 /// The digest as the documentation says to make it.

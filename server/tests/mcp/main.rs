@@ -2,6 +2,7 @@
 //! product behind.
 
 mod client;
+#[allow(dead_code)] // the tests of the other faces use all of it
 mod product;
 
 use naosu_engine::Code;
@@ -157,7 +158,11 @@ async fn wrong_arguments_name_what_is_wrong_and_reach_nothing() {
             json!({ "plan": "plan-1", "force": true }),
             "force",
         ),
-        ("diagnose", json!({ "cluster": "aks" }), "aks"),
+        (
+            "create_plan",
+            json!({ "diagnosis": "dia-1", "parameter": { "port": 1 } }),
+            "parameter",
+        ),
         (
             "get_run",
             json!({ "run": "run-1", "wait_seconds": -1 }),
@@ -174,6 +179,36 @@ async fn wrong_arguments_name_what_is_wrong_and_reach_nothing() {
         );
     }
     assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_malformed_cluster_id_has_the_code_of_every_face_and_reaches_nothing() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let mut client = Client::start(product).await;
+    for tool in ["diagnose", "list_diagnoses", "list_plans", "list_runs"] {
+        let result = client.call(tool, json!({ "cluster": "aks" })).await;
+        assert_eq!(result["isError"], true, "{tool}: {result}");
+        let error = &result["structuredContent"];
+        assert_eq!(error["code"], "invalid_resource_id", "{tool}");
+        assert!(
+            error["message"].as_str().unwrap().contains("aks"),
+            "{error}"
+        );
+    }
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_told_with_its_code_and_the_next_step() {
+    let mut client = Client::start(Scripted::failing(Trouble::NoKubeconfig)).await;
+    for tool in ["diagnose", "get_diagnosis"] {
+        let result = client.call(tool, good_arguments(tool)).await;
+        let told = &result["structuredContent"]["not_readable"][0];
+        assert_eq!(told["code"], "kubeconfig_invalid", "{tool}");
+        assert_eq!(told["message"], product::MESSAGE);
+        assert!(told["next"].as_str().unwrap().contains("kubectl config"));
+    }
 }
 
 #[tokio::test]
@@ -279,15 +314,30 @@ async fn outside_text_arrives_as_data_and_hides_nothing_from_a_reader() {
         !line.contains('\u{1b}'),
         "an escape byte would reach a terminal"
     );
+    let hides = |text: &str| text.chars().any(naosu_server::escape::is_obeyed);
+    assert!(!hides(&line), "{line}");
     let answer: Value = serde_json::from_str(&line).unwrap();
     let result = &answer["result"];
-    // Programs get it exactly.
+    // What the assistant reads is what the person beside it sees.
     let summary = &result["structuredContent"]["findings"][0]["summary"];
-    assert_eq!(summary, product::SUMMARY);
-    // Whoever reads the text sees every character.
+    let summary = summary.as_str().unwrap();
+    assert!(!hides(summary), "{summary}");
+    assert_eq!(summary, naosu_server::escape::escape(product::SUMMARY));
     let text = result["content"][0]["text"].as_str().unwrap();
-    assert!(!text.chars().any(naosu_server::escape::is_obeyed), "{text}");
-    assert!(text.contains("\\u001b[31m\\u202e\\u200b"), "{text}");
+    assert!(!hides(text), "{text}");
+    let read: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(&read, &result["structuredContent"]);
+}
+
+#[tokio::test]
+async fn an_error_hides_nothing_either_and_is_as_long_as_in_every_face() {
+    // A comment of the caller's comes back in the message of what is malformed.
+    let mut client = Client::start(Scripted::default()).await;
+    let hidden = format!("\u{202e}\u{200b}{}", "x".repeat(5000));
+    let result = client.call("get_plan", json!({ &hidden: 1 })).await;
+    let message = result["structuredContent"]["message"].as_str().unwrap();
+    assert!(message.contains("\\u{202e}\\u{200b}xx"), "{message}");
+    assert!(message.ends_with("xx…"), "{message}");
 }
 
 #[tokio::test]
@@ -320,6 +370,30 @@ async fn how_a_run_ended_tells_the_assistant_what_to_do_next() {
         let result = client.call("get_run", good_arguments("get_run")).await;
         let next = result["structuredContent"]["next"].as_str().unwrap();
         assert!(next.contains(told), "{end:?}: {next}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_run_after_which_the_tunnel_carries_is_told_as_a_tunnel_that_answers() {
+    for (product, told) in [
+        (
+            Scripted::failing(Trouble::TunnelReaches(2)),
+            "the tunnel answers.",
+        ),
+        (
+            Scripted::failing(Trouble::TunnelReaches(1)),
+            "the tunnel does not answer",
+        ),
+        // A journal in which nobody asked the tunnel.
+        (Scripted::default(), "whether the tunnel answers is unknown"),
+    ] {
+        let mut client = Client::start(product).await;
+        let result = client.call("get_run", good_arguments("get_run")).await;
+        let next = result["structuredContent"]["next"].as_str().unwrap();
+        assert!(next.contains(told), "{told}: {next}");
+        let carries = told == "the tunnel answers.";
+        assert_eq!(next.contains("cause is gone"), carries, "{next}");
+        assert_eq!(next.contains("diagnose again"), !carries, "{next}");
     }
 }
 

@@ -1,14 +1,17 @@
 //! A product that answers from a script and notes who asked what.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use naosu_engine::{
     Code, Error, Naosu,
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream, PlanFilter, PlanRequest},
     model::{
-        ClusterId, Diagnosis, DiagnosisId, Digest, Judgement, Plan, PlanId, PlanState, PluginInfo,
-        Principal, Run, RunId, RunState,
+        ClusterId, Diagnosis, DiagnosisId, Digest, Entry, Judgement, ObserveError,
+        ObserveErrorKind, Plan, PlanId, PlanState, PluginInfo, Principal, Run, RunId, RunState,
     },
 };
 use serde_json::{Value, json};
@@ -30,6 +33,14 @@ pub enum Trouble {
     PanicInRuns,
     /// None, but runs end so.
     RunEndsIn(RunState),
+    /// None, but runs succeed with this many of two nodes reached.
+    TunnelReaches(u32),
+    /// A plan that is read never comes, nor does a run that is watched.
+    NeverAnswers,
+    /// None, but a run begins only after this long.
+    SlowApply(Duration),
+    /// None, but the kubeconfig could not be read.
+    NoKubeconfig,
     /// Plans have a run, and no run can be read.
     NoRunIsRead,
     /// None, but nothing is confirmed: it is suspected.
@@ -69,6 +80,9 @@ impl Scripted {
         if let Some(Trouble::RunEndsIn(state)) = self.trouble {
             run.state = state;
         }
+        if let Some(Trouble::TunnelReaches(reached)) = self.trouble {
+            run.entries = vec![verified(reached)];
+        }
         run
     }
 
@@ -76,6 +90,14 @@ impl Scripted {
         let mut diagnosis = diagnosis();
         if let Some(Trouble::OnlySuspicion) = self.trouble {
             diagnosis.findings[0].judgement = Judgement::Suspected;
+        }
+        if let Some(Trouble::NoKubeconfig) = self.trouble {
+            let observation = Arc::make_mut(&mut diagnosis.observations[0]);
+            observation.answer = Err(ObserveError {
+                kind: ObserveErrorKind::Invalid,
+                code: Code::KubeconfigInvalid,
+                message: MESSAGE.to_owned(),
+            });
         }
         diagnosis
     }
@@ -208,6 +230,18 @@ fn run() -> Run {
     .unwrap()
 }
 
+/// The entry of a verification that mended, with what the tunnel answered.
+fn verified(reached: u32) -> Entry {
+    serde_json::from_value(json!({
+        "run": "run-1", "sequence": 0, "at": TIME,
+        "event": {
+            "kind": "verified", "mended": true, "summary": "s",
+            "tunnel": { "nodes": 2, "asked": 2, "reached": reached, "others": [], "error": "" },
+        },
+    }))
+    .unwrap()
+}
+
 #[async_trait]
 impl Naosu for Scripted {
     async fn plugins(&self) -> Result<Vec<PluginInfo>, Error> {
@@ -241,7 +275,7 @@ impl Naosu for Scripted {
                 judgement: Some(Judgement::Confirmed),
             },
             DiagnoseProgress::Finished {
-                diagnosis: Box::new(diagnosis()),
+                diagnosis: Box::new(self.diagnosis_as_judged()),
             },
         ];
         Ok(Box::pin(futures::stream::iter(items.map(Ok))))
@@ -264,6 +298,9 @@ impl Naosu for Scripted {
     }
 
     async fn plan(&self, _id: &PlanId) -> Result<Plan, Error> {
+        if let Some(Trouble::NeverAnswers) = self.trouble {
+            std::future::pending::<()>().await;
+        }
         self.trouble()?;
         Ok(self.plan_with_its_run())
     }
@@ -298,6 +335,9 @@ impl Naosu for Scripted {
     }
 
     async fn apply(&self, principal: &Principal, _id: &PlanId) -> Result<Run, Error> {
+        if let Some(Trouble::SlowApply(duration)) = self.trouble {
+            tokio::time::sleep(duration).await;
+        }
         self.note("apply", principal);
         self.trouble()?;
         Ok(self.run_as_it_ends())
@@ -321,6 +361,9 @@ impl Naosu for Scripted {
     }
 
     async fn watch_run(&self, id: &RunId) -> Result<ItemStream<Run>, Error> {
+        if let Some(Trouble::NeverAnswers) = self.trouble {
+            return Ok(Box::pin(futures::stream::pending()));
+        }
         let run = self.run(id).await?;
         Ok(Box::pin(futures::stream::iter([Ok(run)])))
     }

@@ -4,8 +4,9 @@ use futures::StreamExt;
 use naosu_engine::{
     Code, Error, Naosu,
     facade::{DiagnoseProgress, DiagnoseRequest},
-    model::{ClusterId, Diagnosis, DiagnosisId, Symptom},
+    model::{ClusterId, Diagnosis, DiagnosisId, Symptom, Unreadable},
 };
+use serde::Serialize;
 
 use crate::{
     cli::{
@@ -68,9 +69,21 @@ async fn show(naosu: &dyn Naosu, printer: &Printer, diagnosis: &Diagnosis) {
     } else {
         Vec::new()
     };
-    printer.value(diagnosis, |page, diagnosis| {
-        render::diagnosis(page, diagnosis, &plugins);
+    let shown = Shown {
+        diagnosis,
+        not_readable: diagnosis.unreadable(),
+    };
+    printer.value(&shown, |page, shown| {
+        render::diagnosis(page, shown.diagnosis, &plugins);
     });
+}
+
+/// A diagnosis, and what of it could not be read.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    diagnosis: &'a Diagnosis,
+    not_readable: Vec<Unreadable>,
 }
 
 /// Reads stored diagnoses.

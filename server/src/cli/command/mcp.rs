@@ -12,7 +12,7 @@ pub async fn serve(config: &Config) -> Result<Exit, Error> {
     tokio::pin!(asked);
     let connection = tokio::select! {
         biased;
-        opened = Connection::open(config) => opened?,
+        opened = Connection::open_for_assistant(config) => opened?,
         () = &mut asked => return Ok(Exit::Success),
     };
     let stop = CancellationToken::new();

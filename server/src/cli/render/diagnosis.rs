@@ -82,6 +82,8 @@ fn unreadable(page: &mut Page, unreadable: &Unreadable) {
         reads.push_str(&format!(" and {} more", rest.len()));
     }
     page.field(2, "", Tone::Faint, &reads);
+    let next = format!("next: {}", unreadable.next);
+    page.field(2, "", Tone::Plain, &next);
 }
 
 /// What the symptom says, and what the probes say to that.
@@ -160,6 +162,18 @@ fn next(page: &mut Page, diagnosis: &Diagnosis, plugins: &[PluginInfo]) {
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
     page.line(0, Tone::Strong, &counted.join(", "));
+    let failed: Vec<&str> = diagnosis
+        .unreadable()
+        .iter()
+        .map(|unreadable| unreadable.code.as_str())
+        .collect();
+    if !failed.is_empty() {
+        let said = format!(
+            "not everything could be read ({}), and what depends on it is unknown: see above.",
+            failed.join(", ")
+        );
+        page.item(0, "CAUTION: ", Tone::Caution, &said);
+    }
     let only_advises = |plugin: &str| {
         let mut all = plugins.iter();
         all.any(|info| info.id == plugin && info.effects.is_empty())

@@ -2,7 +2,7 @@
 
 use naosu_engine::model::{
     Bearing, Diagnosis, Evidence, Finding, Hint, HintKind, Judgement, PluginFailure, Principal,
-    Symptom,
+    Symptom, Unreadable,
 };
 use naosu_proto::v1;
 
@@ -79,6 +79,14 @@ wire_message!(Finding = v1::Finding {
 });
 wire_message!(PluginFailure = v1::PluginFailure { plugin, error });
 wire_message!(
+    Unreadable = v1::Unreadable {
+        code,
+        message,
+        next,
+        reads
+    }
+);
+wire_message!(
     Diagnosis = v1::Diagnosis {
         id,
         cluster,
@@ -92,5 +100,6 @@ wire_message!(
         observations_digest,
         hint,
         tunnel,
+        | not_readable = Diagnosis::unreadable
     }
 );

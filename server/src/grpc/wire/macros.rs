@@ -2,16 +2,19 @@
 //! have the same names on both sides, and an enum with the same variants.
 
 /// A struct and its message: first the fields with one name on both sides, then
-/// those with two. A field that is added on one side alone does not compile.
+/// those with two, then what is only told, of the whole. A field that is added on
+/// one side alone does not compile.
 macro_rules! wire_message {
-    ($model:ty = $message:ty { $($same:ident),* $(,)? $(; $($field:ident => $wire:ident),* $(,)?)? }) => {
+    ($model:ty = $message:ty { $($same:ident),* $(,)? $(; $($field:ident => $wire:ident),* $(,)?)? $(| $($told:ident = $of:path),*)? }) => {
         impl $crate::grpc::wire::Wire<$message> for $model {
             fn into_wire(self) -> $message {
+                $($(let $told = $of(&self);)*)?
                 let Self { $($same,)* $($($field),*)? } = self;
                 type Message = $message;
                 Message {
                     $($same: $crate::grpc::wire::Wire::into_wire($same),)*
-                    $($($wire: $crate::grpc::wire::Wire::into_wire($field)),*)?
+                    $($($wire: $crate::grpc::wire::Wire::into_wire($field),)*)?
+                    $($($told: $crate::grpc::wire::Wire::into_wire($told),)*)?
                 }
             }
 

@@ -5,15 +5,28 @@ use jiff::Timestamp;
 use naosu_engine::{
     Code, Error,
     facade::{DiagnoseProgress, DiagnoseRequest},
-    model::{ClusterId, Diagnosis, DiagnosisId, Judgement},
+    model::{ClusterId, Diagnosis, DiagnosisId, Judgement, Symptom},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::mcp::{
     answer::DiagnosisAnswer,
-    catalog::{Call, Entry, LOOK, Nature},
+    catalog::{Call, Entry, LOOK, Nature, OfCluster},
 };
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WhatToDiagnose {
+    /// ARM resource id of the managed cluster.
+    cluster: String,
+    /// What was seen.
+    #[serde(default)]
+    symptom: Symptom,
+    /// Only these plugins; empty for all.
+    #[serde(default)]
+    plugins: Vec<String>,
+}
 
 /// `diagnose`
 pub(super) fn diagnose() -> Result<Entry, String> {
@@ -31,7 +44,12 @@ pub(super) fn diagnose() -> Result<Entry, String> {
             idempotent: false,
             open_world: true,
         },
-        |call, request: DiagnoseRequest| async move {
+        |call, what: WhatToDiagnose| async move {
+            let request = DiagnoseRequest {
+                cluster: what.cluster.parse()?,
+                symptom: what.symptom,
+                plugins: what.plugins,
+            };
             let diagnosis = follow(&call, request).await?;
             Ok(DiagnosisAnswer::new(diagnosis, false))
         },
@@ -96,14 +114,6 @@ pub(super) fn get() -> Result<Entry, String> {
     )
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct OfCluster {
-    /// ARM id; absent for all clusters.
-    #[serde(default)]
-    cluster: Option<ClusterId>,
-}
-
 #[derive(Serialize, JsonSchema)]
 struct Diagnoses {
     /// Newest first.
@@ -152,7 +162,7 @@ pub(super) fn list() -> Result<Entry, String> {
          where it confirmed nothing, suspects.",
         LOOK,
         |call, of: OfCluster| async move {
-            let diagnoses = call.naosu.diagnoses(of.cluster.as_ref()).await?;
+            let diagnoses = call.naosu.diagnoses(of.id()?.as_ref()).await?;
             let rows = diagnoses.into_iter().map(Row::from);
             Ok(Diagnoses {
                 diagnoses: rows.collect(),

@@ -3,15 +3,30 @@
 use jiff::Timestamp;
 use naosu_engine::{
     facade::{PlanFilter, PlanRequest},
-    model::{ClusterId, Digest, PlanId, PlanState, Risk, RunId},
+    model::{ClusterId, DiagnosisId, Digest, PlanId, PlanState, Risk, RunId},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::mcp::{
     answer::{PlanAnswer, RunAnswer},
     catalog::{Entry, LOOK, Nature},
 };
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WhatToPlan {
+    /// Id of the diagnosis: "dia-…".
+    diagnosis: DiagnosisId,
+    /// The plugin whose finding to mend, also a suspected one; when absent, the
+    /// first confirmed finding that has a feasible fix.
+    #[serde(default)]
+    plugin: Option<String>,
+    /// The plugin's parameters by name.
+    #[serde(default)]
+    parameters: Map<String, Value>,
+}
 
 /// `create_plan`
 pub(super) fn create() -> Result<Entry, String> {
@@ -29,7 +44,12 @@ pub(super) fn create() -> Result<Entry, String> {
             idempotent: false,
             open_world: true,
         },
-        |call, request: PlanRequest| async move {
+        |call, what: WhatToPlan| async move {
+            let request = PlanRequest {
+                diagnosis: what.diagnosis,
+                plugin: what.plugin,
+                parameters: what.parameters,
+            };
             let plan = call.naosu.create_plan(&call.principal, request).await?;
             Ok(PlanAnswer::from(plan))
         },
@@ -54,6 +74,17 @@ pub(super) fn get() -> Result<Entry, String> {
             Ok(PlanAnswer::from(call.naosu.plan(&which.plan).await?))
         },
     )
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WhichPlans {
+    /// ARM id; absent for all clusters.
+    #[serde(default)]
+    cluster: Option<String>,
+    /// Only in this state.
+    #[serde(default)]
+    state: Option<PlanState>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -83,7 +114,11 @@ pub(super) fn list() -> Result<Entry, String> {
         "List plans",
         "Lists stored plans, newest first; of one cluster or in one state, when given.",
         LOOK,
-        |call, filter: PlanFilter| async move {
+        |call, which: WhichPlans| async move {
+            let filter = PlanFilter {
+                cluster: which.cluster.as_deref().map(str::parse).transpose()?,
+                state: which.state,
+            };
             let plans = call.naosu.plans(&filter).await?;
             let rows = plans.into_iter().map(|plan| Row {
                 id: plan.id,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mcp::{
     answer::RunAnswer,
-    catalog::{Call, Entry, LOOK, Nature},
+    catalog::{Call, Entry, LOOK, Nature, OfCluster},
 };
 
 /// The longest that `get_run` waits, in seconds; clients give up soon after.
@@ -59,14 +59,6 @@ async fn end(call: &Call, id: &RunId) -> Result<Run, Error> {
     call.naosu.run(id).await
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct OfCluster {
-    /// ARM id; absent for all clusters.
-    #[serde(default)]
-    cluster: Option<ClusterId>,
-}
-
 #[derive(Serialize, JsonSchema)]
 struct Runs {
     /// Newest first.
@@ -91,7 +83,7 @@ pub(super) fn list() -> Result<Entry, String> {
         "Lists runs, newest first; of one cluster, when given.",
         LOOK,
         |call, of: OfCluster| async move {
-            let runs = call.naosu.runs(of.cluster.as_ref()).await?;
+            let runs = call.naosu.runs(of.id()?.as_ref()).await?;
             let rows = runs.into_iter().map(|run| Row {
                 id: run.id,
                 plan: run.plan,
