@@ -216,7 +216,8 @@ async fn a_store_that_fails_for_a_while_stops_a_run_of_a_live_server_no_longer_t
         while store.left.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Long enough for it to be tried again in vain.
+        tokio::time::sleep(Duration::from_millis(700)).await;
         let stopped = engine.run(&run.id).await.unwrap();
         assert!(!stopped.state.is_final(), "{stopped:#?}");
         store.left.store(1_000, Ordering::SeqCst);

@@ -17,7 +17,7 @@ use naosu_engine::{
 use support::{
     applied, approved, config, open,
     plugin::AllowPort,
-    world::{World, nsg},
+    world::{Kubelet, World, nsg},
 };
 
 /// Another cause, by what is judged of it while the group lacks its rule, and once
@@ -123,9 +123,15 @@ impl Plugin for Other {
 
 /// Mends one cause while the tunnel stays silent.
 async fn mended_beside(other: Other) -> Run {
-    let place = tempfile::tempdir().unwrap();
-    let world = Arc::new(World::denying(&["a"]));
+    let world = World::denying(&["a"]);
     world.force_reach(false);
+    mended_in(world, other).await
+}
+
+/// Mends one cause in this world.
+async fn mended_in(world: World, other: Other) -> Run {
+    let place = tempfile::tempdir().unwrap();
+    let world = Arc::new(world);
     let engine = Engine::start(
         config(),
         open(place.path()),
@@ -155,6 +161,25 @@ async fn a_cause_that_is_still_there_explains_the_silence_and_is_named() {
             "{}",
             run.summary
         );
+    }
+}
+
+#[tokio::test]
+async fn a_cause_that_is_still_there_is_named_as_well_where_the_tunnel_shows_the_fix() {
+    for (kubelet, told) in [
+        (Some(Kubelet::Unready), "What remains is silent for another"),
+        (None, "The tunnel answers on 2 of 2"),
+    ] {
+        let world = World::denying(&["a"]);
+        if let Some(kubelet) = kubelet {
+            world.kubelet("node-1", kubelet);
+        }
+        let run = mended_in(world, Other::new(Confirmed, Confirmed)).await;
+        assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
+        assert!(run.summary.contains(told), "{}", run.summary);
+        // A tunnel that carries has no need of an explanation.
+        let is_named = run.summary.contains("other-cause remains");
+        assert_eq!(is_named, kubelet.is_some(), "{}", run.summary);
     }
 }
 

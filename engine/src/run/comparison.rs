@@ -168,7 +168,9 @@ impl Comparison {
         if !self.remain.is_empty() {
             let told = self.remain.iter();
             let told = listed(told.map(|(node, reason)| format!("{node} ({reason})")));
-            words.push_str(&format!(" Silent for another reason: {told}."));
+            words.push_str(&format!(
+                " What remains is silent for another reason: {told}."
+            ));
         }
         words
     }
@@ -395,9 +397,9 @@ mod tests {
         let told = compared("+----", "++r--", "d", "bcd").in_words();
         assert_eq!(
             told,
-            " Reached now and not before: b. Silent for another reason: c (packets reach it now, \
-             and its kubelet does not listen), d (it is not ready: NodeStatusUnknown), e (the plan \
-             is not about it)."
+            " Reached now and not before: b. What remains is silent for another reason: c (packets \
+             reach it now, and its kubelet does not listen), d (it is not ready: \
+             NodeStatusUnknown), e (the plan is not about it)."
         );
         let lost = compared("++", "+-", "", "b");
         assert_eq!(lost.in_words(), " Reached before and silent now: b.");

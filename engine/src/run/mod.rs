@@ -155,6 +155,8 @@ impl Driving {
         let mut log = RunLog::new(Arc::clone(&tools.store), Arc::clone(&tools.clock), record)?;
         let recorded = match self.recorded(&plan).await {
             Ok(recorded) => recorded,
+            // What the store cannot give now it may give later.
+            Err(error) if error.code == Code::StoreFailed => return Err(error),
             // Without what it was computed from nothing can be judged.
             Err(error) => return log.append(Event::Stuck { error }).await,
         };

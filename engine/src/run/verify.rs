@@ -149,19 +149,22 @@ impl Looking<'_> {
             concerned: concerned.as_ref(),
         });
         let words = format!("{}{}", answers.in_words(), comparison.in_words());
-        let (mended, summary) = match comparison.shown {
-            Shown::Mended => (true, format!("{said}. {words}")),
-            Shown::Lost => (false, format!("{said}. But: {words}")),
-            Shown::Silent => {
-                let remains = self.remaining_causes(reads).await;
-                if remains.is_empty() {
-                    (false, format!("{said}. But: {words}"))
-                } else {
-                    // One of several causes is mended: the next is for the next plan.
-                    (true, format!("{said}. {words} {remains} remains."))
-                }
-            }
+        // One of several causes may be mended: the next is for the next plan.
+        let remains = match comparison.shown {
+            Shown::Lost => String::new(),
+            Shown::Mended if answers.carries() => String::new(),
+            Shown::Mended | Shown::Silent => self.remaining_causes(reads).await,
         };
+        let mended = match comparison.shown {
+            Shown::Mended => true,
+            Shown::Silent => !remains.is_empty(),
+            Shown::Lost => false,
+        };
+        let but = if mended { "" } else { " But:" };
+        let mut summary = format!("{said}.{but} {words}");
+        if !remains.is_empty() {
+            summary.push_str(&format!(" {remains} remains."));
+        }
         Look {
             mended,
             summary,

@@ -1,4 +1,5 @@
-//! A store that dies at the nth write: that write and all after it fail.
+//! A store that dies at the nth write: that write and all after it fail, and so do
+//! large reads.
 
 use std::sync::{
     Arc,
@@ -54,6 +55,9 @@ impl Store for Faulty {
         self.inner.plan(id).await
     }
     async fn plan_inputs(&self, id: &PlanId) -> Result<Option<PlanInputs>, StoreError> {
+        if self.left.load(Ordering::SeqCst) == 0 {
+            return broken();
+        }
         self.inner.plan_inputs(id).await
     }
     async fn plans(
