@@ -169,6 +169,31 @@ async fn metrics_are_split_by_the_dimension_that_is_filtered() {
 }
 
 #[tokio::test]
+async fn a_metric_or_dimension_that_azure_does_not_have_is_refused() {
+    let scenario = healthy();
+    let arm = Arm::serve(&scenario.estate, &quick()).await;
+    let group = scenario.estate.cluster.node_resource_group();
+    let balancer = scenario
+        .estate
+        .network_provider_id(&group, "loadBalancers", "kubernetes");
+    for (query, said) in [
+        ("SnatConectionCount", "Valid metrics: VipAvailability,"),
+        (
+            "UsedSnatPorts&$filter=ConnectionState%20eq%20'*'",
+            "supported ones are: FrontendIPAddress,BackendIPAddress,ProtocolType",
+        ),
+    ] {
+        let path = format!(
+            "{balancer}/providers/Microsoft.Insights/metrics?api-version=2018-01-01&metricnames={query}"
+        );
+        let answer = arm.get(&path).await;
+        assert_eq!(answer.status, 400, "{query}");
+        assert_eq!(answer.json()["code"], "BadRequest", "{query}");
+        assert!(answer.text.contains(said), "{query}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn service_tags_are_those_of_the_estate() {
     let scenario = healthy();
     let arm = Arm::serve(&scenario.estate, &quick()).await;

@@ -108,7 +108,7 @@ async fn every_resource_of_an_estate_validates_against_its_specification() {
         let credential = arm.send(Method::POST, &path, None).await;
         findings.check("post", &path, credential.status, &credential.text);
         let path = format!(
-            "{cluster}/providers/Microsoft.Insights/metrics?api-version=2018-01-01&metricnames=node_cpu_usage"
+            "{cluster}/providers/Microsoft.Insights/metrics?api-version=2018-01-01&metricnames=node_cpu_usage_millicores"
         );
         let metrics = arm.get(&path).await;
         findings.check("get", &path, metrics.status, &metrics.text);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::error::ArmError;
 use super::id::same_id;
+use super::metric_definitions;
 use super::reply::Reply;
 use crate::wire::Received;
 
@@ -54,6 +55,10 @@ impl Metrics {
         request: &Received,
     ) -> Result<Reply, ArmError> {
         let query = Query::parse(request)?;
+        for name in &query.names {
+            let dimensions = query.filters.iter().map(|(dimension, _)| dimension);
+            metric_definitions::check(kind, name, dimensions)?;
+        }
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let value: Vec<Value> = query
             .names

@@ -8,6 +8,7 @@ mod dispatch;
 mod error;
 mod etag;
 mod id;
+mod metric_definitions;
 mod metrics;
 mod network_manager;
 mod operations;
