@@ -1,6 +1,8 @@
 //! Which metrics Azure Monitor has of a type of resource, and by what each can be
 //! split: <https://learn.microsoft.com/azure/azure-monitor/reference/metrics-index>.
 
+use http::StatusCode;
+
 use super::error::ArmError;
 
 /// A metric and its dimensions.
@@ -74,7 +76,9 @@ pub(super) fn check(
     name: &str,
     dimensions: impl Iterator<Item = impl AsRef<str>>,
 ) -> Result<(), ArmError> {
-    let bad = |message| ArmError::invalid("BadRequest", message).without_envelope();
+    let bad = |message: String| {
+        ArmError::new(StatusCode::BAD_REQUEST, "BadRequest", message).without_envelope()
+    };
     let there = of_type(resource_type);
     let (provider, kind) = resource_type.split_once('/').unwrap_or_default();
     let Some(definition) = there.iter().find(|d| d.name.eq_ignore_ascii_case(name)) else {
