@@ -10,7 +10,7 @@ use naosu_engine::{
         ClusterId, Digest, Effect, Observation, Query,
         effect::{Access, Direction, IpFamily, IptablesBackend, IptablesRuleEffect, UfwRuleEffect},
         journal::Way,
-        query::{FirewallRuleset, NodeObservation, ProbeResult},
+        query::{FirewallRuleset, NodeObservation, ProbeResult, UfwStatus},
     },
 };
 use naosu_flow::nsg::NsgRule;
@@ -299,6 +299,13 @@ async fn an_iptables_rule_behind_more_output_than_run_command_keeps_goes_and_com
     );
 }
 
+/// The digest of what ufw would set in force.
+fn ufw_files(status: &Observation) -> String {
+    let body = status.answer.as_deref().expect("a body");
+    let status: UfwStatus = serde_json::from_str(body).expect("a status");
+    status.files
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ufw_rule_goes_in_before_the_denying_one_and_out_again() {
     let base = tempfile::tempdir().expect("a directory");
@@ -357,6 +364,8 @@ async fn a_ufw_rule_goes_in_before_the_denying_one_and_out_again() {
     };
     let disable = Effect::UfwDisable { node: node.clone() };
     let enable = Effect::UfwEnable { node: node.clone() };
+    let files = ufw_files(&read().await);
+    assert_eq!(files.len(), 64, "{files:?}");
     assert!(
         !bench
             .perform(&disable, &read().await)
@@ -370,6 +379,23 @@ async fn a_ufw_rule_goes_in_before_the_denying_one_and_out_again() {
             .await
             .expect("it is off already")
     );
+    // What it would set in force is told while it is off, and fences that.
+    let off = read().await;
+    assert_eq!(ufw_files(&off), files);
+    let edited = Observation {
+        answer: off.answer.clone().map(|body| {
+            let other = files.replace(|c: char| c.is_ascii_hexdigit(), "0");
+            body.replace(&files, &other).into()
+        }),
+        ..off
+    };
+    assert!(is_drift(
+        bench
+            .perform(&enable, &edited)
+            .await
+            .expect_err("its files are others")
+    ));
+    assert!(bench.reached(&node).await);
     assert!(
         !bench
             .perform(&enable, &read().await)
