@@ -53,12 +53,20 @@ impl Nsg {
                 }
             }
         };
+        let flush_connection = match properties.get("flushConnection") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flushes)) => *flushes,
+            Some(other) => {
+                return Err(invalid(&place, "flushConnection", other, "true or false").into());
+            }
+        };
         let id = text(&place, "id", group)?.unwrap_or_default();
         let etag = text(&place, "etag", group)?.unwrap_or_default();
         Self {
             name,
             id,
             etag,
+            flush_connection,
             rules,
             default_rules,
         }

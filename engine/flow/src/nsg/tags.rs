@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::unfiltered::METADATA_ADDRESS;
 use super::virtual_network::VirtualNetworkTag;
 use crate::field::{FieldError, excerpt};
 use crate::policy::UnknownAddresses;
@@ -199,6 +200,8 @@ impl TagContext {
             "azureloadbalancer" | "azure_loadbalancer" => {
                 Resolved::Known(AddressSet::host(PLATFORM_ADDRESS))
             }
+            "azureplatformdns" => Resolved::Known(AddressSet::host(PLATFORM_ADDRESS)),
+            "azureplatformimds" => Resolved::Known(AddressSet::host(METADATA_ADDRESS)),
             _ => Resolved::Unknown(UnknownAddresses {
                 atom: Atom {
                     // Tags are the same tag in any spelling of case.
