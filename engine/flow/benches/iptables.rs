@@ -87,7 +87,9 @@ fn told((before, after): &Change) -> DeltaReport {
     report
 }
 
-const CHANGES: [(&str, fn(usize) -> Change); 2] = [
+type MakeChange = fn(usize) -> Change;
+
+const CHANGES: [(&str, MakeChange); 2] = [
     ("drop_deleted", drop_deleted),
     ("ufw_disabled", ufw_disabled),
 ];

@@ -119,6 +119,7 @@ fn the_deletion_of_a_drop_is_exact_however_many_services_there_are() {
                 // The kubelet's own rule stops new connections to the loopback.
                 "newly allowed: inbound TCP 10250 from 10.224.0.0/16 to 0.0.0.0-126.255.255.255, 128.0.0.0/1",
                 "newly allowed: established inbound TCP 10250 from 10.224.0.0/16 to any-ipv4",
+                "newly allowed: related inbound TCP 10250 from 10.224.0.0/16 to 127.0.0.0/8",
             ],
             "{size}"
         );
@@ -147,6 +148,9 @@ fn ufw_is_disabled_on_a_node_with_thousands_of_services_and_the_delta_is_told() 
                 "newly allowed: inbound protocols 0-5, protocols 7-255 from 127.0.0.0/8 to 127.0.0.0/8",
                 "newly allowed: inbound TCP 0-21, 23-65535 from any-ipv4 to 0.0.0.0-126.255.255.255, 128.0.0.0/1",
                 "newly allowed: inbound TCP 0-21, 23-65535 from 127.0.0.0/8 to 127.0.0.0/8",
+                // It stopped those, whatever their port.
+                "newly allowed: invalid inbound TCP 22 from any-ipv4 to 0.0.0.0-126.255.255.255, 128.0.0.0/1",
+                "newly allowed: invalid inbound TCP 22 from 127.0.0.0/8 to 127.0.0.0/8",
             ],
             "{size}"
         );

@@ -9,7 +9,13 @@ use super::state::arm;
 use crate::plugin::Reads;
 
 /// Tags that follow from the virtual network, or need nothing.
-const BUILT_IN: [&str; 3] = ["virtualnetwork", "internet", "azureloadbalancer"];
+const BUILT_IN: [&str; 5] = [
+    "virtualnetwork",
+    "internet",
+    "azureloadbalancer",
+    "azureplatformdns",
+    "azureplatformimds",
+];
 
 fn is_published(value: &str) -> bool {
     let value = value.to_ascii_lowercase();

@@ -25,7 +25,8 @@ pub struct FlowBox {
     pub source_ports: String,
     /// "10250", "1-65535"; "any".
     pub destination_ports: String,
-    /// "new", "established" or "any".
+    /// "new", "established" or "any", which is both; "related", "invalid" or
+    /// "untracked" where packets in such a state fare otherwise than new ones.
     pub state: String,
     /// Names of the unknown atoms that it depends on, true or false, whether these
     /// packets are concerned; empty when none.
@@ -86,6 +87,7 @@ impl FlowBox {
             };
             text.to_owned()
         };
+        let (other_states, atoms) = space.split_states(atoms);
         let mut conditions: Vec<String> = atoms
             .iter()
             .filter_map(|id| space.atom_of(*id))
@@ -99,7 +101,13 @@ impl FlowBox {
             protocol: protocol_texts(&flow.effective_protocols()).join(", "),
             source_ports: any_or(port_texts(&flow.source_ports)),
             destination_ports: any_or(port_texts(&flow.destination_ports)),
-            state: either(&flow.states, "new", "established"),
+            state: match other_states.as_slice() {
+                [] => either(&flow.states, "new", "established"),
+                states => {
+                    let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+                    states.join(", ")
+                }
+            },
             conditions,
         }
     }
@@ -115,22 +123,32 @@ impl DeltaReport {
             ("may become allowed", delta.may_become_allowed),
             ("may become denied", delta.may_become_denied),
         ];
-        for (place, (what, set)) in parts.into_iter().enumerate() {
+        for (place, &(what, set)) in parts.iter().enumerate() {
             for (flow, ids) in space.boxes(set)? {
-                let known = ids.iter().filter_map(|id| space.atom_of(*id));
+                let (other_states, unknowns) = space.split_states(&ids);
+                let known = unknowns.iter().filter_map(|id| space.atom_of(*id));
                 atoms.extend(known.map(|atom| (atom.name.clone(), atom.reason.clone())));
                 let written = FlowBox::new(space, &flow, &ids);
                 let words = flow.words(&written.source, &written.destination);
-                let mut line = format!("{what}: {words}");
+                let (is_certain, what) = match (unknowns.is_empty(), place) {
+                    (true, 0 | 2) => (true, parts[0].0),
+                    (true, _) => (true, parts[1].0),
+                    (false, _) => (false, what),
+                };
+                let states = match other_states.is_empty() {
+                    true => String::new(),
+                    false => format!("{} ", written.state),
+                };
+                let mut line = format!("{what}: {states}{words}");
                 if !written.conditions.is_empty() {
                     line.push_str(", depending on: ");
                     line.push_str(&written.conditions.join("; "));
                 }
                 report.words.push(line);
-                match place {
-                    0 => report.newly_allowed.push(written),
-                    1 => report.newly_denied.push(written),
-                    _ => report.unknown.push(written),
+                match (is_certain, place) {
+                    (true, 0 | 2) => report.newly_allowed.push(written),
+                    (true, _) => report.newly_denied.push(written),
+                    (false, _) => report.unknown.push(written),
                 }
             }
         }

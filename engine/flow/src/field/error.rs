@@ -61,6 +61,14 @@ pub enum FieldError {
         /// The other field.
         other: String,
     },
+    /// A field is given twice in one object.
+    #[error("{place}: {field} is given twice; keep one of them")]
+    Repeated {
+        /// Where in the text.
+        place: String,
+        /// The field.
+        field: String,
+    },
     /// A prefix names a host, not a network.
     #[error("{place}: {field} is {value}, which has host bits set; write {corrected}")]
     HostBits {
@@ -85,6 +93,7 @@ impl FieldError {
             Self::OutOfRange { .. } => "field_value_out_of_range",
             Self::Empty { .. } => "field_empty",
             Self::Contradictory { .. } => "fields_contradict",
+            Self::Repeated { .. } => "field_repeated",
             Self::HostBits { .. } => "prefix_has_host_bits",
         }
     }
@@ -99,6 +108,7 @@ impl FieldError {
             | Self::OutOfRange { place, .. }
             | Self::Empty { place, .. }
             | Self::Contradictory { place, .. }
+            | Self::Repeated { place, .. }
             | Self::HostBits { place, .. } => *place = there,
         }
         self

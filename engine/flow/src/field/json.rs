@@ -4,13 +4,6 @@ use serde_json::{Map, Value};
 
 use super::error::{FieldError, excerpt};
 
-/// Reads a JSON text.
-pub(crate) fn parse(text: &str) -> Result<Value, FieldError> {
-    serde_json::from_str(text).map_err(|error| FieldError::Json {
-        message: error.to_string(),
-    })
-}
-
 /// A value that must be an object.
 pub(crate) fn object<'a>(
     place: &str,

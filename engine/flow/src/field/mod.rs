@@ -2,10 +2,12 @@
 
 mod error;
 pub(crate) mod json;
+mod strict;
 mod value;
 
 pub use error::FieldError;
 pub(crate) use error::excerpt;
+pub use strict::parse_json;
 pub(crate) use value::{
     AddressValue, Place, canonical_protocol, parse_address, parse_ports, parse_protocol,
 };

@@ -131,14 +131,14 @@ pub(crate) fn canonical_protocol(
         .ok_or_else(|| place.invalid(value, "one of Tcp, Udp, Icmp, Esp, Ah, *"))
 }
 
-/// The protocol numbers of a protocol field. `Icmp` is taken for the ICMP of
-/// both families.
+/// The protocol numbers of a protocol field. `Icmp` is not ICMPv6, which security
+/// groups do not support.
 pub(crate) fn parse_protocol(place: Place<'_>, value: &str) -> Result<ProtocolSet, FieldError> {
     let one = |protocol: Protocol| ProtocolSet::single(protocol.0);
     Ok(match canonical_protocol(place, value)? {
         "Tcp" => one(Protocol::TCP),
         "Udp" => one(Protocol::UDP),
-        "Icmp" => one(Protocol::ICMP).union(&one(Protocol::ICMPV6)),
+        "Icmp" => one(Protocol::ICMP),
         "Esp" => one(Protocol::ESP),
         "Ah" => one(Protocol::AH),
         _ => ProtocolSet::full(),

@@ -123,6 +123,17 @@ fn classic_collection(
     let collection = object(place, "rule collection", value)?;
     let (name, place) = named(place, "rule collection", collection)?;
     let fields = properties(&place, collection)?;
+    // Azure refuses a collection of a classic firewall without rules, so that what has
+    // none was not read whole. One of a policy may be empty, and decides nothing.
+    if items(&place, "rules", fields)?.is_empty() {
+        return Err(match fields.get("rules") {
+            Some(Value::Array(_)) => FieldError::Empty {
+                place,
+                field: "rules".to_owned(),
+            },
+            _ => missing(&place, "properties.rules"),
+        });
+    }
     let mut rules = Vec::new();
     for rule in items(&place, "rules", fields)? {
         rules.push(read_rule(&place, rule, kind, "protocols")?);

@@ -154,6 +154,14 @@ fn read_route(value: &Value) -> Result<Route, FieldError> {
         let value = Value::from(prefix.as_str());
         invalid(&place, "addressPrefix", &value, "an address prefix")
     })?;
+    if parsed.trunc() != parsed {
+        return Err(FieldError::HostBits {
+            place,
+            field: "addressPrefix".to_owned(),
+            value: prefix,
+            corrected: parsed.trunc().to_string(),
+        });
+    }
     let kind = required("nextHopType")?;
     let next_hop = match kind.to_ascii_lowercase().as_str() {
         "virtualappliance" => {
@@ -178,7 +186,7 @@ fn read_route(value: &Value) -> Result<Route, FieldError> {
     };
     Ok(Route {
         name,
-        prefix: parsed.trunc(),
+        prefix: parsed,
         next_hop,
     })
 }

@@ -264,6 +264,61 @@ fn what_cannot_be_a_firewall_is_refused_by_code_and_place() {
 }
 
 #[test]
+fn collections_of_a_policy_may_be_empty_and_those_of_a_classic_firewall_not() {
+    let group = |collections: Value| [policy_group("g", 100, collections)];
+    let policy = json!({ "name": "p", "properties": {} });
+    let open = || policy_collection("open", 200, "Allow", policy_rule("NetworkRule", "*"));
+    let mut empty = policy_collection("empty", 100, "Deny", json!(null));
+    empty["rules"] = json!([]);
+    let packet = packet(Protocol::TCP, "20.1.1.1", 443);
+    for (collections, expected) in [
+        (json!([empty, open()]), Verdict::Allow),
+        (json!([open()]), Verdict::Allow),
+        // Host names of Azure itself may still let it pass.
+        (json!([empty]), Verdict::Unknown),
+        (json!([]), Verdict::Unknown),
+    ] {
+        let group = group(collections);
+        let firewall = Firewall::from_policies(&[(&policy, &group)]).unwrap();
+        assert_eq!(verdict(&firewall, &TagContext::new(), &packet).0, expected);
+    }
+    let code = |rules: Value| {
+        let mut collection = collection("c", 100, "Allow", json!(null));
+        collection["properties"]["rules"] = rules;
+        let error = Firewall::from_classic(&classic(json!([collection]))).unwrap_err();
+        assert!(error.to_string().contains("rule collection c"), "{error}");
+        error.code()
+    };
+    assert_eq!(code(json!([])), "field_empty");
+    assert_eq!(code(Value::Null), "field_missing");
+    assert_eq!(code(json!({})), "field_value_invalid");
+}
+
+#[test]
+fn a_million_characters_are_refused_in_a_short_message() {
+    let long = "x".repeat(1_000_000);
+    let whole = classic(json!([collection(
+        "open",
+        200,
+        "Allow",
+        network_rule("TCP", "10.0.0.0/8", "9000")
+    )]));
+    for word in ["Allow", "TCP", "10.0.0.0/8", "9000"] {
+        let body: Value = serde_json::from_str(&whole.to_string().replace(word, &long)).unwrap();
+        let firewall = Firewall::from_classic(&body);
+        let read = firewall.and_then(|firewall| firewall.policy(&TagContext::new()).map(drop));
+        // A name of any length is a service tag or none; either way it is short to tell.
+        let message = read.unwrap_err().to_string();
+        assert!(message.chars().count() < 600, "{word}: {}", message.len());
+    }
+    let route = json!({ "name": long, "properties": {
+        "addressPrefix": long, "nextHopType": "Internet" } });
+    let table = json!({ "name": "rt", "properties": { "routes": [route] } });
+    let message = RouteTable::from_arm(&table).unwrap_err().to_string();
+    assert!(message.chars().count() < 600, "{}", message.len());
+}
+
+#[test]
 fn the_longest_prefix_decides_where_packets_go() {
     let table = json!({ "name": "rt", "properties": { "routes": [
         { "name": "default", "properties": {
@@ -312,6 +367,10 @@ fn routes_that_cannot_be_are_refused() {
     assert_eq!(
         refused(json!({ "nextHopType": "Internet" })),
         "field_missing"
+    );
+    assert_eq!(
+        refused(json!({ "addressPrefix": "10.0.0.1/8", "nextHopType": "Internet" })),
+        "prefix_has_host_bits"
     );
     assert_eq!(
         RouteTable::from_arm(&json!({})).unwrap_err().code(),

@@ -12,9 +12,9 @@ use super::ruleset::{Backend, Family, TableName};
 use super::specifications::Specifications;
 use super::walk::IndexedTable;
 
-/// Words of targets that change a packet's mark or tracking. Where two backends
-/// meet, such a rule counts wherever it stands.
-const CHANGING: [&str; 3] = ["MARK", "CT", "TRACK"];
+/// Words of targets that change a packet's mark or tracking, which count wherever
+/// they stand where two backends meet, or a named set, which always do.
+const CHANGING: [&str; 4] = ["MARK", "CT", "TRACK", "SET"];
 
 /// The dumps of a node that others are compared with.
 #[derive(Debug, Clone)]

@@ -303,6 +303,8 @@ impl ConnectionStates {
     pub const INVALID: Self = Self(1);
     /// The first packet of a connection.
     pub const NEW: Self = Self(2);
+    /// A packet about a connection.
+    pub const RELATED: Self = Self(4);
     /// A packet of a connection that went both ways.
     pub const ESTABLISHED: Self = Self(8);
     /// A packet exempted from tracking.

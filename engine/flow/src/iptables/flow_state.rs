@@ -1,7 +1,7 @@
 //! What packets on the same way through the tables have in common.
 
 use super::mark::Mark;
-use crate::set::{AnalysisTooComplex, PacketSet, Space};
+use crate::set::{AnalysisTooComplex, OtherState, PacketSet, Space};
 
 /// What connection tracking knows of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +10,11 @@ pub(super) enum Tracking {
     NotYet,
     /// The packet's state is its connection's.
     Tracked,
-    /// A rule exempted the packet.
+    /// The packet is about a connection.
+    Related,
+    /// The packet belongs to no connection and opens none.
+    Invalid,
+    /// The packet is exempted.
     Untracked,
     /// A rule changed what is known in a way that is not modelled.
     Unknown,
@@ -21,15 +25,29 @@ pub(super) enum Tracking {
 pub(super) struct FlowState {
     pub(super) mark: Mark,
     pub(super) tracking: Tracking,
+    /// The state the packet is in whatever its set says.
+    pub(super) other: Option<OtherState>,
 }
 
 impl FlowState {
+    /// What tracking makes of a packet that no rule exempted.
+    pub(super) fn tracked(self) -> Self {
+        let tracking = match (self.tracking, self.other) {
+            (Tracking::NotYet, None) => Tracking::Tracked,
+            (Tracking::NotYet, Some(OtherState::Related)) => Tracking::Related,
+            (Tracking::NotYet, Some(OtherState::Invalid)) => Tracking::Invalid,
+            (Tracking::NotYet, Some(OtherState::Untracked)) => Tracking::Untracked,
+            (known, _) => known,
+        };
+        Self { tracking, ..self }
+    }
+
     /// The state in words that say it exactly.
     pub(super) fn words(self) -> String {
         let tracking = match self.tracking {
             Tracking::Untracked => ", untracked",
             Tracking::Unknown => ", perhaps untracked",
-            Tracking::NotYet | Tracking::Tracked => "",
+            Tracking::NotYet | Tracking::Tracked | Tracking::Related | Tracking::Invalid => "",
         };
         format!("with {}{tracking}", self.mark)
     }

@@ -1,9 +1,11 @@
 //! The order in which the kernel consults tables.
 
-use super::flow_state::{FlowState, Tracking};
+use super::flow_state::{FlowState, Flows, Tracking};
+use super::interface::InterfaceKnowledge;
+use super::knowledge::Knowledge;
 use super::mark::Mark;
 use super::ruleset::TableName;
-use crate::set::Direction;
+use crate::set::{AnalysisTooComplex, Direction, OtherState, PacketSet, Space};
 
 /// Which packets of a node are asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,12 +99,35 @@ impl Hook {
         }
     }
 
-    /// What is known of the hook's packets before they meet a rule.
-    pub(super) fn untouched(self) -> FlowState {
-        FlowState {
-            mark: Mark::ZERO,
+    /// Packets of the hook before they meet a rule, by what is known of them.
+    ///
+    /// A socket may have marked what its node sends, and what that receives by the
+    /// loopback; packets from the network have no mark.
+    pub(super) fn untouched(
+        self,
+        space: &mut Space,
+        knowledge: &Knowledge,
+        other: Option<OtherState>,
+        set: PacketSet,
+    ) -> Result<Flows, AnalysisTooComplex> {
+        let is_sent_here = match (self, &knowledge.in_interface) {
+            (Self::Output, _) | (Self::Input, InterfaceKnowledge::Unknown) => true,
+            (Self::Input, InterfaceKnowledge::Named(name)) => name == "lo",
+            _ => false,
+        };
+        let mark = match (is_sent_here, knowledge.socket_mark) {
+            (false, _) => Mark::ZERO,
+            (true, Some(mark)) => Mark::ZERO.set(mark, u32::MAX),
+            (true, None) => Mark::OF_SOCKET,
+        };
+        let state = FlowState {
+            mark,
             tracking: Tracking::NotYet,
-        }
+            other,
+        };
+        let mut flows = Flows::default();
+        flows.add(space, state, set)?;
+        Ok(flows)
     }
 
     /// Which way the hook's packets go.

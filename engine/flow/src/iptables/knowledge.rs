@@ -22,6 +22,8 @@ pub struct Knowledge {
     pub local_addresses: LocalAddresses,
     /// The members of named sets (`ipset`) of addresses or prefixes.
     pub address_sets: BTreeMap<String, AddressSet>,
+    /// The mark that the sending socket gives packets (`SO_MARK`), 0 for none.
+    pub socket_mark: Option<u32>,
 }
 
 /// Addresses of a routing type: those that are, and those that may be.
@@ -41,6 +43,7 @@ impl Knowledge {
             out_interface: InterfaceKnowledge::Unknown,
             local_addresses: self.local_addresses.about(own, peers)?,
             address_sets: self.address_sets.clone(),
+            socket_mark: self.socket_mark,
         })
     }
 

@@ -1,16 +1,21 @@
 //! All rulesets of a node together.
 
+use std::collections::BTreeSet;
+
 use super::decision::{DecidedBy, Decision};
 use super::flow_state::{FlowState, Flows, Tracking};
 use super::hook::{Hook, Stage};
 use super::hull::Hull;
 use super::knowledge::Knowledge;
 use super::mark::Mark;
+use super::matching::Detail;
 use super::ruleset::{Backend, Family, Ruleset, TableName};
+use super::target::Target;
 use super::walk::{IndexedTable, Walk};
 use crate::policy::{DecidingRule, Decisions, Policy, Verdict};
 use crate::set::{
-    AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, PacketSet, Space,
+    AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, OtherState, PacketSet,
+    Protocol, ProtocolSet, Space,
 };
 
 /// A ruleset and the backend that holds it.
@@ -86,23 +91,26 @@ impl NodeFirewall {
         within: PacketSet,
         hooks: &[(Hook, PacketSet)],
     ) -> Result<NodeDecisions, AnalysisTooComplex> {
-        let mut walk = Walk::new(space, &self.knowledge);
+        let changed_sets = self.changed_sets();
+        let mut walk = Walk::new(space, &self.knowledge, &changed_sets);
         for (hook, packets) in hooks {
             for family in [Family::Ipv4, Family::Ipv6] {
                 let set = of_family(walk.space, family, *packets)?;
                 if !set.is_empty() {
-                    self.family(&mut walk, family, *hook, set)?;
+                    self.family(&mut walk, family, (*hook, None), set)?;
                 }
             }
         }
         concluded(walk, within)
     }
 
-    fn family<'a>(
+    /// Decides packets of one family, in a state of which their set tells nothing
+    /// where one is given.
+    pub(super) fn family<'a>(
         &'a self,
         walk: &mut Walk<'a, '_>,
         family: Family,
-        hook: Hook,
+        (hook, other): (Hook, Option<OtherState>),
         set: PacketSet,
     ) -> Result<(), AnalysisTooComplex> {
         if !self.has_read(family) {
@@ -112,8 +120,7 @@ impl NodeFirewall {
             return Ok(());
         }
         let tables = self.tables(family);
-        let mut flows = Flows::default();
-        flows.add(walk.space, hook.untouched(), set)?;
+        let flows = hook.untouched(walk.space, &self.knowledge, other, set)?;
         let hull = Hull::of(walk.space, family, set);
         let flows = pass_stages(walk, &tables, hook.stages(), flows, hull)?;
         self.arrive(walk, family, &flows)
@@ -127,6 +134,25 @@ impl NodeFirewall {
     fn of_family(&self, family: Family) -> impl Iterator<Item = &LoadedRuleset> {
         let rulesets = self.rulesets.iter();
         rulesets.filter(move |loaded| loaded.ruleset.family == family)
+    }
+
+    /// The named sets that rules change while packets pass.
+    pub(super) fn changed_sets(&self) -> BTreeSet<String> {
+        let tables = self
+            .rulesets
+            .iter()
+            .flat_map(|loaded| &loaded.ruleset.tables);
+        let rules = tables
+            .flat_map(|table| &table.chains)
+            .flat_map(|chain| &chain.rules);
+        let names = rules.filter_map(|rule| match &rule.target {
+            Target::Continue(extension) if extension.name == "SET" => {
+                let changing = ["--add-set", "--del-set"].into_iter();
+                Some(changing.filter_map(|option| extension.value(option)))
+            }
+            _ => None,
+        });
+        names.flatten().map(str::to_owned).collect()
     }
 
     /// Lets packets that passed all stages arrive, unless rules that were not shown
@@ -225,13 +251,7 @@ pub(super) fn pass_stages<'a>(
     for stage in stages {
         flows = pass_stage(walk, tables, *stage, flows, hull)?;
         if stage.table == TableName::Raw {
-            flows = flows.changed(walk.space, |state| match state.tracking {
-                Tracking::NotYet => FlowState {
-                    tracking: Tracking::Tracked,
-                    ..state
-                },
-                _ => state,
-            })?;
+            flows = flows.changed(walk.space, FlowState::tracked)?;
         }
     }
     Ok(flows)
@@ -258,6 +278,7 @@ fn pass_stage<'a>(
             TableName::Raw => Tracking::Unknown,
             _ => state.tracking,
         },
+        ..state
     };
     for table in consulted {
         if state_lost {
@@ -283,9 +304,18 @@ fn opening(walk: &mut Walk<'_, '_>, flows: Flows) -> Result<(Flows, Flows), Anal
         .flow(&FlowBox::any().with_state(ConnectionState::New))?;
     let (mut opening, mut others) = (Flows::default(), Flows::default());
     for (state, set) in flows.iter() {
-        if state.tracking == Tracking::Untracked {
-            others.add(walk.space, state, set)?;
-            continue;
+        match state.tracking {
+            Tracking::Untracked | Tracking::Invalid => {
+                others.add(walk.space, state, set)?;
+                continue;
+            }
+            Tracking::Related => {
+                let (first, later) = opening_related(walk, set)?;
+                opening.add(walk.space, state, first)?;
+                others.add(walk.space, state, later)?;
+                continue;
+            }
+            Tracking::NotYet | Tracking::Tracked | Tracking::Unknown => {}
         }
         let first = walk.space.intersection(new, set)?;
         opening.add(walk.space, state, first)?;
@@ -293,6 +323,31 @@ fn opening(walk: &mut Walk<'_, '_>, flows: Flows) -> Result<(Flows, Flows), Anal
         others.add(walk.space, state, later)?;
     }
     Ok((opening, others))
+}
+
+/// Splits packets about a connection: those that open one of their own, and
+/// others, such as all errors of ICMP.
+fn opening_related(
+    walk: &mut Walk<'_, '_>,
+    set: PacketSet,
+) -> Result<(PacketSet, PacketSet), AnalysisTooComplex> {
+    let errors = [Protocol::ICMP, Protocol::ICMPV6].map(|protocol| u128::from(protocol.0));
+    let errors = ProtocolSet::from_ranges(errors.map(|number| (number, number)));
+    let errors = walk.space.flow(&FlowBox::any().with_protocols(errors))?;
+    let (errors, rest) = (
+        walk.space.intersection(set, errors)?,
+        walk.space.difference(set, errors)?,
+    );
+    if walk.detail == Detail::Outline {
+        return Ok((rest, set));
+    }
+    let opens = walk.space.atom(
+        "a related packet opens a connection of its own",
+        "only its helper knows whether a packet about a connection opens another",
+    )?;
+    let first = walk.space.intersection(rest, opens)?;
+    let later = walk.space.difference(rest, opens)?;
+    Ok((first, walk.space.union(later, errors)?))
 }
 
 fn family_name(family: Family) -> &'static str {

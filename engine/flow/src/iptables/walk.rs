@@ -1,5 +1,7 @@
 //! Follows packet sets through the chains of one table.
 
+use std::collections::BTreeSet;
+
 use hashbrown::{HashMap, HashSet};
 
 use super::decision::{DecidedBy, RulePlace, program};
@@ -49,6 +51,7 @@ impl<'a> IndexedTable<'a> {
             Target::SetMark { .. } => true,
             Target::Continue(extension) => {
                 sets_unknown_mark(&extension.name)
+                    || extension.has("--map-mark")
                     || matches!(extension.name.as_str(), "CT" | "NOTRACK")
             }
             _ => false,
@@ -135,27 +138,38 @@ pub(super) struct Walk<'a, 's> {
     pub(super) space: &'s mut Space,
     pub(super) knowledge: &'a Knowledge,
     pub(super) verdicts: Verdicts,
-    detail: Detail,
+    pub(super) detail: Detail,
+    changed_sets: &'a BTreeSet<String>,
     visits: u64,
 }
 
 impl<'a, 's> Walk<'a, 's> {
-    pub(super) fn new(space: &'s mut Space, knowledge: &'a Knowledge) -> Self {
+    /// A walk that tells all; `changed_sets` are named sets that rules change.
+    pub(super) fn new(
+        space: &'s mut Space,
+        knowledge: &'a Knowledge,
+        changed_sets: &'a BTreeSet<String>,
+    ) -> Self {
         Self {
             space,
             knowledge,
             verdicts: Verdicts::default(),
             detail: Detail::Exact,
+            changed_sets,
             visits: 0,
         }
     }
 
     /// A walk that tells only which packets may take which way: its sets overlap
     /// where that is not known, and hold no atoms.
-    pub(super) fn outline(space: &'s mut Space, knowledge: &'a Knowledge) -> Self {
+    pub(super) fn outline(
+        space: &'s mut Space,
+        knowledge: &'a Knowledge,
+        changed_sets: &'a BTreeSet<String>,
+    ) -> Self {
         Self {
             detail: Detail::Outline,
-            ..Self::new(space, knowledge)
+            ..Self::new(space, knowledge, changed_sets)
         }
     }
 
@@ -317,6 +331,10 @@ impl<'a, 's> Walk<'a, 's> {
                             ..state
                         }
                     }
+                    "SET" if extension.has("--map-mark") => FlowState {
+                        mark: Mark::UNKNOWN,
+                        ..state
+                    },
                     name if sets_unknown_mark(name) && !extension.has("--save-mark") => FlowState {
                         mark: Mark::UNKNOWN,
                         ..state
@@ -362,6 +380,7 @@ impl<'a, 's> Walk<'a, 's> {
             has_interface: stage.interfaces(),
             visit: &visit,
             detail: self.detail,
+            changed_sets: self.changed_sets,
         };
         let (mut matched, mut rest) = (Flows::default(), Flows::default());
         let mut taken = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::admin_policy::AdminPolicy;
 use super::error::NsgError;
+use super::flush::with_cut_connections;
 use super::group::Nsg;
 use super::rule::NsgRule;
 use super::tags::TagContext;
@@ -12,7 +13,8 @@ use crate::set::{PacketSet, Space};
 /// The exact delta between two states of a group.
 ///
 /// Only packets matched by a rule that was added, removed or changed can change
-/// their verdict, so only those are asked about.
+/// their verdict, so only those are asked about; where connections are flushed, those
+/// of open connections too.
 ///
 /// # Errors
 /// [`NsgError`], also when the exact answer costs too much.
@@ -26,7 +28,8 @@ pub fn nsg_delta(
         let within = touched(space, before, after, tags)?;
         let old = before.policy(tags)?.decide(space, within)?;
         let new = after.policy(tags)?.decide(space, within)?;
-        Ok(FlowDelta::between(space, &old, &new)?)
+        let delta = FlowDelta::between(space, &old, &new)?;
+        with_cut_connections(space, before, after, tags, delta)
     };
     compare().map_err(|error: NsgError| {
         let changed = changed_rules(before, after).chain(changed_rules(after, before));

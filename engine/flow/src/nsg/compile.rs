@@ -6,6 +6,7 @@ use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::{Access, Direction, NsgRule};
 use super::tags::{Resolved, Side, TagContext};
+use super::unfiltered::before_rules;
 use crate::field::{
     AddressValue, FieldError, Place, excerpt, parse_address, parse_ports, parse_protocol,
 };
@@ -35,7 +36,7 @@ impl NsgRule {
             .map_err(|error| error.at(format!("rule {}", excerpt(&self.name))).into())
     }
 
-    fn compile(&self, tags: &TagContext) -> Result<RuleMatch, FieldError> {
+    pub(super) fn compile(&self, tags: &TagContext) -> Result<RuleMatch, FieldError> {
         let at = |field| Place {
             rule: &self.name,
             field,
@@ -120,15 +121,8 @@ impl Nsg {
     /// [`NsgError`] naming the rule and the field.
     pub fn policy(&self, tags: &TagContext) -> Result<RulePolicy, NsgError> {
         let mut rules = vec![established()];
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            for rule in self.evaluated(direction) {
-                rules.push(Rule {
-                    name: rule.name.clone(),
-                    matches: rule.matches(tags)?,
-                    verdict: rule.access.into(),
-                });
-            }
-        }
+        rules.extend(before_rules(self, tags)?);
+        rules.extend(compiled(self, tags)?);
         let name = if self.name.is_empty() {
             "security group"
         } else {
@@ -140,6 +134,21 @@ impl Nsg {
             default: ("no rule matches".to_owned(), Verdict::Deny),
         })
     }
+}
+
+/// The rules of a group in the order they are evaluated, with nothing before them.
+pub(super) fn compiled(group: &Nsg, tags: &TagContext) -> Result<Vec<Rule>, NsgError> {
+    let mut rules = Vec::new();
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        for rule in group.evaluated(direction) {
+            rules.push(Rule {
+                name: rule.name.clone(),
+                matches: rule.matches(tags)?,
+                verdict: rule.access.into(),
+            });
+        }
+    }
+    Ok(rules)
 }
 
 /// Packets of connections that were allowed when they opened.

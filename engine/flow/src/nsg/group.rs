@@ -14,6 +14,10 @@ pub struct Nsg {
     pub id: String,
     /// Its ETag; empty when not known.
     pub etag: String,
+    /// Whether open connections are judged anew when rules change, and cut where
+    /// they would not be let open now.
+    #[serde(default)]
+    pub flush_connection: bool,
     /// The custom rules, by direction and priority.
     pub rules: Vec<NsgRule>,
     /// The default rules, by direction and priority.
@@ -30,6 +34,7 @@ impl Nsg {
             name: name.into(),
             id: String::new(),
             etag: String::new(),
+            flush_connection: false,
             rules,
             default_rules: default_rules(),
         }

@@ -8,11 +8,13 @@ mod chain;
 mod change;
 mod compile;
 mod error;
+mod flush;
 mod group;
 mod parse;
 pub mod priority;
 pub mod rule;
 mod tags;
+mod unfiltered;
 mod virtual_network;
 
 pub use admin::{AdminAccess, AdminRule};

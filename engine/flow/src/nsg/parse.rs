@@ -5,8 +5,10 @@ use serde_json::{Map, Value};
 use super::error::NsgError;
 use super::group::{Nsg, default_rules};
 use super::rule::{Access, Direction, MAX_PRIORITY, MIN_PRIORITY, NsgRule};
-use crate::field::json::{self, invalid, missing, object, text, texts};
-use crate::field::{FieldError, Place, canonical_protocol, excerpt, parse_address, parse_ports};
+use crate::field::json::{invalid, missing, object, text, texts};
+use crate::field::{
+    FieldError, Place, canonical_protocol, excerpt, parse_address, parse_json, parse_ports,
+};
 
 const DEFAULT_PRIORITIES: (u16, u16) = (65_000, 65_500);
 
@@ -16,7 +18,7 @@ impl Nsg {
     /// # Errors
     /// [`NsgError`] naming the rule and the field.
     pub fn from_arm_json(text: &str) -> Result<Self, NsgError> {
-        Self::from_arm(&json::parse(text)?)
+        Self::from_arm(&parse_json(text)?)
     }
 
     /// Reads a security group from its JSON value.
@@ -53,12 +55,20 @@ impl Nsg {
                 }
             }
         };
+        let flush_connection = match properties.get("flushConnection") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flushes)) => *flushes,
+            Some(other) => {
+                return Err(invalid(&place, "flushConnection", other, "true or false").into());
+            }
+        };
         let id = text(&place, "id", group)?.unwrap_or_default();
         let etag = text(&place, "etag", group)?.unwrap_or_default();
         Self {
             name,
             id,
             etag,
+            flush_connection,
             rules,
             default_rules,
         }

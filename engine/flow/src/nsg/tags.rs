@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::unfiltered::METADATA_ADDRESS;
 use super::virtual_network::VirtualNetworkTag;
 use crate::field::{FieldError, excerpt};
 use crate::policy::UnknownAddresses;
@@ -119,8 +120,15 @@ impl TagContext {
                     field: "values[].name".to_owned(),
                 });
             }
+            let key = name.to_ascii_lowercase();
             let addresses = tag_addresses(name, tag)?;
-            self.tags.insert(name.to_ascii_lowercase(), addresses);
+            // A tag without addresses is one that was not told.
+            if addresses.is_empty() {
+                let reason = format!("the service tag list has no prefix of {}", excerpt(name));
+                self.unread.insert(key, reason);
+            } else {
+                self.tags.insert(key, addresses);
+            }
         }
         Ok(self)
     }
@@ -199,6 +207,8 @@ impl TagContext {
             "azureloadbalancer" | "azure_loadbalancer" => {
                 Resolved::Known(AddressSet::host(PLATFORM_ADDRESS))
             }
+            "azureplatformdns" => Resolved::Known(AddressSet::host(PLATFORM_ADDRESS)),
+            "azureplatformimds" => Resolved::Known(AddressSet::host(METADATA_ADDRESS)),
             _ => Resolved::Unknown(UnknownAddresses {
                 atom: Atom {
                     // Tags are the same tag in any spelling of case.
@@ -294,10 +304,18 @@ fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, FieldError> {
     let mut nets: Vec<IpNet> = Vec::with_capacity(prefixes.len());
     for prefix in prefixes {
         let text = prefix.as_str().unwrap_or_default();
-        let net = text
+        let net: Result<IpNet, _> = text
             .parse()
             .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         match net {
+            Ok(net) if net.trunc() != net => {
+                return Err(FieldError::HostBits {
+                    place,
+                    field: field.to_owned(),
+                    value: text.to_owned(),
+                    corrected: net.trunc().to_string(),
+                });
+            }
             Ok(net) => nets.push(net),
             Err(_) => {
                 return Err(FieldError::Invalid {

@@ -1,6 +1,8 @@
 //! Which rules and policies are not the same before and after, and which packets
 //! they may concern.
 
+use std::collections::BTreeSet;
+
 use hashbrown::{HashMap, HashSet};
 
 use crate::iptables::flow_state::{FlowState, Tracking};
@@ -11,10 +13,21 @@ use crate::iptables::matching::{Detail, Reading};
 use crate::iptables::ruleset::{Chain, ChainPolicy, Rule, TableName};
 use crate::iptables::target::Target;
 use crate::iptables::walk::IndexedTable;
-use crate::set::{AnalysisTooComplex, PacketSet, Space};
+use crate::set::{AnalysisTooComplex, OtherState, PacketSet, Space};
 
 /// Callers further up than this are not looked at: any packet may come by them.
 const CALLERS_FOLLOWED: usize = 16;
+
+/// Which packets are spoken of, and what rules may do to them before.
+#[derive(Clone, Copy)]
+pub(super) struct Sort<'k> {
+    /// The state they are in, where it is none that their set tells.
+    pub(super) other: Option<OtherState>,
+    /// Whether a rule may change how they are tracked.
+    pub(super) is_tracking_changed: bool,
+    /// Named sets that rules change.
+    pub(super) changed_sets: &'k BTreeSet<String>,
+}
 
 /// One table before and after, where a stage consults it; either may be missing.
 #[derive(Clone, Copy)]
@@ -109,7 +122,7 @@ fn only_here(rules: &[Rule], others: &[Rule]) -> std::ops::Range<usize> {
 pub(super) fn touched(
     space: &mut Space,
     knowledge: &Knowledge,
-    (stage, is_tracking_changed): (Stage, bool),
+    (stage, sort): (Stage, Sort<'_>),
     changes: &[Change<'_, '_>],
     asked: PacketSet,
 ) -> Result<PacketSet, AnalysisTooComplex> {
@@ -129,7 +142,7 @@ pub(super) fn touched(
             space,
             knowledge,
             stage,
-            is_tracking_changed,
+            sort,
         };
         let key = (std::ptr::from_ref(*chain), chain.name == stage.chain);
         let here = match arriving.get(&key) {
@@ -153,7 +166,7 @@ struct Reader<'s, 'k> {
     space: &'s mut Space,
     knowledge: &'k Knowledge,
     stage: Stage,
-    is_tracking_changed: bool,
+    sort: Sort<'k>,
 }
 
 impl Reader<'_, '_> {
@@ -170,13 +183,19 @@ impl Reader<'_, '_> {
             has_interface: self.stage.interfaces(),
             visit: &String::new,
             detail: Detail::Outline,
+            changed_sets: self.sort.changed_sets,
         };
-        let is_known = self.stage.table != TableName::Raw && !self.is_tracking_changed;
+        let is_known = self.stage.table != TableName::Raw && !self.sort.is_tracking_changed;
         let state = FlowState {
             mark: Mark::UNKNOWN,
-            tracking: match is_known {
-                true => Tracking::Tracked,
-                false => Tracking::Unknown,
+            tracking: Tracking::NotYet,
+            other: self.sort.other,
+        };
+        let state = match is_known {
+            true => state.tracked(),
+            false => FlowState {
+                tracking: Tracking::Unknown,
+                ..state
             },
         };
         let hit = reading.matching(self.space, &rule.conditions, state, within)?;

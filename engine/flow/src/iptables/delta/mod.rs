@@ -9,19 +9,24 @@
 mod changes;
 mod translated;
 
-use self::changes::{Change, TablePair, touched};
+use std::collections::BTreeSet;
+
+use self::changes::{Change, Sort, TablePair, touched};
 use self::translated::images;
 use super::decision::DecidedBy;
 use super::flow_state::{FlowState, Flows, Tracking};
 use super::hook::{Hook, Stage};
 use super::hull::Hull;
+use super::knowledge::Knowledge;
 use super::mark::Mark;
 use super::node::{NodeFirewall, POLICY_NAME, concluded, of_family, pass_stages};
 use super::ruleset::{Backend, Family, TableName};
 use super::walk::{IndexedTable, Walk};
 use crate::delta::FlowDelta;
 use crate::policy::Verdict;
-use crate::set::{AnalysisTooComplex, Direction, FlowBox, PacketSet, Space};
+use crate::set::{
+    AnalysisTooComplex, ConnectionState, Direction, FlowBox, OtherState, PacketSet, Space,
+};
 
 /// The delta of the packets of `within` between two states of a node's firewall.
 /// Inbound packets are those for the node itself.
@@ -37,7 +42,14 @@ pub fn node_delta(
     after: &NodeFirewall,
     within: PacketSet,
 ) -> Result<FlowDelta, AnalysisTooComplex> {
-    let delta = Comparison { before, after }.delta(space, within);
+    let mut changed_sets = before.changed_sets();
+    changed_sets.extend(after.changed_sets());
+    let comparison = Comparison {
+        before,
+        after,
+        changed_sets,
+    };
+    let delta = comparison.delta(space, within);
     delta.map_err(|error| error.naming(changed_rules(before, after)))
 }
 
@@ -114,12 +126,17 @@ impl Difference {
 struct Comparison<'a> {
     before: &'a NodeFirewall,
     after: &'a NodeFirewall,
+    /// Named sets that rules of either side change.
+    changed_sets: BTreeSet<String>,
 }
 
 /// Packets of one family on their way through one hook.
+#[derive(Clone, Copy)]
 struct Way<'t, 'a> {
     hook: Hook,
     family: Family,
+    /// The state they are in, where it is none that their set tells.
+    other: Option<OtherState>,
     old: &'t [IndexedTable<'a>],
     new: &'t [IndexedTable<'a>],
 }
@@ -146,11 +163,28 @@ impl<'a> Comparison<'a> {
                 let way = Way {
                     hook,
                     family,
+                    other: None,
                     old: &old,
                     new: &new,
                 };
                 let difference = self.of_way(space, &way, asked)?;
                 all.add(space, &difference)?;
+                // Others are told of where they fare otherwise than new ones.
+                let new = FlowBox::any().with_state(ConnectionState::New);
+                let new = space.flow(&new)?;
+                let asked = space.intersection(asked, new)?;
+                for other in OtherState::ALL {
+                    let other_way = Way {
+                        other: Some(other),
+                        ..way
+                    };
+                    let mut difference = self.of_way(space, &other_way, asked)?;
+                    let meant = space.in_other_state(other)?;
+                    for set in [&mut difference.gained, &mut difference.lost] {
+                        *set = space.intersection(*set, meant)?;
+                    }
+                    all.add(space, &difference)?;
+                }
             }
         }
         FlowDelta::of_changes(space, all.gained, all.lost)
@@ -174,7 +208,11 @@ impl<'a> Comparison<'a> {
             return self.whole(space, way, asked);
         }
         let stages = way.hook.stages();
-        let is_tracking_changed = way.may_change_tracking();
+        let sort = Sort {
+            other: way.other,
+            is_tracking_changed: way.may_change_tracking(),
+            changed_sets: &self.changed_sets,
+        };
         let (mut first, mut last) = (None, 0);
         let mut sets = Vec::new();
         for (at, stage) in stages.iter().enumerate() {
@@ -185,13 +223,7 @@ impl<'a> Comparison<'a> {
                 continue;
             } else {
                 let knowledge = &self.before.knowledge;
-                touched(
-                    space,
-                    knowledge,
-                    (*stage, is_tracking_changed),
-                    &changes,
-                    asked,
-                )?
+                touched(space, knowledge, (*stage, sort), &changes, asked)?
             };
             if !set.is_empty() {
                 first = first.or(Some(at));
@@ -224,7 +256,9 @@ impl<'a> Comparison<'a> {
         let mut passing = [PacketSet::EMPTY; 2];
         let names = [" before the change", " after the change"];
         for ((side, set), name) in self.sides().into_iter().zip(&mut passing).zip(names) {
-            let decisions = side.analyse(space, way.hook, asked)?.decisions;
+            let mut walk = Walk::new(space, &side.knowledge, &self.changed_sets);
+            side.family(&mut walk, way.family, (way.hook, way.other), asked)?;
+            let decisions = concluded(walk, asked)?.decisions;
             // What becomes of a packet after a rule that is not modelled may have
             // changed, too.
             let decisions = decisions.renamed(|rule| match rule.verdict {
@@ -277,7 +311,7 @@ impl<'a> Comparison<'a> {
             .zip([way.old, way.new])
             .zip(&mut passing)
         {
-            let mut walk = Walk::new(space, &side.knowledge);
+            let mut walk = Walk::new(space, &side.knowledge, &self.changed_sets);
             let hull = Hull::of(walk.space, way.family, asked);
             let passed = pass_stages(&mut walk, tables, stages, flows.clone(), hull)?;
             side.arrive(&mut walk, way.family, &passed)?;
@@ -304,9 +338,9 @@ impl<'a> Comparison<'a> {
         asked: PacketSet,
     ) -> Result<Flows, AnalysisTooComplex> {
         let (asked, beside) = self.received(space, way, asked)?;
-        let mut walk = Walk::outline(space, &self.before.knowledge);
-        let mut start = Flows::default();
-        start.add(walk.space, way.hook.untouched(), asked)?;
+        let knowledge = &self.before.knowledge;
+        let mut walk = Walk::outline(space, knowledge, &self.changed_sets);
+        let start = way.untouched(walk.space, knowledge, asked)?;
         let hull = Hull::of(walk.space, way.family, asked);
         let mut possible = pass_stages(&mut walk, way.old, stages, start, hull)?;
         let ended: Vec<PacketSet> = walk.verdicts.ended().map(|(_, set)| set).collect();
@@ -342,11 +376,10 @@ impl<'a> Comparison<'a> {
             rest = space.difference(rest, taken)?;
             possible.add(space, state, taken)?;
         }
-        let unmarked = FlowState {
-            tracking: way.tracking_behind(),
-            ..way.hook.untouched()
-        };
-        possible.add(space, unmarked, beside)?;
+        let knowledge = &self.before.knowledge;
+        let beside = way.untouched(space, knowledge, beside)?;
+        let beside = beside.changed(space, |state| way.tracked(state))?;
+        possible.append(space, &beside)?;
         Ok(possible)
     }
 
@@ -379,6 +412,10 @@ impl<'a> Comparison<'a> {
         (stage, shared, changed): (Stage, &[Stage], &[Stage]),
         touched: PacketSet,
     ) -> Result<Difference, AnalysisTooComplex> {
+        let is_seen_by_nat = matches!(way.other, None | Some(OtherState::Related));
+        if !is_seen_by_nat {
+            return Ok(Difference::NONE);
+        }
         let images = images(way.old, (way.hook, stage), &self.before.knowledge);
         let extent = space.bounds(touched);
         if !images
@@ -389,10 +426,11 @@ impl<'a> Comparison<'a> {
         }
         // What a packet in any state would gain or lose behind the rule.
         let mut any = Flows::default();
-        let state = FlowState {
+        let state = way.tracked(FlowState {
             mark: Mark::UNKNOWN,
-            tracking: way.tracking_behind(),
-        };
+            tracking: Tracking::NotYet,
+            other: way.other,
+        });
         any.add(space, state, touched)?;
         let change = self.passing(space, way, changed, &any)?;
         let [gained, lost] = [change.gained, change.lost];
@@ -458,9 +496,9 @@ impl<'a> Comparison<'a> {
         stages: &[Stage],
         asked: PacketSet,
     ) -> Result<Vec<(DecidedBy, PacketSet)>, AnalysisTooComplex> {
-        let mut walk = Walk::outline(space, &self.before.knowledge);
-        let mut start = Flows::default();
-        start.add(walk.space, way.hook.untouched(), asked)?;
+        let knowledge = &self.before.knowledge;
+        let mut walk = Walk::outline(space, knowledge, &self.changed_sets);
+        let start = way.untouched(walk.space, knowledge, asked)?;
         let hull = Hull::of(walk.space, way.family, asked);
         pass_stages(&mut walk, way.old, stages, start, hull)?;
         let ended = walk.verdicts.ended();
@@ -495,11 +533,24 @@ impl<'t, 'a> Way<'t, 'a> {
         raw.any(IndexedTable::changes_state)
     }
 
-    /// What is known of how a packet is tracked behind the `raw` table.
-    fn tracking_behind(&self) -> Tracking {
+    /// The packets before they meet a rule.
+    fn untouched(
+        &self,
+        space: &mut Space,
+        knowledge: &Knowledge,
+        set: PacketSet,
+    ) -> Result<Flows, AnalysisTooComplex> {
+        self.hook.untouched(space, knowledge, self.other, set)
+    }
+
+    /// The state of a packet behind the `raw` table.
+    fn tracked(&self, state: FlowState) -> FlowState {
         match self.may_change_tracking() {
-            true => Tracking::Unknown,
-            false => Tracking::Tracked,
+            true => FlowState {
+                tracking: Tracking::Unknown,
+                ..state
+            },
+            false => state.tracked(),
         }
     }
 }

@@ -4,15 +4,18 @@ mod found;
 mod place;
 mod transport;
 
+use std::collections::BTreeSet;
+
 use self::found::{Match, negate};
 use self::transport::multiport;
 use super::condition::{
-    AddressMask, Condition, ConnectionStates, InterfaceSide, Negatable, PortRange, PortSide, Side,
-    TcpFlags, Transport,
+    AddressMask, Condition, ConnectionStates, InterfaceSide, MarkValue, Negatable, PortRange,
+    PortSide, Side, TcpFlags, Transport,
 };
 use super::flow_state::{FlowState, Tracking};
 use super::hook::Presence;
 use super::knowledge::Knowledge;
+use super::mark::IsMark;
 use super::masked;
 use super::ruleset::{Backend, Family};
 use crate::set::{
@@ -31,6 +34,8 @@ pub(super) struct Reading<'a> {
     /// packet may come out differently at the next one.
     pub(super) visit: &'a dyn Fn() -> String,
     pub(super) detail: Detail,
+    /// Named sets that rules change.
+    pub(super) changed_sets: &'a BTreeSet<String>,
 }
 
 /// What becomes of what is not known.
@@ -138,7 +143,7 @@ impl Reading<'_> {
                 found.never |= !negated;
                 Ok(())
             }
-            Condition::Transport(transport) => self.transport(found, transport),
+            Condition::Transport(transport) => self.transport(found, transport, state),
             Condition::Multiport { side, value } => multiport(found, *side, value),
             Condition::Icmp(value) => {
                 let protocol = if value.value.v6 {
@@ -171,11 +176,16 @@ impl Reading<'_> {
                 }
             }
             Condition::Mark(value) => match state.mark.is(value.value) {
-                Some(is) => {
-                    found.never |= is == value.negated;
+                known @ (IsMark::Yes | IsMark::No) => {
+                    found.never |= (known == IsMark::Yes) == value.negated;
                     Ok(())
                 }
-                None => self.unmodelled(found, condition),
+                IsMark::IfSocketSet(MarkValue { value: mark, mask }) => {
+                    let name = format!("the sending socket's mark is {mark:#x}/{mask:#x}");
+                    let reason = "a process may mark what it sends (SO_MARK)";
+                    found.atom(value.negated, &name, reason)
+                }
+                IsMark::Unknown => self.unmodelled(found, condition),
             },
             Condition::IpRange {
                 source,
@@ -208,6 +218,10 @@ impl Reading<'_> {
                     }
                 }
                 Ok(())
+            }
+            // What members it has by then depends on the packets before.
+            Condition::Set { value, .. } if self.changed_sets.contains(&value.value.name) => {
+                self.unmodelled(found, condition)
             }
             Condition::Set { value, other } => {
                 let known = match value.value.fields.as_slice() {
@@ -297,7 +311,10 @@ impl Reading<'_> {
         let alike = match tracking {
             Tracking::NotYet => Some(asked.intersects(ConnectionStates::INVALID)),
             Tracking::Untracked => Some(asked.intersects(ConnectionStates::UNTRACKED)),
-            Tracking::Tracked | Tracking::Unknown => None,
+            Tracking::Invalid => Some(asked.intersects(ConnectionStates::INVALID)),
+            Tracking::Related if asked.intersects(ConnectionStates::RELATED) => Some(true),
+            Tracking::Related if !asked.intersects(ConnectionStates::TRANSLATED) => Some(false),
+            Tracking::Tracked | Tracking::Related | Tracking::Unknown => None,
         };
         if let Some(matches) = alike {
             found.never |= matches == states.negated;
@@ -306,6 +323,11 @@ impl Reading<'_> {
         if tracking == Tracking::Unknown {
             let name = format!("connection state is {asked}");
             let reason = "a CT target decides how the connection is tracked";
+            return found.atom(states.negated, &name, reason);
+        }
+        if tracking == Tracking::Related {
+            let name = format!("the connection a related packet is about is one of {asked}");
+            let reason = "which connections are translated is not known";
             return found.atom(states.negated, &name, reason);
         }
         let mut matching = PacketSet::EMPTY;

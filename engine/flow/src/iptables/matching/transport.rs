@@ -3,9 +3,10 @@
 use super::found::{Match, negate};
 use super::{Negatable, PortRange, PortSide, Reading, Side, TcpFlags, Transport};
 use crate::iptables::condition::Condition;
+use crate::iptables::flow_state::FlowState;
 use crate::iptables::ruleset::Backend;
 use crate::set::{
-    AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, PortSet, ProtocolSet,
+    AnalysisTooComplex, ConnectionState, FlowBox, OtherState, PacketSet, PortSet, ProtocolSet,
     protocols_with_ports,
 };
 
@@ -14,6 +15,7 @@ impl Reading<'_> {
         &self,
         found: &mut Match<'_>,
         transport: &Transport,
+        state: FlowState,
     ) -> Result<(), AnalysisTooComplex> {
         found.protocols(&ProtocolSet::single(transport.module.protocol()));
         match (transport.source, transport.destination) {
@@ -32,7 +34,10 @@ impl Reading<'_> {
             }
         }
         if let Some(flags) = &transport.flags {
-            let matching = tcp_flags(found, flags.value)?;
+            let matching = match state.other {
+                None => tcp_flags(found, flags.value)?,
+                Some(other) => any_flags(found, flags.value, other)?,
+            };
             found.term(flags.negated, matching)?;
         }
         match transport.other.is_empty() {
@@ -112,6 +117,25 @@ fn refuse_both_ports(
     let possible = found.space.intersection(not_both, atom)?;
     let matching = found.space.union(certain, possible)?;
     found.term(false, matching)
+}
+
+/// The same of packets of which no flag is known.
+fn any_flags(
+    found: &mut Match<'_>,
+    flags: TcpFlags,
+    state: OtherState,
+) -> Result<PacketSet, AnalysisTooComplex> {
+    if flags.set & !flags.mask != 0 {
+        return Ok(PacketSet::EMPTY);
+    }
+    if flags.mask == 0 {
+        return Ok(PacketSet::ALL);
+    }
+    let name = format!(
+        "TCP flags of a packet that is {} are {flags}",
+        state.as_str()
+    );
+    found.unknown(&name, "the flags of such packets are not modelled")
 }
 
 /// The TCP packets whose flags match. A new connection's packet has SYN alone;

@@ -180,6 +180,55 @@ fn marks_are_followed_from_where_they_are_set() {
 }
 
 #[test]
+fn what_a_socket_marks_is_one_unknown_until_a_rule_sets_it() {
+    let rules = "-A OUTPUT -m mark --mark 0x1 -j DROP\n-A OUTPUT -m mark ! --mark 0x2/0x2 -j ACCEPT\n\
+                 -A OUTPUT -m mark --mark 0x2/0x2 -j DROP";
+    let mut marked = firewall([filter(rules)]);
+    let outbound = kubelet().with_direction(crate::set::Direction::Outbound);
+    let (verdict, _, atoms) = answer(&marked, outbound);
+    assert_eq!(verdict, Verdict::Unknown);
+    assert_eq!(
+        atoms,
+        [
+            "the sending socket's mark is 0x1/0xffffffff",
+            "the sending socket's mark is 0x2/0x2"
+        ]
+    );
+    for (mark, verdict) in [(0, Verdict::Allow), (1, Verdict::Deny), (2, Verdict::Deny)] {
+        marked.knowledge.socket_mark = Some(mark);
+        assert_eq!(answer(&marked, outbound).0, verdict, "{mark}");
+    }
+    let set = "-A OUTPUT -j MARK --set-xmark 0x4/0xffffffff\n-A OUTPUT -m mark --mark 0x1 -j DROP";
+    assert_eq!(answer(&firewall([filter(set)]), outbound).0, Verdict::Allow);
+    // From the network comes no mark; by the loopback it may.
+    let inbound = "-A INPUT -m mark --mark 0x1 -j DROP";
+    assert_eq!(verdict_of(inbound, None), Verdict::Allow);
+    assert_eq!(verdict_of(inbound, Some("lo")), Verdict::Unknown);
+}
+
+fn verdict_of(rules: &str, interface: Option<&str>) -> Verdict {
+    let mut node = firewall([filter(rules)]);
+    if let Some(name) = interface {
+        node.knowledge.in_interface = InterfaceKnowledge::Named(name.to_owned());
+    }
+    answer(&node, kubelet()).0
+}
+
+#[test]
+fn a_set_that_rules_change_is_asked_anew_at_each_look() {
+    let twice = "-A INPUT -m set --match-set seen src -j DROP\n\
+                 -A INPUT -m set ! --match-set seen src -j ACCEPT\n-A INPUT -j REJECT";
+    assert_eq!(answer(&firewall([filter(twice)]), kubelet()).2.len(), 1);
+    let changing = "-A INPUT -m set --match-set seen src -j A\n-A INPUT -j SET --add-set seen src\n\
+                    -A INPUT -m set ! --match-set seen src -j ACCEPT\n-A INPUT -j DROP\n-A A -j RETURN";
+    let mut node = firewall([filter(changing)]);
+    assert_eq!(answer(&node, kubelet()).0, Verdict::Unknown);
+    // That nobody was in it says nothing of now.
+    node.knowledge.address_sets = [("seen".to_owned(), AddressSet::empty())].into();
+    assert_eq!(answer(&node, kubelet()).0, Verdict::Unknown);
+}
+
+#[test]
 fn connection_states_split_new_from_established() {
     let rules = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
                  -A INPUT -m state --state INVALID -j DROP\n\

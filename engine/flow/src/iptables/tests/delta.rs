@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::*;
 use crate::delta::{DeltaReport, FlowDelta};
 use crate::policy::Policy;
-use crate::set::{PacketSet, Space};
+use crate::set::{OtherState, PacketSet, Space};
 
 fn firewall(text: &str) -> NodeFirewall {
     let v4 = Ruleset::parse(Family::Ipv4, text).unwrap();
@@ -95,6 +95,38 @@ fn an_error_names_the_rules_that_change() {
     let changed = changed_rules(&before, &input(&rules));
     assert_eq!(changed.len(), 1);
     assert!(changed[0].contains("-s 10.9.0.0/16 -j DROP"), "{changed:?}");
+}
+
+#[test]
+fn packets_that_are_neither_new_nor_established_are_told_where_they_fare_otherwise() {
+    let closed = |rules: &str| {
+        firewall(&format!(
+            "*filter\n:INPUT DROP\n:OUTPUT ACCEPT\n-A INPUT -m conntrack --ctstate NEW,ESTABLISHED -p icmp -j \
+             ACCEPT\n{rules}COMMIT\n"
+        ))
+    };
+    let opened = |rules: &str| report(&closed(""), &closed(rules)).words;
+    assert_eq!(
+        opened("-A INPUT -m conntrack --ctstate RELATED -j ACCEPT\n"),
+        ["newly allowed: related inbound any protocol from any-ipv4 to any-ipv4"]
+    );
+    // The rule names no state, and only those gain by it.
+    assert_eq!(
+        opened("-A INPUT -p icmp -j ACCEPT\n"),
+        ["newly allowed: related, invalid, untracked inbound ICMP from any-ipv4 to any-ipv4"]
+    );
+    // Those who fare like new ones are not told apart.
+    assert_eq!(
+        opened("-A INPUT -p udp -j ACCEPT\n"),
+        ["newly allowed: inbound UDP from any-ipv4 to any-ipv4, established connections too"]
+    );
+    let untracked = report(
+        &closed(""),
+        &closed("-A INPUT -m conntrack --ctstate UNTRACKED -p udp -j ACCEPT\n"),
+    );
+    assert!(untracked.unknown.is_empty() && untracked.atoms.is_empty());
+    assert_eq!(untracked.newly_allowed[0].state, "untracked");
+    assert!(untracked.newly_allowed[0].conditions.is_empty());
 }
 
 /// Rules of the table `filter` with which little goes unmet.
@@ -187,6 +219,12 @@ proptest! {
         let mut space = Space::new();
         let narrow = node_delta(&mut space, &before, &after, PacketSet::ALL).unwrap();
         let full = in_full(&mut space, &before, &after);
+        // In full, only new packets and established ones are looked at.
+        let others = OtherState::ALL.map(|state| space.in_other_state(state).unwrap());
+        let others = space.union_all(others).unwrap();
+        let modelled = space.complement(others).unwrap();
+        let narrow = narrow.among(&mut space, modelled).unwrap();
+        let full = full.among(&mut space, modelled).unwrap();
         for (sure, in_full) in [
             (narrow.newly_allowed, full.newly_allowed),
             (narrow.newly_denied, full.newly_denied),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{Insert, PlacementRequest};
-use crate::nsg::{Access, NsgError, NsgRule, TagContext};
+use crate::nsg::{Access, NsgError, NsgRule, TagContext, unfiltered};
 use crate::set::{AnalysisTooComplex, Budget, Label, PacketMap, PacketSet, Space};
 
 /// More kinds than this are not told apart.
@@ -51,7 +51,15 @@ impl<'a> Kinds<'a> {
         let mut partition = Partition::default();
         let mut split = || {
             for (place, matches) in matches.iter().enumerate() {
-                let packets = matches.packets(&mut space)?;
+                let mut packets = matches.packets(&mut space)?;
+                if place == rules.len() {
+                    // What rules do not decide is no reason for a place.
+                    let unfiltered = unfiltered::packets(
+                        &mut space,
+                        rules.iter().copied().chain([&request.rule]),
+                    )?;
+                    packets = space.difference(packets, unfiltered)?;
+                }
                 if !partition.split(&mut space, place, packets)? {
                     return Ok(false);
                 }

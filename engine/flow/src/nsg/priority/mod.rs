@@ -25,6 +25,7 @@ use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::{MAX_PRIORITY, MAX_RULES, MIN_PRIORITY, NsgRule};
 use super::tags::TagContext;
+use super::unfiltered;
 use crate::delta::{DeltaReport, FlowDelta};
 use crate::set::{ConnectionState, FlowBox, PacketSet, Space};
 
@@ -239,7 +240,6 @@ impl<'a> Question<'a> {
         tags: &TagContext,
     ) -> Result<Self, PlacementError> {
         let rule = &request.rule;
-        let matched = rule.matches(tags)?.packets(space)?;
         let mut required = Vec::new();
         for flow in &request.required {
             let flow = flow
@@ -249,9 +249,14 @@ impl<'a> Question<'a> {
             required.push(space.flow(&flow)?);
         }
         let required = space.union_all(required)?;
+        let rules = group.rules.iter().chain([rule]);
+        let unfiltered = unfiltered::packets(space, rules)?;
+        let required = space.difference(required, unfiltered)?;
         if required.is_empty() {
             return Err(PlacementError::NothingRequired);
         }
+        let matched = rule.matches(tags)?.packets(space)?;
+        let matched = space.difference(matched, unfiltered)?;
         let within = space.possibly(matched)?;
         let within = space.union(within, required)?;
         let ordered = Ordered::evaluated(space, group, rule.direction, within, tags)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::meaning::{judge, numbered, rule, small_network, small_rule, without_internet};
+use super::meaning::{judge, numbered, rule, small_network, small_rule};
 use crate::nsg::{
     Access, Direction, MAX_PRIORITY, MIN_PRIORITY, Nsg, NsgRule, PLATFORM_ADDRESS, Placement,
     PlacementError, PlacementRequest, TagContext, place,
@@ -119,7 +119,7 @@ fn packed(rules: Vec<NsgRule>, gaps: &[u16]) -> Nsg {
         rule.priority = number;
         number += 1;
     }
-    without_internet(group)
+    group
 }
 
 proptest! {

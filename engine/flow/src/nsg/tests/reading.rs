@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::nsg::{Access, Direction, Nsg, NsgError, NsgRule};
+use crate::nsg::{Access, Direction, Nsg, NsgError, NsgRule, Side, TagContext};
 
 fn rule(changes: &[(&str, Value)]) -> Value {
     let mut rule = json!({
@@ -223,6 +223,83 @@ fn groups_that_are_not_whole_are_refused() {
         code(r#"{"properties": {"securityRules": {}}}"#),
         "field_value_invalid"
     );
+}
+
+#[test]
+fn a_field_given_twice_is_refused_by_name_and_line() {
+    let text = group(vec![rule(&[])]).to_string();
+    let twice = text.replace(
+        r#""access":"Allow""#,
+        "\"access\":\"Allow\",\n\"access\":\"Deny\"",
+    );
+    assert_ne!(text, twice);
+    let error = Nsg::from_arm_json(&twice).unwrap_err();
+    assert_eq!(error.code(), "field_repeated");
+    assert_eq!(
+        error.to_string(),
+        "line 2 column 8: access is given twice; keep one of them"
+    );
+    assert!(Nsg::from_arm_json(&text).is_ok());
+}
+
+#[test]
+fn a_million_characters_are_refused_in_a_short_message() {
+    let long = "x".repeat(1_000_000);
+    let deep = "[".repeat(1_000_000);
+    let whole = group(vec![rule(&[])]).to_string();
+    let bodies = [
+        long.clone(),
+        deep,
+        format!("\"{long}\""),
+        format!("{{\"{long}\": 1, \"{long}\": 1}}"),
+        whole.replace("allow-kubelet", &format!("{long}\"")),
+        whole.replace("Allow", &long),
+        whole.replace("Inbound", &long),
+        whole.replace("Tcp", &long),
+        whole.replace("10250", &"9".repeat(1_000_000)),
+    ];
+    for body in bodies {
+        assert!(body.len() >= 1_000_000);
+        let message = Nsg::from_arm_json(&body).unwrap_err().to_string();
+        assert!(message.chars().count() < 400, "{}", message.len());
+    }
+}
+
+#[test]
+fn service_tags_without_prefixes_are_unknown_and_host_bits_are_refused() {
+    let list = |prefixes: Value| {
+        let list = json!({ "values": [
+            { "name": "Storage", "properties": { "addressPrefixes": prefixes } }
+        ] });
+        TagContext::new().with_service_tags(&list)
+    };
+    let tags = list(json!([])).unwrap();
+    let (known, unknown) = tags.tag("storage", Side::Source).parts();
+    assert!(known.is_empty());
+    assert_eq!(
+        unknown.unwrap().atom.reason,
+        "the service tag list has no prefix of Storage"
+    );
+    let error = list(json!(["20.0.0.0/8", "20.0.0.1/8"])).unwrap_err();
+    assert_eq!(error.code(), "prefix_has_host_bits");
+    let message = error.to_string();
+    assert!(message.contains("service tag Storage"), "{message}");
+    assert!(message.contains("write 20.0.0.0/8"), "{message}");
+}
+
+#[test]
+fn whether_connections_are_flushed_is_read_and_must_be_a_truth_value() {
+    let with = |value: Value| {
+        let mut group = group(vec![rule(&[])]);
+        group["properties"]["flushConnection"] = value;
+        Nsg::from_arm(&group)
+    };
+    assert!(with(json!(true)).unwrap().flush_connection);
+    assert!(!with(json!(false)).unwrap().flush_connection);
+    assert!(!with(Value::Null).unwrap().flush_connection);
+    let error = with(json!("yes")).unwrap_err();
+    assert_eq!(error.code(), "field_value_invalid");
+    assert!(error.to_string().contains("flushConnection"), "{error}");
 }
 
 #[test]
