@@ -7,11 +7,14 @@
 use std::time::Instant;
 
 use naosu_flow::iptables::{
-    Backend, Family, Knowledge, LoadedRuleset, NodeFirewall, Ruleset, Target,
+    Backend, Family, Hook, Knowledge, LoadedRuleset, NodeFirewall, Ruleset, Target,
 };
+use naosu_flow::set::{Direction, PacketSet, Space};
 use naosu_tests::netfilter::{
-    Case, Generator, Judge, NetfilterHost, SETS, Tally, established, missing,
+    Case, Generator, Judge, NetfilterHost, SETS, SentPacket, Tally, Transport, established, missing,
 };
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 const TOOLS: [&str; 6] = [
     "ip",
@@ -37,6 +40,130 @@ fn nft_rules_decide_as_the_kernel_does() {
 #[test]
 fn rules_of_both_backends_decide_as_the_kernel_does() {
     ask_kernel(&[Backend::Legacy, Backend::Nft], 3_000_000, 10);
+}
+
+/// A chain of `OUTPUT` that looks at marks, and changes them.
+fn marking_rules(rng: &mut StdRng) -> String {
+    let mut text = String::from("*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n:U -\n");
+    for chain in ["OUTPUT", "U"] {
+        for _ in 0..rng.random_range(1..6) {
+            let (value, mask) = (rng.random_range(0..4), rng.random_range(1..4));
+            let not = if rng.random_bool(0.3) { "! " } else { "" };
+            let condition = match rng.random_range(0..4) {
+                0 => String::new(),
+                1 => " -p udp -m udp --dport 443".to_owned(),
+                _ => format!(" -m mark {not}--mark {:#x}/{mask:#x}", value & mask),
+            };
+            let target = match rng.random_range(0..7) {
+                0 | 1 => "ACCEPT".to_owned(),
+                2 | 3 => "DROP".to_owned(),
+                4 => "RETURN".to_owned(),
+                5 if chain == "OUTPUT" => "U".to_owned(),
+                _ => format!("MARK --set-xmark {value:#x}/{mask:#x}"),
+            };
+            text.push_str(&format!("-A {chain}{condition} -j {target}\n"));
+        }
+    }
+    text + "COMMIT\n"
+}
+
+#[test]
+fn what_the_node_itself_sends_is_decided_with_the_mark_of_its_socket() {
+    if let Some(reason) = missing(&TOOLS) {
+        println!("skipped: {reason}");
+        return;
+    }
+    let mut host = host();
+    let knowledge = Judge::knowledge(&host).expect("its routes");
+    let (mut tally, mut unmarked) = (Tally::default(), Tally::default());
+    for seed in 0..300 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let backend = [Backend::Legacy, Backend::Nft][seed as usize % 2];
+        let text = marking_rules(&mut rng);
+        let ruleset = Ruleset::parse(Family::Ipv4, &text).expect("a ruleset");
+        for used in [Backend::Legacy, Backend::Nft] {
+            let rules = if used == backend { text.as_str() } else { OPEN };
+            host.load(used, Family::Ipv4, rules).expect("loaded rules");
+        }
+        let packets: Vec<(u32, SentPacket)> = (0..8)
+            .map(|at| {
+                let transport = Transport::Udp {
+                    source: 0,
+                    destination: if at < 4 { 443 } else { 53 },
+                };
+                let packet = SentPacket {
+                    source: "10.1.0.1".parse().expect("an address"),
+                    destination: "10.2.0.9".parse().expect("an address"),
+                    transport,
+                    id: host.next_id(),
+                };
+                (at % 4, packet)
+            })
+            .collect();
+        let passing = host.passing_from_here(Family::Ipv4, &packets);
+        let passing = passing.expect("the kernel's verdicts");
+        for (mark, sent) in &packets {
+            for (known, tally) in [(Some(*mark), &mut tally), (None, &mut unmarked)] {
+                let loaded = LoadedRuleset {
+                    backend,
+                    ruleset: ruleset.clone(),
+                };
+                let firewall = NodeFirewall {
+                    rulesets: vec![loaded],
+                    knowledge: Knowledge {
+                        socket_mark: known,
+                        ..knowledge.clone()
+                    },
+                };
+                let mut space = Space::new();
+                let decided = firewall.analyse(&mut space, Hook::Output, PacketSet::ALL);
+                let packet = Judge::new(Family::Ipv4).analysed(sent).1;
+                let packet = packet.with_direction(Direction::Outbound);
+                let decided = decided.expect("decisions").decisions;
+                let answer = decided.answer(&mut space, &packet).expect("an answer");
+                let passed = passing.contains(&sent.id);
+                tally
+                    .judge(answer.verdict, &answer.rules, passed, sent)
+                    .unwrap_or_else(|error| panic!("seed {seed}, mark {mark}: {error}\n{text}"));
+            }
+        }
+    }
+    println!("marks known: {tally:?}; not known: {unmarked:?}");
+    assert_eq!(tally.unknown, 0);
+    assert!(tally.passed > 200 && tally.stopped > 200, "{tally:?}");
+    assert!(unmarked.unknown > 200, "{unmarked:?}");
+    assert!(unmarked.passed + unmarked.stopped > 200, "{unmarked:?}");
+}
+
+/// A table of rules that stop nothing.
+const OPEN: &str = "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n";
+
+#[test]
+fn what_is_printed_of_every_kind_of_rule_is_taken_by_iptables_restore() {
+    if let Some(reason) = missing(&TOOLS) {
+        println!("skipped: {reason}");
+        return;
+    }
+    let host = host();
+    host.make_set("myset", Family::Ipv4, &[]).expect("a set");
+    let every_kind = include_str!("../../engine/flow/src/iptables/tests/everything.rules");
+    let tested = |backend, family, text: &str| {
+        let printed = Ruleset::parse(family, text).expect("a ruleset").to_string();
+        host.test(backend, family, &printed)
+            .unwrap_or_else(|error| panic!("{backend:?}: {error}\n{printed}"));
+    };
+    for backend in [Backend::Legacy, Backend::Nft] {
+        tested(backend, Family::Ipv4, every_kind);
+        for seed in 0..50 {
+            let case = Generator::case(4_000_000 + seed, &[backend], 0);
+            for (backend, text) in &case.rulesets {
+                tested(*backend, case.family, text);
+            }
+        }
+        let broken = every_kind.replace("--tcp-option 5", "--tcp-option x");
+        host.test(backend, Family::Ipv4, &broken)
+            .expect_err("a rule that cannot be loaded");
+    }
 }
 
 /// Tries one `share`th of the rulesets on the backends.

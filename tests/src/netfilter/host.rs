@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use naosu_flow::iptables::{Backend, Family};
 use nix::libc;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::log::PacketLog;
 use super::sent_packet::{SentPacket, Transport};
@@ -158,6 +159,49 @@ impl NetfilterHost {
             rules,
         )?;
         Ok(())
+    }
+
+    /// Whether `iptables-restore` would take the text; nothing is loaded.
+    ///
+    /// # Errors
+    /// What it refused.
+    pub fn test(&self, backend: Backend, family: Family, rules: &str) -> Result<(), HostError> {
+        run(&program(backend, family, "restore"), &["--test"], rules)?;
+        Ok(())
+    }
+
+    /// Sends packets of UDP from sockets of the host itself, each with its mark, and
+    /// tells which of them passed every rule.
+    ///
+    /// # Errors
+    /// The kernel refused otherwise than by its rules.
+    pub fn passing_from_here(
+        &mut self,
+        family: Family,
+        packets: &[(u32, SentPacket)],
+    ) -> Result<BTreeSet<u32>, HostError> {
+        let here = match family {
+            Family::Ipv4 => "0.0.0.0:0",
+            Family::Ipv6 => "[::]:0",
+        };
+        for (mark, packet) in packets {
+            let Transport::Udp { destination, .. } = packet.transport else {
+                continue;
+            };
+            let refused = |source| HostError::Kernel {
+                action: "a packet of its own",
+                source,
+            };
+            let socket = UdpSocket::bind(here).map_err(refused)?;
+            setsockopt(&socket, sockopt::Mark, mark).map_err(kernel("a mark"))?;
+            match socket.send_to(&packet.payload(), (packet.destination, destination)) {
+                Ok(_) => {}
+                // The rules, or the observer behind them, dropped it.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        self.passing(family, &[])
     }
 
     /// What `iptables-save` writes.

@@ -134,9 +134,15 @@ impl SentPacket {
             }
             Transport::Other(_) => {}
         }
-        body.extend_from_slice(&MAGIC);
-        body.extend_from_slice(&self.id.to_be_bytes());
+        body.extend_from_slice(&self.payload());
         body
+    }
+
+    /// What the packet is known again by.
+    pub(super) fn payload(&self) -> Vec<u8> {
+        let mut payload = MAGIC.to_vec();
+        payload.extend_from_slice(&self.id.to_be_bytes());
+        payload
     }
 
     fn checksum_offset(&self) -> Option<usize> {
