@@ -3,6 +3,7 @@
 
 mod bindings;
 mod cache;
+mod compile;
 mod component;
 mod convert;
 pub mod error;
