@@ -1,6 +1,6 @@
 //! The approval policy: who may approve, how many must, and until when.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -28,7 +28,7 @@ pub struct Policy {
     /// How many a plan needs that cannot be taken back, that AKS does not
     /// support, or whose risk is the highest; at least `approvals`.
     pub strong_approvals: u32,
-    /// Names of those who may approve; empty for every authenticated person.
+    /// Names of the principals that may approve; empty for every authenticated person.
     pub approvers: Vec<String>,
     /// How long a plan can be approved and applied, in seconds.
     pub plan_valid_for_secs: u64,
@@ -80,10 +80,15 @@ impl Policy {
                 "is 0: no diagnosis could be planned from".to_owned(),
             ));
         }
-        let few = u32::try_from(self.approvers.len()).unwrap_or(u32::MAX);
+        let people: BTreeSet<String> = self
+            .approvers
+            .iter()
+            .map(|name| Principal::person(name).person_behind().to_owned())
+            .collect();
+        let few = u32::try_from(people.len()).unwrap_or(u32::MAX);
         if few > 0 && few < self.strong_approvals {
             let reason = format!(
-                "names {few}, but strong_approvals is {}",
+                "names {few} where a person counts once, but strong_approvals is {}",
                 self.strong_approvals
             );
             wrong.push(("approvers", reason));
@@ -173,7 +178,7 @@ impl Policy {
     ) -> Result<(), Error> {
         let forbidden =
             |message: String, next: &str| Err(Error::new(Code::ApprovalForbidden, message, next));
-        let name = &principal.name;
+        let (name, person) = (&principal.name, principal.person_behind());
         if principal.is_assistant {
             return forbidden(
                 format!("{name} is an assistant, and an assistant never decides on a plan"),
@@ -188,10 +193,14 @@ impl Policy {
         }
         if decision == Decision::Approve
             && !self.requester_may_approve
-            && plan.content.requester.name == *name
+            && plan.content.requester.person_behind() == person
         {
+            let requester = &plan.content.requester.name;
             return forbidden(
-                format!("{name} asked for this plan, and the policy wants someone else to approve"),
+                format!(
+                    "{person} asked for this plan, as {requester}, and the policy wants someone \
+                     else to approve"
+                ),
                 "ask another approver",
             );
         }
@@ -209,11 +218,11 @@ impl Policy {
         if plan.state == PlanState::Approved && decision == Decision::Approve {
             return Err(decided(format!("{} is approved already", plan.id.0)));
         }
-        let mine = |a: &&Approval| a.principal.name == *name && a.decision == decision;
-        if plan.approvals.iter().find(mine).is_some() {
+        let mine = |a: &&Approval| a.principal.person_behind() == person && a.decision == decision;
+        if let Some(before) = plan.approvals.iter().find(mine) {
             return Err(decided(format!(
-                "{name} has decided on {} before",
-                plan.id.0
+                "{person} has decided on {} before, as {}",
+                plan.id.0, before.principal.name
             )));
         }
         Ok(())
@@ -313,5 +322,11 @@ mod tests {
         assert_eq!(error.code, Code::InvalidConfiguration);
         assert_eq!(error.message.split("; ").count(), 4, "{}", error.message);
         assert!(Policy::default().check().is_ok());
+        let one_person = Policy {
+            approvers: vec!["alice".into(), "os-user:alice".into()],
+            ..Policy::default()
+        };
+        let error = one_person.check().unwrap_err();
+        assert!(error.message.contains("approvers are 1"), "{error}");
     }
 }

@@ -5,7 +5,10 @@ mod lanes;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -15,7 +18,7 @@ use self::lanes::Lanes;
 
 use crate::{
     clock::Clock,
-    driver::Observer,
+    driver::{Observer, Reading},
     error::Code,
     facade::DiagnoseProgress,
     model::{ClusterId, Observation, ObserveError, ObserveErrorKind, Query},
@@ -24,6 +27,9 @@ use crate::{
 
 /// How many different queries one snapshot answers; more is a plugin gone astray.
 const QUERIES_AT_MOST: usize = 20_000;
+
+/// How many bytes the answers of one snapshot have together: it holds them all.
+const BYTES_AT_MOST: usize = 512 << 20;
 
 /// Told of each read that really happens.
 pub type ProgressSink = Arc<dyn Fn(DiagnoseProgress) + Send + Sync>;
@@ -38,6 +44,7 @@ pub struct Snapshot {
     progress: Option<ProgressSink>,
     lanes: Lanes,
     cells: Mutex<BTreeMap<Query, Cell>>,
+    bytes_left: AtomicUsize,
 }
 
 impl Snapshot {
@@ -50,6 +57,7 @@ impl Snapshot {
             progress: None,
             lanes: Lanes::default(),
             cells: Mutex::default(),
+            bytes_left: AtomicUsize::new(BYTES_AT_MOST),
         }
     }
 
@@ -66,6 +74,7 @@ impl Snapshot {
             progress: None,
             lanes: Lanes::default(),
             cells: Mutex::default(),
+            bytes_left: AtomicUsize::new(BYTES_AT_MOST),
         };
         snapshot.with_recorded(recorded)
     }
@@ -74,7 +83,11 @@ impl Snapshot {
     #[must_use]
     pub fn with_recorded(mut self, recorded: impl IntoIterator<Item = Arc<Observation>>) -> Self {
         let cells = self.cells.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let bytes_left = self.bytes_left.get_mut();
         for observation in recorded {
+            // What was recorded is never refused, but counts.
+            let bytes = observation.answer.as_ref().map_or(0, |body| body.len());
+            *bytes_left = bytes_left.saturating_sub(bytes);
             cells.insert(
                 observation.query.clone(),
                 Arc::new(OnceCell::new_with(Some(observation))),
@@ -138,7 +151,24 @@ impl Snapshot {
             elapsed_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             ok: answer.is_ok(),
         });
-        self.recorded(query, answer.map(|r| (r.body, r.version)))
+        let kept = answer.and_then(|reading| self.keep(query, reading));
+        self.recorded(query, kept.map(|r| (r.body, r.version)))
+    }
+
+    /// The reading, if the snapshot may hold that much more.
+    fn keep(&self, query: &Query, reading: Reading) -> Result<Reading, ObserveError> {
+        let bytes = reading.body.len();
+        let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
+        let took = self
+            .bytes_left
+            .fetch_update(set, get, |left| left.checked_sub(bytes));
+        took.map(|_| reading).map_err(|left| {
+            let message = format!(
+                "{query} has {bytes} bytes, and {left} are left of the {BYTES_AT_MOST} that one \
+                 snapshot holds at most"
+            );
+            missing(Code::PluginLimitExceeded, message)
+        })
     }
 
     fn recorded(
@@ -184,12 +214,12 @@ fn missing(code: Code, message: String) -> ObserveError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::{clock::SystemClock, driver::Reading};
+    use crate::clock::SystemClock;
 
     const CLUSTER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/aks";
 
@@ -263,5 +293,39 @@ mod tests {
         assert_eq!(replay.read(&query("/a")).await, recorded);
         let absent = replay.read(&query("/b")).await.answer.clone().unwrap_err();
         assert_eq!(absent.code, Code::ObservationMissing);
+    }
+
+    /// Answers with that many bytes.
+    struct Long(usize);
+
+    #[async_trait]
+    impl Observer for Long {
+        async fn observe(&self, _: &ClusterId, _: &Query) -> Result<Reading, ObserveError> {
+            Ok(Reading {
+                body: "x".repeat(self.0),
+                version: None,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_holds_a_bounded_number_of_bytes_and_says_which_read_was_too_much() {
+        let mut snapshot = Snapshot::live(
+            CLUSTER.parse().unwrap(),
+            Arc::new(Long(600)),
+            Arc::new(SystemClock),
+        );
+        snapshot.bytes_left = AtomicUsize::new(1_000);
+        assert!(snapshot.read(&query("/a")).await.answer.is_ok());
+        let refused = snapshot.read(&query("/b")).await.answer.clone();
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code, Code::PluginLimitExceeded);
+        assert!(
+            refused.message.contains("/b has 600 bytes"),
+            "{}",
+            refused.message
+        );
+        let again = snapshot.read(&query("/a")).await;
+        assert!(again.answer.is_ok(), "what is held is given again");
     }
 }

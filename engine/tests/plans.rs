@@ -294,6 +294,50 @@ async fn a_policy_of_four_eyes_refuses_the_requester_and_the_same_approver_twice
 }
 
 #[tokio::test]
+async fn one_person_is_one_approver_and_no_other_than_the_requester_by_whatever_name() {
+    let place = tempfile::tempdir().unwrap();
+    let (world, plugin) = one();
+    let policy = Policy {
+        requester_may_approve: false,
+        approvals: 2,
+        ..Policy::default()
+    };
+    let config = EngineConfig { policy, ..config() };
+    let engine = start(config, open(place.path()), &world, plugin)
+        .await
+        .unwrap();
+    let diagnosis = diagnose(&engine).await.unwrap();
+    let assistant = Principal::assistant("mcp:os-user:alice");
+    let request = naosu_engine::facade::PlanRequest {
+        diagnosis: diagnosis.id,
+        plugin: None,
+        parameters: serde_json::Map::new(),
+    };
+    let plan = engine.create_plan(&assistant, request).await.unwrap();
+    let decide = async |principal: Principal| {
+        let decided = engine.approve(&principal, &plan.id, &plan.digest, "").await;
+        decided.map(|p| p.state).map_err(|e| e.code)
+    };
+    for alice in [
+        Principal::person("alice"),
+        Principal::person("os-user:alice"),
+        Principal::person("carol").acting_for(Some("alice")),
+    ] {
+        assert_eq!(decide(alice).await, Err(Code::ApprovalForbidden));
+    }
+    let bob = Principal::person("os-user:bob");
+    assert_eq!(decide(bob).await, Ok(PlanState::PendingApproval));
+    for bob in [
+        Principal::person("bob"),
+        Principal::person("carol").acting_for(Some("bob")),
+    ] {
+        assert_eq!(decide(bob).await, Err(Code::PlanAlreadyDecided));
+    }
+    let carol = Principal::person("os-user:carol");
+    assert_eq!(decide(carol).await, Ok(PlanState::Approved));
+}
+
+#[tokio::test]
 async fn an_expired_plan_is_neither_approved_nor_applied() {
     let place = tempfile::tempdir().unwrap();
     let (world, plugin) = one();

@@ -1,6 +1,6 @@
 //! The engine in this process: store, plugins and drivers put together.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, io, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
 use naosu_engine::{
     Code, Error, Naosu,
@@ -26,7 +26,10 @@ impl Embedded {
     pub async fn start(config: &Config) -> Result<Self, Error> {
         let embedded = &config.engine;
         if let Some(folder) = embedded.store.parent() {
-            fs::create_dir_all(folder).map_err(|e| unusable(folder, &e))?;
+            // What was read of clusters is nobody else's.
+            let mut made = fs::DirBuilder::new();
+            let made = made.recursive(true).mode(0o700).create(folder);
+            made.map_err(|e| unusable(folder, &e))?;
         }
         let store = SqliteStore::open(&embedded.store)?;
         let plugins = plugins(config).await?;

@@ -199,13 +199,14 @@ impl Plan {
         if now >= content.expires_at {
             return PlanState::Expired;
         }
-        let mut names: Vec<&str> = approvals
+        // One person with two names decides once.
+        let mut people: Vec<&str> = approvals
             .iter()
-            .map(|a| a.principal.name.as_str())
+            .map(|a| a.principal.person_behind())
             .collect();
-        names.sort_unstable();
-        names.dedup();
-        if names.len() >= content.approvals_needed as usize {
+        people.sort_unstable();
+        people.dedup();
+        if people.len() >= content.approvals_needed as usize {
             PlanState::Approved
         } else {
             PlanState::PendingApproval

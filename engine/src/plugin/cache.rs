@@ -112,7 +112,7 @@ impl Cache {
             ));
         }
         // SAFETY: deserialize runs what it is given as native code, so the bytes
-        // must come from Component::serialize of this engine version. They were
+        // must come from the compiler of this engine version. They were
         // read from a regular file (no symlink followed) that this user owns and
         // nobody else can write, in a directory for which the same holds; only
         // `store` below writes there. The bytes are a private copy, checked
@@ -125,12 +125,9 @@ impl Cache {
             .map_err(|e| untrusted(&path, &format!("wasmtime refuses it: {e:#}")))
     }
 
-    /// Records a compiled component, in one atomic step.
-    pub fn store(&self, digest: &Digest, component: &Component) -> Result<(), CacheError> {
+    /// Records the code that [`super::compile`] made of a component, in one atomic step.
+    pub fn store(&self, digest: &Digest, code: &[u8]) -> Result<(), CacheError> {
         let path = self.path(digest);
-        let code = component
-            .serialize()
-            .map_err(|e| untrusted(&path, &format!("{e:#}")))?;
         let unfinished = self
             .directory
             .join(format!(".{}.unfinished", uuid::Uuid::new_v4().simple()));
@@ -141,8 +138,8 @@ impl Cache {
             .custom_flags(nix::libc::O_NOFOLLOW)
             .open(&unfinished)
             .and_then(|mut file| {
-                file.write_all(&self.header(digest, &code))?;
-                file.write_all(&code)?;
+                file.write_all(&self.header(digest, code))?;
+                file.write_all(code)?;
                 file.sync_all()?;
                 std::fs::rename(&unfinished, &path)
             });

@@ -12,14 +12,15 @@ use super::{
     bindings::{self, PluginPre, naosu::plugin::types as guest},
     convert::{self, Description},
     error::PluginError,
+    failures::Failures,
     limits::Limits,
     parameters,
-    state::State,
+    state::{Scope, State},
     ticker::{TICK, Ticker},
     validate::Malformed,
 };
 use crate::{
-    error::{Code, Error},
+    error::{Category, Code, Error},
     model::{Capability, ClusterId, Finding, PluginInfo, Symptom},
 };
 
@@ -41,8 +42,12 @@ pub(super) struct Callable {
 }
 
 impl Callable {
-    /// Runs one call in a store of its own.
-    async fn call<T, F, Fut>(&self, reads: Option<Arc<dyn Reads>>, run: F) -> Result<T, PluginError>
+    /// Runs one call in a store of its own; tells which of its reads failed.
+    async fn call<T, F, Fut>(
+        &self,
+        scope: Option<Scope>,
+        run: F,
+    ) -> Result<(T, Failures), PluginError>
     where
         F: FnOnce(Store<State>, PluginPre<State>) -> Fut,
         Fut: Future<Output = (Store<State>, wasmtime::Result<T>)>,
@@ -53,7 +58,7 @@ impl Callable {
         let _running = self.shared.ticker.run();
         let mut store = Store::new(
             &self.shared.engine,
-            State::new(limits, &self.granted, reads),
+            State::new(limits, &self.granted, scope),
         );
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(limits.transfer_bytes);
@@ -73,7 +78,7 @@ impl Callable {
         let ended = tokio::time::timeout(limits.elapsed(), run(store, self.pre.clone())).await;
         output.log(&self.name);
         match ended {
-            Ok((_, Ok(value))) => Ok(value),
+            Ok((store, Ok(value))) => Ok((value, store.into_data().failures)),
             Ok((store, Err(error))) => Err(self.failure(&store, &error)),
             Err(_) => Err(self.limit(format!("took longer than {} ms", limits.elapsed_ms))),
         }
@@ -114,7 +119,7 @@ impl Callable {
 
     /// Asks the component what it is.
     pub async fn describe(&self) -> Result<Description, PluginError> {
-        let given = self
+        let (given, _) = self
             .call(None, |mut store, pre| async move {
                 let described = async {
                     let plugin = pre.instantiate_async(&mut store).await?;
@@ -134,6 +139,11 @@ pub(super) struct ComponentPlugin {
     pub info: PluginInfo,
 }
 
+fn scope(cluster: &ClusterId, reads: Arc<dyn Reads>) -> Scope {
+    let cluster = cluster.clone();
+    Scope { cluster, reads }
+}
+
 fn cluster_to_guest(cluster: &ClusterId) -> guest::Cluster {
     guest::Cluster {
         id: cluster.as_str().to_owned(),
@@ -141,9 +151,34 @@ fn cluster_to_guest(cluster: &ClusterId) -> guest::Cluster {
     }
 }
 
-/// A typed refusal of the plugin as an error of the façade.
-fn refusal(plugin: &str, error: guest::PluginError) -> Error {
-    use guest::{ObserveError as O, PluginError as P};
+/// What to do next where a read failed with this code.
+fn next_of_read(code: Code) -> &'static str {
+    match code {
+        Code::ObservationNotGranted => {
+            "grant the capability to the plugin in the configuration, if the message names one"
+        }
+        Code::PluginLimitExceeded => "report it to the plugin's author: it reads too much",
+        Code::NodeOutputTruncated => "diagnose again; a cut output is never used",
+        _ => match code.category() {
+            Category::NotFound => "check that the named resource exists",
+            Category::PermissionDenied => "give the credentials of the server the right to read it",
+            Category::Unauthenticated => "give the server credentials that are accepted",
+            Category::Unavailable | Category::DeadlineExceeded | Category::ResourceExhausted => {
+                "diagnose again when the peer answers"
+            }
+            Category::Aborted | Category::FailedPrecondition => {
+                "see to what the message names, then diagnose again"
+            }
+            Category::InvalidArgument => "correct what the message names, then diagnose again",
+            Category::Internal => "report it to the plugin's author",
+        },
+    }
+}
+
+/// A typed refusal of the plugin as an error of the façade. A failed read keeps the
+/// code that it failed with.
+fn refusal(plugin: &str, error: guest::PluginError, failures: &Failures) -> Error {
+    use guest::PluginError as P;
     let bounded = |text: String| text.chars().take(4_000).collect::<String>();
     let (code, message, next) = match error {
         P::InvalidParameter(m) => (
@@ -168,36 +203,18 @@ fn refusal(plugin: &str, error: guest::PluginError) -> Error {
             m,
             "simplify the rules named, then diagnose again",
         ),
-        P::Observation(O::NotGranted(m)) => (
-            Code::ObservationNotGranted,
-            m,
-            "grant the capability to the plugin in the configuration",
-        ),
-        P::Observation(O::NotFound(m)) => (
-            Code::ObservationMissing,
-            m,
-            "check that the named resource exists",
-        ),
-        P::Observation(O::Forbidden(m)) => (
-            Code::AzureForbidden,
-            m,
-            "give the credentials of the server the right to read it",
-        ),
-        P::Observation(O::Truncated(m)) => (
-            Code::NodeOutputTruncated,
-            m,
-            "diagnose again; a cut output is never used",
-        ),
-        P::Observation(O::Invalid(m)) => (
-            Code::PluginMisbehaved,
-            m,
-            "report it to the plugin's author",
-        ),
-        P::Observation(O::Unavailable(m)) => (
-            Code::AzureUnreachable,
-            m,
-            "diagnose again when the peer answers",
-        ),
+        P::Observation(failed) => {
+            let (kind, message) = convert::observe_error_of_guest(failed);
+            let message = bounded(message);
+            match failures.code_of(kind, &message) {
+                Some(code) => (code, message, next_of_read(code)),
+                None => (
+                    Code::PluginMisbehaved,
+                    format!("it says that a read failed as none did: {message}"),
+                    "report it to the plugin's author",
+                ),
+            }
+        }
     };
     Error::new(code, format!("{plugin}: {}", bounded(message)), next)
 }
@@ -205,9 +222,10 @@ fn refusal(plugin: &str, error: guest::PluginError) -> Error {
 impl ComponentPlugin {
     fn flatten<T>(
         &self,
-        result: Result<Result<T, guest::PluginError>, PluginError>,
+        result: Result<(Result<T, guest::PluginError>, Failures), PluginError>,
     ) -> Result<T, Error> {
-        result?.map_err(|error| refusal(&self.info.id, error))
+        let (given, failures) = result?;
+        given.map_err(|error| refusal(&self.info.id, error, &failures))
     }
 
     fn checked<T>(&self, export: &str, value: Result<T, Malformed>) -> Result<T, Error> {
@@ -227,11 +245,11 @@ impl ComponentPlugin {
 }
 
 macro_rules! call {
-    ($self:ident, $reads:ident, |$plugin:ident, $store:ident| $call:expr) => {
+    ($self:ident, $scope:ident, |$plugin:ident, $store:ident| $call:expr) => {
         $self.flatten(
             $self
                 .callable
-                .call(Some($reads), |mut $store, pre| async move {
+                .call(Some($scope), |mut $store, pre| async move {
                     let result = async {
                         let $plugin: bindings::Plugin = pre.instantiate_async(&mut $store).await?;
                         $call.await
@@ -256,12 +274,13 @@ impl Plugin for ComponentPlugin {
         symptom: &Symptom,
         reads: Arc<dyn Reads>,
     ) -> Result<Finding, Error> {
+        let scope = scope(cluster, reads);
         let cluster = cluster_to_guest(cluster);
         let symptom = guest::Symptom {
             text: symptom.text.clone(),
             nodes: symptom.nodes.clone(),
         };
-        let given = call!(self, reads, |plugin, store| plugin
+        let given = call!(self, scope, |plugin, store| plugin
             .call_diagnose(&mut store, &cluster, &symptom))?;
         let finding = self.checked("diagnose", convert::finding(&self.info.id, given))?;
         if finding.cause != self.info.cause {
@@ -278,10 +297,11 @@ impl Plugin for ComponentPlugin {
         given: &Map<String, Value>,
         reads: Arc<dyn Reads>,
     ) -> Result<Proposal, Error> {
+        let scope = scope(cluster, reads);
         let cluster = cluster_to_guest(cluster);
         let finding = convert::finding_to_guest(finding);
         let parameters = Value::Object(parameters::complete(&self.info, given)?).to_string();
-        let given = call!(self, reads, |plugin, store| plugin.call_plan(
+        let given = call!(self, scope, |plugin, store| plugin.call_plan(
             &mut store,
             &cluster,
             &finding,
@@ -305,6 +325,7 @@ impl Plugin for ComponentPlugin {
         steps: &[ProposedStep],
         reads: Arc<dyn Reads>,
     ) -> Result<Verdict, Error> {
+        let scope = scope(cluster, reads);
         let cluster = cluster_to_guest(cluster);
         let finding = convert::finding_to_guest(finding);
         let steps: Vec<guest::Step> = steps
@@ -314,7 +335,7 @@ impl Plugin for ComponentPlugin {
                 effect: convert::effect_to_guest(&step.effect),
             })
             .collect();
-        let given = call!(self, reads, |plugin, store| plugin
+        let given = call!(self, scope, |plugin, store| plugin
             .call_verify(&mut store, &cluster, &finding, &steps))?;
         self.checked("verify", convert::verdict(given))
     }

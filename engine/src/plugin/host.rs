@@ -17,6 +17,7 @@ use super::{
     Plugin,
     bindings::PluginPre,
     cache::Cache,
+    compile::compile,
     component::{Callable, ComponentPlugin, Shared},
     error::PluginError,
     grants::Grants,
@@ -159,7 +160,7 @@ impl PluginHost {
             return Err(too_large(&origin, size, limit).into());
         }
         check_preamble(bytes, &origin)?;
-        let component = self.compiled(bytes, &digest, &origin)?;
+        let component = self.compiled(bytes, &digest, &origin).await?;
         let imports = imports::of(&self.shared.engine, &component);
         let undeclared: Vec<String> = imports
             .iter()
@@ -218,7 +219,7 @@ impl PluginHost {
     }
 
     /// From the cache, else compiled and put there.
-    fn compiled(
+    async fn compiled(
         &self,
         bytes: &[u8],
         digest: &Digest,
@@ -240,17 +241,13 @@ impl PluginHost {
                 reason: format!("its bytes have the address {found}, not {digest}"),
             });
         }
-        let component =
-            Component::from_binary(engine, bytes).map_err(|e| PluginError::NotAComponent {
-                origin: origin.to_string(),
-                reason: format!("{e:#}"),
-            })?;
+        let compiled = compile(engine, bytes, &self.shared.limits, origin).await?;
         if let Some(cache) = &self.cache
-            && let Err(e) = cache.store(digest, &component)
+            && let Err(e) = cache.store(digest, &compiled.code)
         {
             tracing::warn!("compiled plugin is not kept: {e}");
         }
-        Ok(component)
+        Ok(compiled.component)
     }
 }
 

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 /// Limits of the sandbox. Every field counts for one call, but for
-/// `component_bytes` and `concurrent_calls`.
+/// `component_bytes`, `compile_ms` and `concurrent_calls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Largest component file.
     pub component_bytes: usize,
+    /// Milliseconds that compiling a component may take.
+    pub compile_ms: u64,
     /// Linear memory.
     pub memory_bytes: usize,
     /// Elements of a table of functions.
@@ -20,6 +22,8 @@ pub struct Limits {
     pub instances: usize,
     /// What a guest may hand over in one call, to or from the host.
     pub transfer_bytes: usize,
+    /// What all answers to its reads may have together; each is copied for it.
+    pub answer_bytes: usize,
     /// What it may write to stdout and stderr together; more is dropped.
     pub log_bytes: usize,
     /// Milliseconds that guest code may run; waiting for reads does not count.
@@ -37,10 +41,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             component_bytes: 16 << 20,
+            compile_ms: 120_000,
             memory_bytes: 256 << 20,
             table_elements: 20_000,
             instances: 16,
             transfer_bytes: 16 << 20,
+            answer_bytes: 256 << 20,
             log_bytes: 16 << 10,
             running_ms: 10_000,
             elapsed_ms: 3_600_000,
@@ -53,6 +59,10 @@ impl Default for Limits {
 impl Limits {
     pub(super) fn elapsed(&self) -> Duration {
         Duration::from_millis(self.elapsed_ms)
+    }
+
+    pub(super) fn compiling(&self) -> Duration {
+        Duration::from_millis(self.compile_ms)
     }
 }
 

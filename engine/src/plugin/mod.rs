@@ -3,13 +3,16 @@
 
 mod bindings;
 mod cache;
+mod compile;
 mod component;
 mod convert;
 pub mod error;
+mod failures;
 pub mod grants;
 pub mod host;
 mod imports;
 pub mod limits;
+mod names;
 mod output;
 pub mod parameters;
 mod sandbox;

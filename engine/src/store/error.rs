@@ -31,6 +31,9 @@ pub enum StoreError {
         /// That run.
         run: String,
     },
+    /// Another opening of the store became the executor since.
+    #[error("another Naosu process executes the runs of this store by now")]
+    NotTheExecutor,
     /// Someone else wrote this number first.
     #[error("number {number} of {owner} is already written")]
     Taken {
@@ -59,6 +62,9 @@ impl From<StoreError> for Error {
             StoreError::PlanRejected { .. } => (Code::PlanRejected, "make a new plan"),
             StoreError::ClusterBusy { .. } => {
                 (Code::ClusterBusy, "wait until that run ends, or look at it")
+            }
+            StoreError::NotTheExecutor => {
+                (Code::ExecutorElsewhere, "ask that process, or end it first")
             }
             StoreError::Taken { .. } => (
                 Code::ClusterBusy,

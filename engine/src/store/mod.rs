@@ -128,10 +128,12 @@ pub trait Store: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Begins a run with its first entry; a plan is applied at most once and not
-    /// when it was rejected, and a cluster has at most one active run.
+    /// when it was rejected, and a cluster has at most one active run. Fails with
+    /// [`StoreError::NotTheExecutor`] as [`Self::append`] does.
     async fn add_run(&self, run: &RunRecord) -> Result<(), StoreError>;
     /// Adds an entry, or fails with [`StoreError::Taken`] when the run has one
-    /// of this sequence number.
+    /// of this sequence number, or with [`StoreError::NotTheExecutor`] when another
+    /// became the executor since this one did.
     async fn append(&self, entry: &Entry, activity: Activity) -> Result<(), StoreError>;
     /// One run.
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError>;

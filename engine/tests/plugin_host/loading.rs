@@ -193,6 +193,46 @@ async fn a_file_over_the_limit_is_refused_before_it_is_read() {
     assert_eq!(absent.err().unwrap().code, Code::InvalidConfiguration);
 }
 
+/// A component of so many instances of a core module.
+fn component_of(instances: usize, module: &str) -> Vec<u8> {
+    let instance = "(core instance (instantiate $m))\n".repeat(instances);
+    wat::parse_str(format!("(component (core module $m {module})\n{instance})")).unwrap()
+}
+
+#[tokio::test]
+async fn a_component_that_needs_more_than_the_sandbox_has_is_over_a_limit() {
+    let components = [
+        ("memory", component_of(1, "(memory 8192)")),
+        ("instances", component_of(20, "")),
+        ("memories", component_of(5, "(memory 1)")),
+        ("table", component_of(1, "(table 100000 funcref)")),
+    ];
+    for (word, bytes) in components {
+        let error = refusal_by(HostSettings::default(), &bytes).await;
+        assert_eq!(error.code, Code::PluginLimitExceeded, "{word}: {error}");
+        assert!(error.message.contains(word), "{word}: {error}");
+        assert!(error.message.contains("hostile.wasm"), "{word}: {error}");
+    }
+    // As near as can be, and within: the world is what it lacks.
+    let within = component_of(1, "(memory 1) (table 1000 funcref)");
+    let error = refusal_by(HostSettings::default(), &within).await;
+    assert_eq!(error.code, Code::PluginWrongWorld, "{error}");
+}
+
+#[tokio::test]
+async fn compiling_is_given_up_after_its_time() {
+    let settings = HostSettings {
+        limits: Limits {
+            compile_ms: 1,
+            ..limits()
+        },
+        ..settings()
+    };
+    let error = refusal_by(settings, naosu_bundle::HOSTILE).await;
+    assert_eq!(error.code, Code::PluginLimitExceeded, "{error}");
+    assert!(error.message.contains("1 ms to compile"), "{error}");
+}
+
 #[tokio::test]
 async fn a_malformed_description_is_refused_with_its_field() {
     for (how, field) in [

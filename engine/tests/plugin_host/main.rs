@@ -3,4 +3,5 @@
 mod cache;
 mod calls;
 mod loading;
+mod reads;
 mod support;

@@ -82,6 +82,48 @@ pub async fn diagnose(plugin: &dyn Plugin, text: &str) -> Result<Finding, Error>
     plugin.diagnose(&cluster(), &symptom, reads).await
 }
 
+/// Asks the hostile plugin for this behaviour over these reads.
+pub async fn diagnose_reading(
+    plugin: &dyn Plugin,
+    text: &str,
+    reads: Arc<dyn Reads>,
+) -> Result<Finding, Error> {
+    let symptom = Symptom {
+        text: text.to_owned(),
+        nodes: Vec::new(),
+    };
+    plugin.diagnose(&cluster(), &symptom, reads).await
+}
+
+/// Answers every read alike, and remembers what it was asked.
+pub struct Always {
+    pub answer: Result<Arc<str>, ObserveError>,
+    pub asked: Mutex<Vec<Query>>,
+}
+
+impl Always {
+    pub fn new(answer: Result<&str, ObserveError>) -> Arc<Self> {
+        Arc::new(Self {
+            answer: answer.map(Into::into),
+            asked: Mutex::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl Reads for Always {
+    async fn read(&self, query: &Query) -> Arc<Observation> {
+        self.asked.lock().unwrap().push(query.clone());
+        Arc::new(Observation {
+            query: query.clone(),
+            answer: self.answer.clone(),
+            version: None,
+            observed_at: OBSERVED_AT.parse().unwrap(),
+            digest: Digest::of_bytes(b""),
+        })
+    }
+}
+
 /// Finds nothing, and remembers what it was asked.
 #[derive(Default)]
 pub struct NothingThere(pub Mutex<Vec<Query>>);

@@ -10,8 +10,8 @@ use std::{
 
 use naosu_plugin::{
     Capability, Cluster, Description, Effect, EffectKind, Evidence, Finding, Judgement, ObjectRef,
-    Parameter, ParameterType, Plugin, PluginError, Proposal, Query, Reads, Step, Symptom, Verdict,
-    finding,
+    ObserveError, Parameter, ParameterType, Plugin, PluginError, Proposal, Query, Reads, Step,
+    Symptom, TcpProbe, Verdict, finding,
 };
 
 /// How the plugin describes itself: the word after the colon.
@@ -86,7 +86,17 @@ impl Plugin for Hostile {
                 std::env::args().count()
             ),
             "metric" | "secret" | "path" => answer(reads, &symptom.text),
-            other => other.to_owned(),
+            "copies" => copies(reads),
+            "hand-on" => return Err(PluginError::Observation(failed_read(reads, 2)?)),
+            "hand-on-last" => return Err(PluginError::Observation(failed_read(reads, 50)?)),
+            "invent" => {
+                let invented = ObserveError::Forbidden("so it is said".into());
+                return Err(PluginError::Observation(invented));
+            }
+            other => match other.strip_prefix("probe ") {
+                Some(host) => probe(reads, host),
+                None => other.to_owned(),
+            },
         };
         let mut finding = finding("hostile", Judgement::Suspected, summary).build();
         match symptom.text.as_str() {
@@ -173,6 +183,39 @@ fn answer(reads: &dyn Reads, what: &str) -> String {
         _ => Query::AzureGet("/subscriptions/0/../../metadata/identity?x=1".into()),
     };
     format!("{:?}", reads.read(&query))
+}
+
+fn any_resource() -> Query {
+    Query::AzureGet("/subscriptions/0/resourceGroups/rg".into())
+}
+
+/// The failure of the last of so many reads of one resource.
+fn failed_read(reads: &dyn Reads, count: usize) -> Result<ObserveError, PluginError> {
+    let last = (0..count).map(|_| reads.read(&any_resource())).last();
+    match last {
+        Some(Err(error)) => Ok(error),
+        _ => Err(PluginError::NothingToDo("the read did not fail".into())),
+    }
+}
+
+/// How many of a thousand copies of one answer are given, all asked for at once.
+fn copies(reads: &dyn Reads) -> String {
+    let answers = reads.read_many(&vec![any_resource(); 1_000]);
+    let given = answers.iter().flatten().count();
+    let refused = answers.iter().find_map(|answer| answer.as_ref().err());
+    format!("{given} {refused:?}")
+}
+
+fn probe(reads: &dyn Reads, host: &str) -> String {
+    let query = Query::TcpProbe(TcpProbe {
+        from_node: "node-0".into(),
+        to_host: host.into(),
+        port: 443,
+    });
+    match reads.read(&query) {
+        Ok(_) => "tried".into(),
+        Err(error) => format!("{error:?}"),
+    }
 }
 
 fn evidence(observed_at: u64) -> Evidence {

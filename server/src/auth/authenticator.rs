@@ -87,7 +87,12 @@ impl Authenticator {
                 .tokens
                 .holder(token)
                 .ok_or_else(|| unauthenticated("nobody has the token that was given"))?;
-            return Ok(Caller::new(&holder.name, holder.role));
+            let caller = Caller::new(&holder.name, holder.role);
+            let person = holder.os_user.as_deref();
+            return Ok(Caller {
+                principal: caller.principal.acting_for(person),
+                ..caller
+            });
         }
         match peer {
             Peer::Unix { uid } => {
@@ -122,13 +127,19 @@ fn unauthenticated(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::TokenHolder;
 
     /// `printf %s secret | sha256sum`
     const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
     fn authenticator() -> Authenticator {
         let mut tokens = Tokens::default();
-        tokens.insert("bot", SECRET, Role::Assistant).unwrap();
+        let bot = TokenHolder {
+            name: "bot".to_owned(),
+            role: Role::Assistant,
+            os_user: None,
+        };
+        tokens.insert(bot, SECRET).unwrap();
         Authenticator {
             tokens,
             os_users: BTreeMap::from([("root".to_owned(), Role::Approver)]),

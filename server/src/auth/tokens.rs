@@ -14,6 +14,9 @@ pub struct TokenHolder {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The user of the server's machine who is the same person, or whose assistant it
+    /// is, where that user has another name.
+    pub os_user: Option<String>,
 }
 
 /// All holders, by the SHA-256 of their token.
@@ -34,16 +37,25 @@ pub enum TokensError {
     /// Nobody may be called like a principal that Naosu makes itself.
     #[error("{0:?} is a name that Naosu gives itself; use one without a colon")]
     ReservedName(String),
+    /// No user of a machine is called so.
+    #[error("os_user {0:?} is not the name of a user; write it as `id -un` does")]
+    OsUser(String),
 }
 
 impl Tokens {
     /// Adds a holder.
     ///
     /// # Errors
-    /// When the digest is malformed or taken, or the name is reserved.
-    pub fn insert(&mut self, name: &str, sha256: &str, role: Role) -> Result<(), TokensError> {
-        if name.is_empty() || name.contains(':') {
-            return Err(TokensError::ReservedName(name.to_owned()));
+    /// When the digest is malformed or taken, the name is reserved, or the user's name
+    /// is none.
+    pub fn insert(&mut self, holder: TokenHolder, sha256: &str) -> Result<(), TokensError> {
+        if holder.name.is_empty() || holder.name.contains(':') {
+            return Err(TokensError::ReservedName(holder.name));
+        }
+        if let Some(user) = &holder.os_user
+            && (user.is_empty() || user.contains(':'))
+        {
+            return Err(TokensError::OsUser(user.clone()));
         }
         let malformed = || TokensError::Digest(sha256.to_owned());
         let mut digest = [0; 32];
@@ -51,10 +63,6 @@ impl Tokens {
         if let Some(other) = self.by_digest.get(&digest) {
             return Err(TokensError::Shared(other.name.clone()));
         }
-        let holder = TokenHolder {
-            name: name.to_owned(),
-            role,
-        };
         self.by_digest.insert(digest, holder);
         Ok(())
     }
@@ -79,10 +87,20 @@ mod tests {
     /// `printf %s secret | sha256sum`
     const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
+    fn holder(name: &str, role: Role) -> TokenHolder {
+        TokenHolder {
+            name: name.to_owned(),
+            role,
+            os_user: None,
+        }
+    }
+
     #[test]
     fn a_token_finds_its_holder_and_another_finds_nobody() {
         let mut tokens = Tokens::default();
-        tokens.insert("alice", SECRET, Role::Approver).unwrap();
+        tokens
+            .insert(holder("alice", Role::Approver), SECRET)
+            .unwrap();
         assert_eq!(tokens.holder("secret").unwrap().name, "alice");
         assert_eq!(tokens.holder("Secret"), None);
         assert_eq!(tokens.holder(""), None);
@@ -91,18 +109,26 @@ mod tests {
     #[test]
     fn shared_tokens_malformed_digests_and_reserved_names_are_refused() {
         let mut tokens = Tokens::default();
-        tokens.insert("alice", SECRET, Role::Approver).unwrap();
+        tokens
+            .insert(holder("alice", Role::Approver), SECRET)
+            .unwrap();
         assert_eq!(
-            tokens.insert("bob", SECRET, Role::Requester),
+            tokens.insert(holder("bob", Role::Requester), SECRET),
             Err(TokensError::Shared("alice".into()))
         );
         assert!(matches!(
-            tokens.insert("bob", "secret", Role::Requester),
+            tokens.insert(holder("bob", Role::Requester), "secret"),
             Err(TokensError::Digest(_))
         ));
         assert!(matches!(
-            tokens.insert("os-user:root", SECRET, Role::Requester),
+            tokens.insert(holder("os-user:root", Role::Requester), SECRET),
             Err(TokensError::ReservedName(_))
         ));
+        let nobody = TokenHolder {
+            os_user: Some("os-user:bob".into()),
+            ..holder("bob", Role::Requester)
+        };
+        let refused = tokens.insert(nobody, SECRET);
+        assert_eq!(refused, Err(TokensError::OsUser("os-user:bob".into())));
     }
 }

@@ -23,7 +23,7 @@ use super::{
     sections::{RoleName, Sections, TokensFile},
 };
 use crate::{
-    auth::{Authenticator, Role, Tokens},
+    auth::{Authenticator, Role, TokenHolder, Tokens},
     drivers::DriverConfig,
     grpc::{client::ServerAddress, limits::Limits, serve::Listen},
     log::LogConfig,
@@ -240,8 +240,15 @@ impl Checker {
             match role_of_name(holder.role) {
                 None => inner.wrong(&format!("{name}.role"), "\"none\" is no role for a token"),
                 Some(role) => {
-                    if let Err(e) = tokens.insert(&name, &holder.sha256, role) {
-                        inner.wrong(&name, e.to_string());
+                    let key = name.clone();
+                    let (sha256, os_user) = (holder.sha256, holder.os_user);
+                    let holder = TokenHolder {
+                        name,
+                        role,
+                        os_user,
+                    };
+                    if let Err(e) = tokens.insert(holder, &sha256) {
+                        inner.wrong(&key, e.to_string());
                     }
                 }
             }

@@ -198,4 +198,8 @@ pub struct TokenSection {
     pub sha256: String,
     /// What the holder may do.
     pub role: RoleName,
+    /// The user of the server's machine who is the same person, or whose assistant
+    /// it is; without it, the user of the holder's name.
+    #[serde(default)]
+    pub os_user: Option<String>,
 }

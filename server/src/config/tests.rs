@@ -338,6 +338,35 @@ fn a_socket_that_lets_others_in_makes_nobody_an_approver_unasked() {
 }
 
 #[test]
+fn the_holder_of_a_token_and_a_user_of_the_machine_are_one_person() {
+    use crate::auth::Peer;
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens.toml");
+    let sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let holder = format!("[alice]\nsha256 = \"{sha256}\"\nrole = \"approver\"\n");
+    let load = |more: &str| {
+        fs::write(&tokens, format!("{holder}{more}")).unwrap();
+        let given = Given {
+            flags: vec![flag("auth.tokens_file", &tokens.display().to_string())],
+            ..Given::default()
+        };
+        load(&given)
+    };
+    let peer = Peer::Unix { uid: 0 };
+    let config = load("os_user = \"root\"\n").unwrap();
+    let by_token = config
+        .authenticator
+        .authenticate(Some("Bearer secret"), peer);
+    let by_socket = config.authenticator.authenticate(None, peer);
+    let (by_token, by_socket) = (by_token.unwrap().principal, by_socket.unwrap().principal);
+    assert_eq!(by_token.name, "alice");
+    assert_eq!(by_token.person_behind(), by_socket.person_behind());
+    let refused = load("os_user = \"os-user:root\"\n").unwrap_err().message;
+    assert!(refused.contains("tokens.toml:"), "{refused}");
+    assert!(refused.contains("os_user"), "{refused}");
+}
+
+#[test]
 fn tokens_never_travel_in_the_clear() {
     let refused = |key, value| {
         let given = Given {

@@ -9,4 +9,6 @@ mod query;
 pub(super) use description::{Description, description};
 pub(super) use effect::effect_to_guest;
 pub(super) use finding::{finding, finding_to_guest, proposal, verdict};
-pub(super) use query::{observation_to_guest, query};
+pub(super) use query::{
+    observation_to_guest, observe_error_of_guest, observe_error_to_guest, query,
+};

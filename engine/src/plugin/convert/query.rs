@@ -8,7 +8,7 @@ use super::super::{
     },
 };
 use crate::model::{
-    Observation, ObserveErrorKind, Query,
+    Observation, ObserveError, ObserveErrorKind, Query,
     query::{NodeObservation, ObjectRef},
 };
 
@@ -135,26 +135,40 @@ pub(super) fn object_ref_to_guest(object: &ObjectRef) -> guest::ObjectRef {
     }
 }
 
+/// What came of a read, copied for the guest.
 pub(in super::super) fn observation_to_guest(
     observation: &Observation,
-) -> Result<guest::Observation, guest::ObserveError> {
-    let observed_at = u64::try_from(observation.observed_at.as_millisecond()).unwrap_or(0);
-    match &observation.answer {
-        Ok(body) => Ok(guest::Observation {
-            body: body.as_ref().to_owned(),
-            observed_at,
-            digest: observation.digest.as_str().to_owned(),
-        }),
-        Err(error) => {
-            let message = error.message.clone();
-            Err(match error.kind {
-                ObserveErrorKind::NotFound => guest::ObserveError::NotFound(message),
-                ObserveErrorKind::Forbidden => guest::ObserveError::Forbidden(message),
-                ObserveErrorKind::NotGranted => guest::ObserveError::NotGranted(message),
-                ObserveErrorKind::Truncated => guest::ObserveError::Truncated(message),
-                ObserveErrorKind::Invalid => guest::ObserveError::Invalid(message),
-                ObserveErrorKind::Unavailable => guest::ObserveError::Unavailable(message),
-            })
-        }
+    body: &str,
+) -> guest::Observation {
+    guest::Observation {
+        body: body.to_owned(),
+        observed_at: u64::try_from(observation.observed_at.as_millisecond()).unwrap_or(0),
+        digest: observation.digest.as_str().to_owned(),
+    }
+}
+
+pub(in super::super) fn observe_error_to_guest(error: &ObserveError) -> guest::ObserveError {
+    let message = error.message.clone();
+    match error.kind {
+        ObserveErrorKind::NotFound => guest::ObserveError::NotFound(message),
+        ObserveErrorKind::Forbidden => guest::ObserveError::Forbidden(message),
+        ObserveErrorKind::NotGranted => guest::ObserveError::NotGranted(message),
+        ObserveErrorKind::Truncated => guest::ObserveError::Truncated(message),
+        ObserveErrorKind::Invalid => guest::ObserveError::Invalid(message),
+        ObserveErrorKind::Unavailable => guest::ObserveError::Unavailable(message),
+    }
+}
+
+/// The kind and the message of a failed read that a guest hands on.
+pub(in super::super) fn observe_error_of_guest(
+    error: guest::ObserveError,
+) -> (ObserveErrorKind, String) {
+    match error {
+        guest::ObserveError::NotFound(message) => (ObserveErrorKind::NotFound, message),
+        guest::ObserveError::Forbidden(message) => (ObserveErrorKind::Forbidden, message),
+        guest::ObserveError::NotGranted(message) => (ObserveErrorKind::NotGranted, message),
+        guest::ObserveError::Truncated(message) => (ObserveErrorKind::Truncated, message),
+        guest::ObserveError::Invalid(message) => (ObserveErrorKind::Invalid, message),
+        guest::ObserveError::Unavailable(message) => (ObserveErrorKind::Unavailable, message),
     }
 }

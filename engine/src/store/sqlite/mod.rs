@@ -3,6 +3,7 @@
 
 mod observations;
 mod open;
+mod private;
 mod rows;
 mod worker;
 
@@ -11,6 +12,7 @@ mod tests;
 
 use std::{
     fs::{File, TryLockError},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -26,7 +28,15 @@ pub struct SqliteStore {
     writer: Worker,
     reader: Worker,
     path: PathBuf,
-    executor_lock: Mutex<Option<File>>,
+    executing: Mutex<Option<Executing>>,
+}
+
+/// Held as long as this opening executes the runs.
+struct Executing {
+    _lock: File,
+    /// How many became the executor before and with this one. It fences: who became
+    /// so later has another, and what this one appends then is refused.
+    epoch: i64,
 }
 
 impl SqliteStore {
@@ -36,13 +46,23 @@ impl SqliteStore {
     /// [`StoreError::Corrupt`] when the file is damaged, of another schema
     /// version or not a store; it is left as it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let (writer, reader) = open::open(path)?;
+        let opened = open::open(path)?;
         Ok(Self {
-            writer: Worker::start("naosu-store-write", writer)?,
-            reader: Worker::start("naosu-store-read", reader)?,
-            path: path.to_owned(),
-            executor_lock: Mutex::new(None),
+            writer: Worker::start("naosu-store-write", opened.writer)?,
+            reader: Worker::start("naosu-store-read", opened.reader)?,
+            path: opened.path,
+            executing: Mutex::new(None),
         })
+    }
+
+    /// The epoch that this opening became the executor with; 0 when it did not,
+    /// which is right as long as nobody did.
+    fn epoch(&self) -> i64 {
+        let executing = self
+            .executing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        executing.as_ref().map_or(0, |executing| executing.epoch)
     }
 }
 
@@ -121,14 +141,16 @@ impl Store for SqliteStore {
     }
 
     async fn add_run(&self, run: &RunRecord) -> Result<(), StoreError> {
-        let run = run.clone();
-        self.writer.call(move |c| rows::add_run(c, &run)).await
+        let (run, epoch) = (run.clone(), self.epoch());
+        self.writer
+            .call(move |c| rows::add_run(c, &run, epoch))
+            .await
     }
 
     async fn append(&self, entry: &Entry, activity: Activity) -> Result<(), StoreError> {
-        let entry = entry.clone();
+        let (entry, epoch) = (entry.clone(), self.epoch());
         self.writer
-            .call(move |c| rows::append(c, &entry, activity))
+            .call(move |c| rows::append(c, &entry, activity, epoch))
             .await
     }
 
@@ -154,7 +176,7 @@ impl Store for SqliteStore {
 
     fn try_become_executor(&self) -> Result<bool, StoreError> {
         let mut held = self
-            .executor_lock
+            .executing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if held.is_some() {
@@ -167,11 +189,15 @@ impl Store for SqliteStore {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(private::PRIVATE)
+            .custom_flags(nix::libc::O_NOFOLLOW)
             .open(&path)
             .map_err(|e| failed(&e))?;
+        private::make_private(&path);
         match file.try_lock() {
             Ok(()) => {
-                *held = Some(file);
+                let epoch = self.writer.call_and_wait(rows::next_epoch)?;
+                *held = Some(Executing { _lock: file, epoch });
                 Ok(true)
             }
             Err(TryLockError::WouldBlock) => Ok(false),

@@ -2,20 +2,24 @@
 //! recognised before anything could write to it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{ErrorKind, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::private::{PRIVATE, make_private};
 use crate::store::StoreError;
 
 /// "NAOS", in the header of every store.
 const APPLICATION_ID: i32 = 0x4e41_4f53;
 /// Version of [`SCHEMA`].
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
+/// The oldest version that is brought to this one.
+const OLDEST_VERSION: i32 = 2;
 /// How long one process waits for another's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -62,9 +66,26 @@ CREATE TABLE entries (
 ) STRICT;
 ";
 
+/// What version 3 brought: how often someone became the executor.
+const EXECUTOR: &str = "
+CREATE TABLE executor (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  epoch INTEGER NOT NULL
+) STRICT;
+INSERT INTO executor (one, epoch) VALUES (1, 0);
+";
+
+/// An open store.
+pub(super) struct Opened {
+    /// Where it is, whatever way it was named: no symbolic link is left in it.
+    pub path: PathBuf,
+    pub writer: Connection,
+    pub reader: Connection,
+}
+
 /// Opens the store at `path`, making it when nothing is there: a connection
 /// for writing and one for reading.
-pub(super) fn open(path: &Path) -> Result<(Connection, Connection), StoreError> {
+pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     match fs::metadata(path) {
         Ok(meta) if meta.len() > 0 => {}
         // An empty file is what `touch` or a temporary file gives: nothing to lose.
@@ -72,8 +93,13 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Connection), StoreError> 
         Err(e) if e.kind() == ErrorKind::NotFound => create(path, false)?,
         Err(e) => return Err(failed(path, &e)),
     }
-    check(path)?;
-    let writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Two names of one file are one store: its other files go by the one true name.
+    let path = &path.canonicalize().map_err(|e| failed(path, &e))?;
+    let version = check(path)?;
+    for file in [path.clone(), with(path, "-wal"), with(path, "-shm")] {
+        make_private(&file);
+    }
+    let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let mode: String = writer
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(|e| failed(path, &e))?;
@@ -84,8 +110,27 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Connection), StoreError> 
     writer
         .execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
         .map_err(|e| failed(path, &e))?;
+    if version != SCHEMA_VERSION {
+        upgrade(&mut writer).map_err(|e| failed(path, &e))?;
+    }
     let reader = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    Ok((writer, reader))
+    Ok(Opened {
+        path: path.clone(),
+        writer,
+        reader,
+    })
+}
+
+/// Brings a store of an older version to this one, in one transaction.
+fn upgrade(writer: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    // Another process may have done it meanwhile.
+    if version == OLDEST_VERSION {
+        transaction.execute_batch(EXECUTOR)?;
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
+    transaction.commit()
 }
 
 /// Makes a complete store beside `path` and links it there in one move, so
@@ -93,13 +138,20 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Connection), StoreError> 
 fn create(path: &Path, replace_empty: bool) -> Result<(), StoreError> {
     let new = beside(path, &format!("new-{}", uuid::Uuid::now_v7()));
     let made = (|| -> Result<(), StoreError> {
+        // Its other files take their mode from it.
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(PRIVATE)
+            .open(&new)
+            .map_err(|e| failed(&new, &e))?;
         let connection = Connection::open(&new).map_err(|e| failed(&new, &e))?;
         connection
             .execute_batch(&format!(
                 "PRAGMA synchronous = FULL;
                  PRAGMA application_id = {APPLICATION_ID};
                  PRAGMA user_version = {SCHEMA_VERSION};
-                 BEGIN; {SCHEMA} COMMIT;"
+                 BEGIN; {SCHEMA} {EXECUTOR} COMMIT;"
             ))
             .map_err(|e| failed(&new, &e))?;
         drop(connection);
@@ -122,8 +174,9 @@ fn create(path: &Path, replace_empty: bool) -> Result<(), StoreError> {
         .map_err(|e| failed(parent, &e))
 }
 
-/// Whether the file is an undamaged store of this version; reads only.
-fn check(path: &Path) -> Result<(), StoreError> {
+/// The version of the file, if it is an undamaged store that this build can open;
+/// reads only.
+fn check(path: &Path) -> Result<i32, StoreError> {
     let corrupt = |why: &str| StoreError::Corrupt(format!("{}: {why}", path.display()));
     let mut header = Vec::with_capacity(100);
     File::open(path)
@@ -140,16 +193,17 @@ fn check(path: &Path) -> Result<(), StoreError> {
     let version: i32 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|e| corrupt(&e.to_string()))?;
-    if version != SCHEMA_VERSION {
+    if !(OLDEST_VERSION..=SCHEMA_VERSION).contains(&version) {
         return Err(corrupt(&format!(
-            "has schema version {version}; this build reads version {SCHEMA_VERSION}"
+            "has schema version {version}; this build reads versions {OLDEST_VERSION} to \
+             {SCHEMA_VERSION}"
         )));
     }
     let verdict: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|e| corrupt(&e.to_string()))?;
     if verdict == "ok" {
-        Ok(())
+        Ok(version)
     } else {
         Err(corrupt(&format!("is damaged: {verdict}")))
     }
@@ -166,9 +220,12 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
 
 /// `path` with a further suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    with(path, &format!(".{suffix}"))
+}
+
+fn with(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
+    name.push(end);
     PathBuf::from(name)
 }
 

@@ -221,9 +221,37 @@ pub(super) fn add_approval(
     transaction.commit().map_err(failed)
 }
 
-pub(super) fn add_run(connection: &mut Connection, run: &RunRecord) -> Result<(), StoreError> {
+/// Makes the one who asks the executor, by a number that nobody had before.
+pub(super) fn next_epoch(connection: &mut Connection) -> Result<i64, StoreError> {
+    connection
+        .query_row(
+            "UPDATE executor SET epoch = epoch + 1 RETURNING epoch",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(failed)
+}
+
+/// Refuses who is not the executor any more, in the transaction that it writes in.
+fn require_executor(connection: &Connection, epoch: i64) -> Result<(), StoreError> {
+    let current: i64 = connection
+        .query_row("SELECT epoch FROM executor", [], |row| row.get(0))
+        .map_err(failed)?;
+    if current == epoch {
+        Ok(())
+    } else {
+        Err(StoreError::NotTheExecutor)
+    }
+}
+
+pub(super) fn add_run(
+    connection: &mut Connection,
+    run: &RunRecord,
+    epoch: i64,
+) -> Result<(), StoreError> {
     let cluster = run.cluster.as_str().to_ascii_lowercase();
     let transaction = writing(connection)?;
+    require_executor(&transaction, epoch)?;
     let applied = texts(
         &transaction,
         "SELECT id FROM runs WHERE plan = ?1",
@@ -302,8 +330,10 @@ pub(super) fn append(
     connection: &mut Connection,
     entry: &Entry,
     activity: Activity,
+    epoch: i64,
 ) -> Result<(), StoreError> {
     let transaction = writing(connection)?;
+    require_executor(&transaction, epoch)?;
     let next: i64 = transaction
         .query_row(
             "SELECT count(*) FROM entries WHERE run = ?1",

@@ -316,3 +316,92 @@ fn an_empty_file_becomes_a_store() {
     drop(place.open().unwrap());
     assert!(place.open().is_ok());
 }
+
+#[tokio::test]
+async fn a_former_executor_appends_nothing_once_another_became_it() {
+    let place = Place::new();
+    let (one, two) = (place.open().unwrap(), place.open().unwrap());
+    add_plans(&one, &["plan-1", "plan-2"]).await;
+    assert!(one.try_become_executor().unwrap());
+    one.add_run(&run("run-1", "plan-1", CLUSTER)).await.unwrap();
+    // Someone removes the lock, and with it what kept the second from becoming it.
+    fs::remove_file(place.0.path().join("naosu.db.executor.lock")).unwrap();
+    assert!(two.try_become_executor().unwrap());
+    let next = entry("run-1", 1, Event::VerifyStarted);
+    let late = one.append(&next, Activity::Active).await;
+    assert_eq!(late, Err(StoreError::NotTheExecutor));
+    let late = one.add_run(&run("run-2", "plan-2", CLUSTER)).await;
+    assert_eq!(late, Err(StoreError::NotTheExecutor));
+    two.append(&next, Activity::Active).await.unwrap();
+}
+
+#[test]
+fn a_store_under_two_names_has_one_executor() {
+    let place = Place::new();
+    let one = place.open().unwrap();
+    let other_name = place.0.path().join("linked.db");
+    std::os::unix::fs::symlink(place.path(), &other_name).unwrap();
+    let two = SqliteStore::open(&other_name).unwrap();
+    assert!(one.try_become_executor().unwrap());
+    assert!(!two.try_become_executor().unwrap());
+    drop(one);
+    assert!(two.try_become_executor().unwrap());
+}
+
+/// The modes of the files in the store's folder, by name.
+fn modes(place: &Place) -> std::collections::BTreeMap<String, u32> {
+    use std::os::unix::fs::MetadataExt;
+    let files = fs::read_dir(place.0.path()).unwrap().map(|file| {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().mode() & 0o7777;
+        (file.file_name().into_string().unwrap(), mode)
+    });
+    files.collect()
+}
+
+#[test]
+fn nobody_else_may_open_a_file_of_the_store_new_or_old() {
+    use std::os::unix::fs::PermissionsExt;
+    // SAFETY: it only sets the mask of new files, to the usual one.
+    unsafe { nix::libc::umask(0o022) };
+    let place = Place::new();
+    let store = place.open().unwrap();
+    assert!(store.try_become_executor().unwrap());
+    let made = modes(&place);
+    let names = [
+        "naosu.db",
+        "naosu.db-shm",
+        "naosu.db-wal",
+        "naosu.db.executor.lock",
+    ];
+    assert_eq!(made.keys().collect::<Vec<_>>(), names);
+    assert!(made.values().all(|mode| *mode == 0o600), "{made:?}");
+    // As an older version left them.
+    for name in names {
+        let open = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(place.0.path().join(name), open).unwrap();
+    }
+    let second = place.open().unwrap();
+    assert!(!second.try_become_executor().unwrap());
+    let mended = modes(&place);
+    assert!(mended.values().all(|mode| *mode == 0o600), "{mended:?}");
+}
+
+#[tokio::test]
+async fn a_store_of_the_version_before_is_brought_to_this_one() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    add_plans(&store, &["plan-1"]).await;
+    drop(store);
+    let older = rusqlite::Connection::open(place.path()).unwrap();
+    older
+        .execute_batch("DROP TABLE executor; PRAGMA user_version = 2;")
+        .unwrap();
+    drop(older);
+    let store = place.open().unwrap();
+    assert!(store.try_become_executor().unwrap());
+    store
+        .add_run(&run("run-1", "plan-1", CLUSTER))
+        .await
+        .unwrap();
+}

@@ -48,6 +48,19 @@ impl Worker {
         jobs.send(job).map_err(|_| gone())?;
         result.await.map_err(|_| gone())?
     }
+
+    /// As [`Self::call`], and waits: for what is done once, at the start.
+    pub(super) fn call_and_wait<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let gone = || StoreError::Failed("the store's thread ended".to_owned());
+        let (answer, result) = mpsc::sync_channel(1);
+        let job: Job = Box::new(move |connection| drop(answer.send(job(connection))));
+        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
+        jobs.send(job).map_err(|_| gone())?;
+        result.recv().map_err(|_| gone())?
+    }
 }
 
 impl Drop for Worker {

@@ -17,7 +17,13 @@ wire_enum!(
     }
 );
 
-wire_message!(Principal = v1::Principal { name, is_assistant });
+wire_message!(
+    Principal = v1::Principal {
+        name,
+        is_assistant,
+        acts_for
+    }
+);
 
 wire_optional!(Principal, v1::Principal);
 wire_message!(Symptom = v1::Symptom { text, nodes });
