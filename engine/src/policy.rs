@@ -327,6 +327,6 @@ mod tests {
             ..Policy::default()
         };
         let error = one_person.check().unwrap_err();
-        assert!(error.message.contains("approvers are 1"), "{error}");
+        assert!(error.message.contains("approvers names 1"), "{error}");
     }
 }
