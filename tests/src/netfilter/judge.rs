@@ -71,6 +71,7 @@ impl Judge {
                     ((*name).to_owned(), AddressSet::prefixes(&prefixes))
                 })
                 .collect(),
+            ..Knowledge::default()
         })
     }
 

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::interface::InterfaceKnowledge;
 use super::local::LocalAddresses;
+use super::nft_chain::NftChain;
 use super::ruleset::Family;
 use crate::set::AddressSet;
 
@@ -22,6 +23,9 @@ pub struct Knowledge {
     pub local_addresses: LocalAddresses,
     /// The members of named sets (`ipset`) of addresses or prefixes.
     pub address_sets: BTreeMap<String, AddressSet>,
+    /// Chains besides those of iptables. Whether one that may drop packets drops
+    /// those that the rules let pass is unknown.
+    pub nft_chains: Vec<NftChain>,
 }
 
 /// Addresses of a routing type: those that are, and those that may be.
@@ -41,6 +45,7 @@ impl Knowledge {
             out_interface: InterfaceKnowledge::Unknown,
             local_addresses: self.local_addresses.about(own, peers)?,
             address_sets: self.address_sets.clone(),
+            nft_chains: self.nft_chains.clone(),
         })
     }
 

@@ -1,11 +1,14 @@
 //! All rulesets of a node together.
 
+use std::collections::BTreeSet;
+
 use super::decision::{DecidedBy, Decision};
 use super::flow_state::{FlowState, Flows, Tracking};
 use super::hook::{Hook, Stage};
 use super::hull::Hull;
 use super::knowledge::Knowledge;
 use super::mark::Mark;
+use super::nft_chain::NftChain;
 use super::ruleset::{Backend, Family, Ruleset, TableName};
 use super::walk::{IndexedTable, UNTOUCHED, Walk};
 use crate::policy::{DecidingRule, Decisions, Policy, Verdict};
@@ -145,7 +148,8 @@ impl NodeFirewall {
             }
         }
         let mut passed = flows.packets(walk.space)?;
-        for what in unread(family, rulesets) {
+        let beside = self.beside(family, hook);
+        for what in unread(family, rulesets).into_iter().chain(beside) {
             let reason = "rules that exist were not shown";
             let dropped = walk
                 .space
@@ -155,6 +159,15 @@ impl NodeFirewall {
             walk.verdicts.deny(denied, DecidedBy::Unread { what });
         }
         walk.verdicts.arrive(walk.space, passed)
+    }
+
+    /// Tables besides those of iptables that may drop packets.
+    fn beside(&self, family: Family, hook: Hook) -> BTreeSet<String> {
+        let chains = self.knowledge.nft_chains.iter();
+        chains
+            .filter(|chain| chain.may_drop() && chain.concerns(family, hook))
+            .map(NftChain::table_in_words)
+            .collect()
     }
 
     /// The tables of a family, those of the legacy backend first.
