@@ -1,6 +1,7 @@
 //! Effects on a node: each compares and writes in one script.
 
 mod iptables;
+mod specification;
 mod ufw;
 
 use naosu_engine::{
