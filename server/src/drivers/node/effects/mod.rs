@@ -20,6 +20,8 @@ const ALREADY: i32 = 10;
 const DRIFT: i32 = 11;
 /// Refused before anything was changed.
 const REFUSED: i32 = 12;
+/// The node has no way to try it without doing it.
+const NO_DRY_RUN: i32 = 14;
 
 /// What an effect comes to on a node.
 struct Planned {
@@ -97,6 +99,10 @@ impl NodeDriver {
             Ok(finished) => finished,
             Err(error) => return Some(Err(error.into())),
         };
+        // The host's simulation stands, and says that it is one.
+        if finished.exit == NO_DRY_RUN {
+            return Some(Ok(None));
+        }
         Some(match verdict(&planned, &finished) {
             Err(error) => Err(error.into()),
             Ok(true) => Ok(None),
