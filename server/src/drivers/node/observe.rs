@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{
     Finished, NodeDriver, NodeError, connections,
+    locate::version_of,
     output::Section,
     script::{Script, body},
 };
@@ -36,12 +37,13 @@ impl NodeDriver {
             NodeObservation::ListeningSockets => body::LISTENING_SOCKETS,
             NodeObservation::OutboundConnections => body::OUTBOUND_CONNECTIONS,
         };
+        let instance = self.locate(cluster, node).await?;
         let finished = self
-            .run(cluster, node, Script::new(body, &[])?, true)
+            .run(node, &instance, Script::new(body, &[])?, true)
             .await?;
         Ok(Reading {
             body: read(node, what, &finished)?,
-            version: None,
+            version: Some(version_of(&instance)),
         })
     }
 }

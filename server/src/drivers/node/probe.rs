@@ -37,7 +37,8 @@ impl NodeDriver {
                 ),
             ],
         )?;
-        let finished = self.run(cluster, node, script, true).await?;
+        let instance = self.locate(cluster, node).await?;
+        let finished = self.run(node, &instance, script, true).await?;
         result(node, self.config.probe_timeout_seconds, &finished)
     }
 }

@@ -64,11 +64,9 @@ impl NodeDriver {
             request = planned.request,
             "writing to a node"
         );
-        let finished = self
-            .run(cluster, &planned.node, planned.script.clone(), false)
-            .await;
         Some(
-            finished
+            self.run_on(cluster, &planned, before, false)
+                .await
                 .and_then(|finished| verdict(&planned, &finished))
                 .map(|already_in_place| Performed {
                     already_in_place,
@@ -92,10 +90,7 @@ impl NodeDriver {
             Ok(planned) => planned,
             Err(error) => return Some(Err(error)),
         };
-        let finished = match self
-            .run(cluster, &planned.node, planned.script.clone(), true)
-            .await
-        {
+        let finished = match self.run_on(cluster, &planned, before, true).await {
             Ok(finished) => finished,
             Err(error) => return Some(Err(error.into())),
         };
@@ -120,6 +115,20 @@ impl NodeDriver {
                 }))
             }
         })
+    }
+}
+
+impl NodeDriver {
+    async fn run_on(
+        &self,
+        cluster: &ClusterId,
+        planned: &Planned,
+        before: &Observation,
+        repeatable: bool,
+    ) -> Result<Finished, NodeError> {
+        let instance = self.locate_again(cluster, &planned.node, before).await?;
+        let script = planned.script.clone();
+        self.run(&planned.node, &instance, script, repeatable).await
     }
 }
 
