@@ -105,9 +105,10 @@ pub trait Effector: Send + Sync {
         key: &IdempotencyKey,
     ) -> Result<Performed, PerformError>;
 
-    /// Asks the system's own dry run where it has one (`ufw --dry-run`,
-    /// `iptables-restore --test`, Kubernetes `dryRun=All`); `None` where it has
-    /// none and the host's simulation stands.
+    /// Asks the system's own dry run where it has one (`ufw --dry-run`, for
+    /// what it writes all the same on a copy of its files, `iptables-restore --test`,
+    /// Kubernetes `dryRun=All`); `None` where it has none and the host's simulation
+    /// stands.
     ///
     /// # Guarantees
     /// Changes nothing.

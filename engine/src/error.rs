@@ -143,6 +143,8 @@ codes! {
     AzureOperationFailed = "azure_operation_failed": Aborted,
     /// The kubeconfig does not parse or lacks what is needed.
     KubeconfigInvalid = "kubeconfig_invalid": InvalidArgument,
+    /// The kubeconfig leads to the API server of another cluster.
+    KubeconfigOfAnotherCluster = "kubeconfig_of_another_cluster": FailedPrecondition,
     /// The API server denies it.
     KubernetesForbidden = "kubernetes_forbidden": PermissionDenied,
     /// The API server does not accept the credentials.
@@ -157,6 +159,8 @@ codes! {
     KubernetesUnavailable = "kubernetes_unavailable": Unavailable,
     /// No node has this name.
     NodeNotFound = "node_not_found": NotFound,
+    /// The node's virtual machine is not one of the cluster's.
+    NodeForeign = "node_foreign": PermissionDenied,
     /// Another run command holds the node.
     NodeBusy = "node_busy": Aborted,
     /// The node's output was cut short.

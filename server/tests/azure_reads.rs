@@ -313,6 +313,34 @@ async fn an_answer_over_the_size_limit_is_not_read_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_that_go_on_for_ever_end_at_a_number_of_bytes() {
+    let peer = Peer::with(|request| {
+        let host = request.header("host").unwrap();
+        let link = format!("http://{host}{}", request.path);
+        let item = "x".repeat(900);
+        answer(
+            200,
+            &format!(r#"{{"value":["{item}"],"nextLink":"{link}"}}"#),
+        )
+    })
+    .await;
+    let files = Files::new();
+    let mut config = config(&peer, &files);
+    config.azure.response_limit_bytes = 2_000;
+    let query = Query::AzureList {
+        path: format!("{GROUP}/providers/Microsoft.Network/networkSecurityGroups"),
+    };
+    let drivers = Drivers::connect(config).unwrap();
+    let error = drivers.observe(&cluster(), &query).await.unwrap_err();
+    assert_eq!(error.code, Code::AzureBadResponse);
+    assert!(
+        error.message.contains("exceed 4000 bytes together"),
+        "{error}"
+    );
+    assert!(peer.count("GET") <= 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_cluster_itself_missing_has_its_own_code_in_any_case_of_the_id() {
     let peer = Peer::with(|_| answer(404, "{}")).await;
     let files = Files::new();

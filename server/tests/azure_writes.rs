@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex, OnceLock};
+
 use naosu_engine::{
     driver::{Effector, PerformError, Performed},
     error::Code,
@@ -313,6 +315,83 @@ async fn an_operation_that_does_not_end_well_leaves_the_outcome_unknown() {
         };
         assert_eq!(error.code, code, "{name}: {error}");
         assert_eq!(peer.count("PUT"), 1, "{name}");
+    }
+}
+
+/// What this process logged.
+#[derive(Clone)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    fn new() -> Self {
+        static ONCE: OnceLock<Logged> = OnceLock::new();
+        let logged = ONCE.get_or_init(|| {
+            let logged = Self(Arc::default());
+            let writer = logged.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || writer.clone())
+                .finish();
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+            logged
+        });
+        logged.clone()
+    }
+
+    fn lines_with(&self, word: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().filter(|line| line.contains(word));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_write_is_logged_and_told_with_the_ids_that_azure_knows_it_by() {
+    let logged = Logged::new();
+    let refused = answer_with(409, &[("x-ms-request-id", "of-the-refusal")], "{}");
+    let peer = Peer::with(move |_| refused.clone()).await;
+    let ends_badly = |host: &str| {
+        let place = format!("http://{host}/subscriptions/x/op");
+        let headers = [
+            ("azure-asyncoperation", place.as_str()),
+            ("x-ms-request-id", "of-the-operation"),
+        ];
+        answer_with(201, &headers, r#"{"properties":{}}"#)
+    };
+    let failed = answer(
+        200,
+        r#"{"status":"Failed","error":{"code":"X","message":"m"}}"#,
+    );
+    let operation = operation(ends_badly, vec![failed]).await;
+    let closed = Peer::with(|_| Action::Close).await;
+    // Every try of one key has one correlation id, so that a line is found by both.
+    for (peer, request_id, word) in [
+        (&peer, "of-the-refusal", "of-the-refusal"),
+        (&operation, "of-the-operation", "of-the-operation"),
+        (&closed, "", "got no answer"),
+    ] {
+        let (PerformError::NotApplied(error) | PerformError::Unknown(error)) =
+            perform(peer).await.unwrap_err();
+        let sent = peer.received().remove(0);
+        let correlation = sent.header("x-ms-correlation-request-id").unwrap();
+        assert!(error.message.contains(correlation), "{error}");
+        assert!(error.message.contains(request_id), "{error}");
+        let lines = logged.lines_with(correlation);
+        let warned = |line: &&String| {
+            line.contains("WARN") && line.contains("a write to Azure failed") && line.contains(word)
+        };
+        assert!(lines.iter().any(|line| warned(&line)), "{lines:?}");
     }
 }
 

@@ -516,3 +516,136 @@ async fn the_dry_run_asks_the_api_server_to_change_nothing() {
     let sent: Value = serde_json::from_str(&sent.body).unwrap();
     assert_eq!(sent["metadata"]["resourceVersion"], "5");
 }
+
+/// A peer whose managed cluster has another API server than the kubeconfig's, and
+/// whose nodes are these virtual machines.
+async fn with_nodes(fqdn: &'static str, groups: &'static [&'static str]) -> Peer {
+    Peer::with_all(move |request| {
+        if request.path.contains("/managedClusters/") {
+            let cluster = json!({"properties": {"nodeResourceGroup": "MC_rg", "fqdn": fqdn}});
+            return body(200, &cluster);
+        }
+        if !request.path.starts_with("/api/v1/nodes") {
+            let agent = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "agent"}});
+            return body(200, &agent);
+        }
+        let node = |group: &&str| {
+            let machine = "providers/Microsoft.Compute/virtualMachines/m";
+            json!({
+                "metadata": {"name": "n"},
+                "spec": {"providerID": format!("azure:///subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/{group}/{machine}")},
+            })
+        };
+        let items: Vec<Value> = groups.iter().map(node).collect();
+        body(200, &json!({"apiVersion": "v1", "kind": "NodeList", "metadata": {}, "items": items}))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_behind_another_name_is_told_by_its_nodes() {
+    let files = Files::new();
+    let fqdn = "aks-1.hcp.eu.azmk8s.io";
+    for (groups, is_own) in [
+        (&["mc_RG"] as &[&str], true),
+        (&["mc_rg", "evil", "mc_rg"], true),
+        (&["mc_other"], false),
+        (&["mc_other", "mc_rg"], false),
+        (&[], false),
+    ] {
+        let peer = with_nodes(fqdn, groups).await;
+        let read = drivers(&peer, &files).observe(&cluster(), &pod()).await;
+        assert_eq!(read.is_ok(), is_own, "{groups:?}");
+        let Err(error) = read else { continue };
+        assert_eq!(error.code, Code::KubeconfigOfAnotherCluster, "{error}");
+        assert!(error.message.contains("127.0.0.1"), "{error}");
+        assert!(error.message.contains(cluster().as_str()), "{error}");
+        let asked = peer.received();
+        let read = asked.iter().any(|request| request.path.contains("/pods/"));
+        assert!(!read, "{groups:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_through_the_kubeconfig_of_another_cluster() {
+    let peer = with_nodes("aks-1.hcp.eu.azmk8s.io", &["mc_other"]).await;
+    let files = Files::new();
+    let before = observation(pod(), &agent("1", "True").to_string(), Some("1"));
+    let error = drivers(&peer, &files)
+        .perform(&cluster(), &evict(), &before, &key())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PerformError::NotApplied(error)
+        if error.code == Code::KubeconfigOfAnotherCluster));
+    assert_eq!(peer.count("POST"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aks_name_that_is_not_the_clusters_needs_no_further_question() {
+    let peer = with_nodes("aks-1.hcp.eu.azmk8s.io", &["mc_rg"]).await;
+    let files = Files::new();
+    let mut config = config(&peer, &files);
+    let other = kubeconfig("https://aks-2.hcp.eu.azmk8s.io:443");
+    config.kubernetes.source = KubeconfigSource::File {
+        path: Some(files.write("other", &other)),
+        context: None,
+    };
+    let drivers = Drivers::connect(config).unwrap();
+    let error = drivers.observe(&cluster(), &pod()).await.unwrap_err();
+    assert_eq!(error.code, Code::KubeconfigOfAnotherCluster, "{error}");
+    for name in ["aks-1.hcp.eu.azmk8s.io", "aks-2.hcp.eu.azmk8s.io"] {
+        assert!(error.message.contains(name), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubeconfig_from_arm_starts_no_program_of_this_machine() {
+    let files = Files::new();
+    let mark = files.write("mark", "untouched");
+    let program = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: t\n\
+         clusters: [{{name: t, cluster: {{server: \"https://127.0.0.1:1\"}}}}]\n\
+         contexts: [{{name: t, context: {{cluster: t, user: t}}}}]\n\
+         users: [{{name: t, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, \
+         command: rm, args: [\"{}\"]}}}}}}]\n",
+        mark.display()
+    );
+    let encoded = base64::engine::general_purpose::STANDARD.encode(program);
+    let given = json!({"kubeconfigs": [{"name": "clusterUser", "value": encoded}]});
+    let peer = Peer::with(move |_| body(200, &given)).await;
+    let mut config = config(&peer, &files);
+    config.kubernetes.source = KubeconfigSource::Arm;
+    let drivers = Drivers::connect(config).unwrap();
+    let error = drivers.observe(&cluster(), &pod()).await.unwrap_err();
+    assert_eq!(error.code, Code::KubeconfigInvalid, "{error}");
+    assert!(error.message.contains("it would start \"rm\""), "{error}");
+    assert!(mark.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_go_on_for_ever_end_at_a_number_of_bytes() {
+    let note = "x".repeat(20 << 20);
+    let page = json!({
+        "apiVersion": "v1", "kind": "PodList", "metadata": {"continue": "more"},
+        "items": [{"metadata": {"name": "a", "annotations": {"note": note}}}],
+    });
+    let page = body(200, &page);
+    let peer = Peer::with(move |_| page.clone()).await;
+    let files = Files::new();
+    let mut config = config(&peer, &files);
+    config.kubernetes.request_timeout_ms = 60_000;
+    let query = Query::KubernetesList {
+        api_version: "v1".to_owned(),
+        object_kind: "Pod".to_owned(),
+        namespace: String::new(),
+        label_selector: String::new(),
+    };
+    let drivers = Drivers::connect(config).unwrap();
+    let error = drivers.observe(&cluster(), &query).await.unwrap_err();
+    assert_eq!(error.code, Code::KubernetesUnavailable);
+    assert!(
+        error.message.contains("more than 67108864 bytes"),
+        "{error}"
+    );
+    assert_eq!(peer.count("GET"), 4);
+}

@@ -10,16 +10,16 @@ use std::{
 };
 
 use naosu_engine::{
-    driver::Observer,
+    driver::{Effector, Observer, PerformError},
     error::Code,
     model::{
-        ObserveErrorKind, Query,
+        Effect, ObserveErrorKind, Query,
         query::{NodeObservation, ProbeResult},
     },
 };
 use naosu_server::drivers::Drivers;
 use serde_json::{Value, json};
-use support::{Action, Files, GROUP, Peer, answer, answer_with, cluster, config};
+use support::{Action, Files, GROUP, Peer, answer, answer_with, cluster, config, key, observation};
 
 /// What comes back of a script's stdout.
 type Spoil = fn(String) -> String;
@@ -30,8 +30,21 @@ fn kept(stdout: String) -> String {
     stdout[from..].to_owned()
 }
 
+/// Where scripts keep things, in the scripts' own words.
+const BASE: &str = "naosu_base=/run\n[ -w /run ] || naosu_base=/tmp";
+
 /// A node whose scripts run here, with `program` in the place of `ss`.
 async fn node(program: &'static str, spoil: Spoil) -> (Peer, Arc<Mutex<Vec<String>>>) {
+    node_in("/run", program, spoil).await
+}
+
+/// The same, whose scripts keep things below `base`.
+async fn node_in(
+    base: &str,
+    program: &'static str,
+    spoil: Spoil,
+) -> (Peer, Arc<Mutex<Vec<String>>>) {
+    let base = format!("naosu_base={base}");
     let output = Arc::new(Mutex::new(String::new()));
     let nonces = Arc::new(Mutex::new(Vec::new()));
     let seen = nonces.clone();
@@ -49,7 +62,12 @@ async fn node(program: &'static str, spoil: Spoil) -> (Peer, Arc<Mutex<Vec<Strin
                 .iter()
                 .map(|l| l.as_str().unwrap())
                 .collect();
-            let script = lines.join("\n").replace("ss -H -lntu", program);
+            let script = lines.join("\n");
+            assert!(script.contains(BASE));
+            let mut script = script.replace("ss -H -lntu", program);
+            if base != "naosu_base=/run" {
+                script = script.replace(BASE, &base);
+            }
             let nonce = script.split('\'').nth(1).unwrap().to_owned();
             seen.lock().unwrap().push(nonce);
             let ran = Command::new("sh").arg("-c").arg(script).output().unwrap();
@@ -128,7 +146,7 @@ async fn output_of_any_length_comes_back_whole_and_leaves_nothing_behind() {
             assert_eq!(reading.body.split_whitespace().count(), 20_000);
         }
         for base in ["/run", "/tmp"] {
-            let left = Path::new(base).join(format!("naosu-{}", nonces[0]));
+            let left = Path::new(base).join("naosu.d").join(&nonces[0]);
             assert!(!left.exists(), "{}", left.display());
         }
     }
@@ -177,6 +195,64 @@ async fn spoilt_output_is_an_error_and_never_a_shorter_answer() {
             assert_eq!(error.kind, ObserveErrorKind::Truncated);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_pages_than_the_output_has_are_not_fetched() {
+    let many: Spoil = |stdout| kept(stdout.replace("pages=1 ", "pages=4900 "));
+    let (peer, nonces) = node("seq 1 3", many).await;
+    let files = Files::new();
+    let error = drivers(&peer, &files)
+        .observe(&cluster(), &sockets())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, Code::NodeOutputMalformed, "{error}");
+    assert_eq!(nonces.lock().unwrap().len(), 1);
+}
+
+/// A directory that was last changed three hours ago.
+fn old(path: &Path) {
+    std::fs::create_dir_all(path).unwrap();
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10_800);
+    std::fs::File::open(path)
+        .unwrap()
+        .set_modified(then)
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_clears_away_what_scripts_left_and_nothing_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("naosu.d");
+    let left = home.join("0123456789abcdef0123456789abcdef");
+    let foreign = [
+        directory.path().join("naosu-agent"),
+        home.join("kept"),
+        home.join("0123456789abcdef0123456789abcdeg"),
+    ];
+    foreign.iter().for_each(|path| old(path));
+    old(&left);
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let (peer, _) = node_in(directory.path().to_str().unwrap(), "seq 1 3", kept).await;
+    let files = Files::new();
+    let reading = drivers(&peer, &files).observe(&cluster(), &sockets()).await;
+    assert_eq!(reading.unwrap().body, "1\n2\n3\n");
+    assert!(!left.exists());
+    assert!(foreign.iter().all(|path| path.exists()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_someone_else_put_in_its_place_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), directory.path().join("naosu.d")).unwrap();
+    let (peer, _) = node_in(directory.path().to_str().unwrap(), "seq 1 3", kept).await;
+    let files = Files::new();
+    let reading = drivers(&peer, &files).observe(&cluster(), &sockets()).await;
+    assert_eq!(reading.unwrap_err().code, Code::NodeOutputMalformed);
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,4 +367,57 @@ async fn nodes_that_are_not_there_or_not_azures_are_not_commanded() {
         assert_eq!(error.code, Code::NodeNotFound, "{error}");
         assert_eq!(peer.count("POST"), 0);
     }
+}
+
+/// A peer whose node names this virtual machine.
+async fn node_on(machine: &'static str) -> Peer {
+    let body = json!({
+        "kind": "Node", "apiVersion": "v1", "metadata": {"name": "n"},
+        "spec": {"providerID": format!("azure://{machine}")},
+    });
+    Peer::with(move |_| answer(200, &body.to_string())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_object_cannot_name_a_machine_that_is_not_the_clusters() {
+    let files = Files::new();
+    for machine in [
+        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/other/providers/Microsoft.Compute/virtualMachines/dc",
+        "/subscriptions/11111111-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/dc",
+    ] {
+        let peer = node_on(machine).await;
+        let error = drivers(&peer, &files)
+            .observe(&cluster(), &sockets())
+            .await
+            .unwrap_err();
+        assert_eq!(error.code, Code::NodeForeign, "{error}");
+        assert!(error.message.contains(machine), "{error}");
+        assert!(error.message.contains(GROUP), "{error}");
+        assert_eq!(peer.count("POST"), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_effect_is_not_carried_out_on_another_machine_than_was_read() {
+    let files = Files::new();
+    let peer = node_on(
+        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/new",
+    )
+    .await;
+    let status = json!({"installed": true, "verbose": "x", "numbered": "x"});
+    let query = Query::Node {
+        node: "n".to_owned(),
+        what: NodeObservation::UfwStatus,
+    };
+    let before = observation(query, &status.to_string(), Some("/subscriptions/old"));
+    let disable = Effect::UfwDisable {
+        node: "n".to_owned(),
+    };
+    let drivers = drivers(&peer, &files);
+    let error = drivers
+        .perform(&cluster(), &disable, &before, &key())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PerformError::NotApplied(error) if error.code == Code::Drift));
+    assert_eq!(peer.count("POST"), 0);
 }

@@ -1,13 +1,14 @@
 //! Every exchange of the recordings (real traffic with Azure, recorded by others)
 //! that the driver's types cover, read by those types.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use naosu_engine::error::Code;
-use naosu_flow::nsg::Nsg;
+use naosu_flow::{firewall::RouteTable, nsg::Nsg};
+use naosu_plugin::arm;
 use naosu_server::drivers::azure::{
-    ResourceId,
+    ManagedCluster, ResourceId,
     api_version::api_version,
     error::ArmErrorBody,
     operation::{Progress, Tracker, progress},
@@ -48,10 +49,12 @@ fn response(url: &Url, exchange: &Value) -> ArmResponse {
 struct Counts {
     errors: usize,
     operations: usize,
+    failed_operations: usize,
     lists: usize,
     resources: usize,
-    security_groups: usize,
     empty: usize,
+    /// Resources by their types, of lists as well.
+    by_type: BTreeMap<String, usize>,
 }
 
 #[test]
@@ -80,7 +83,17 @@ fn every_recorded_exchange_is_understood() {
     println!("{exchanges} recorded exchanges were read: {counts:?}");
     let read = counts.errors + counts.operations + counts.lists + counts.resources + counts.empty;
     assert_eq!(read, exchanges, "each was read as exactly one thing");
-    assert!(counts.errors > 0 && counts.security_groups > 0 && counts.operations > 0);
+    assert!(counts.errors > 0 && counts.operations > 0 && counts.failed_operations > 0);
+    for understood in [
+        "microsoft.containerservice/managedclusters",
+        "microsoft.network/networkinterfaces",
+        "microsoft.network/networksecuritygroups",
+        "microsoft.network/routetables",
+        "microsoft.network/virtualnetworks",
+        "microsoft.network/virtualnetworks/subnets",
+    ] {
+        assert!(counts.by_type.contains_key(understood), "{understood}");
+    }
 }
 
 fn read(name: &str, url: &Url, exchange: &Value, counts: &mut Counts) {
@@ -114,44 +127,128 @@ fn read(name: &str, url: &Url, exchange: &Value, counts: &mut Counts) {
         } else {
             Tracker::AsyncOperation(url.clone(), None)
         };
-        let seen = progress(&tracker, &response, url.path()).or_else(|error| {
-            // AKS was recorded to answer Succeeded with an error beside it.
-            if error.code() == Code::AzureOperationFailed {
-                Ok(Progress::Done(None))
-            } else {
-                Err(error)
-            }
-        });
-        seen.unwrap_or_else(|e| panic!("{name}: {e}"));
-        counts.operations += 1;
+        operation(name, &tracker, &response, counts);
     } else if response.body.is_empty() {
         counts.empty += 1;
     } else {
         let body = response.object().unwrap_or_else(|e| panic!("{name}: {e}"));
         if let Some(items) = body.get("value").and_then(Value::as_array) {
-            for item in items.iter().filter(|item| is_nsg(item)) {
-                Nsg::from_arm(item).unwrap_or_else(|e| panic!("{name}: {e}"));
-                counts.security_groups += 1;
+            for item in items {
+                resource(name, url, item, counts);
             }
             counts.lists += 1;
         } else {
-            let id = body["id"].as_str().unwrap_or_else(|| url.path());
-            ResourceId::parse(id).unwrap_or_else(|e| panic!("{name}: {e}"));
-            if is_nsg(&body) {
-                Nsg::from_arm(&body).unwrap_or_else(|e| panic!("{name}: {e}"));
-                assert!(
-                    response.etag(&body).is_some(),
-                    "{name}: a group has an ETag"
-                );
-                counts.security_groups += 1;
-            }
+            resource(name, url, &body, counts);
+            let is_group = type_of(&body) == "microsoft.network/networksecuritygroups";
+            assert!(!is_group || response.etag(&body).is_some(), "{name}");
             counts.resources += 1;
         }
     }
 }
 
-fn is_nsg(resource: &Value) -> bool {
+/// An operation goes on or ends as its own body says. AKS was recorded to answer
+/// Succeeded with an error beside it, which is no success.
+fn operation(name: &str, tracker: &Tracker, response: &ArmResponse, counts: &mut Counts) {
+    counts.operations += 1;
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let status = body["status"].as_str().unwrap_or_default();
+    let is_tracked = matches!(tracker, Tracker::AsyncOperation(..));
+    match progress(tracker, response, &response.path) {
+        Ok(Progress::Running) if is_tracked => {
+            assert!(
+                !["Succeeded", "Failed", "Canceled"].contains(&status),
+                "{name}"
+            );
+        }
+        Ok(Progress::Running) => assert_eq!(response.status, StatusCode::ACCEPTED, "{name}"),
+        Ok(Progress::Done(_)) if is_tracked => {
+            assert_eq!(status, "Succeeded", "{name}");
+            assert!(body["error"].is_null(), "{name}");
+        }
+        Ok(Progress::Done(_)) => assert_eq!(response.status, StatusCode::OK, "{name}"),
+        Err(error) => {
+            assert_eq!(error.code(), Code::AzureOperationFailed, "{name}: {error}");
+            let has_failed =
+                status == "Failed" || (status == "Succeeded" && body["error"].is_object());
+            assert!(has_failed, "{name}: {body}");
+            assert!(error.to_string().contains(status), "{name}: {error}");
+            counts.failed_operations += 1;
+        }
+    }
+}
+
+/// A resource as the types that really read it have it: what they leave out has a
+/// default, so it is what they found that is looked at.
+fn resource(name: &str, url: &Url, body: &Value, counts: &mut Counts) {
+    // The instance view of a machine is the one thing that has no id.
+    let id = body["id"].as_str().unwrap_or_else(|| url.path());
+    let id = ResourceId::parse(id).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let kind = type_of(body);
+    if !kind.is_empty() && kind != "microsoft.resources/resourcegroups" {
+        assert_eq!(id.type_name(), kind, "{name}");
+    }
+    match kind.as_str() {
+        "microsoft.containerservice/managedclusters" => {
+            let cluster: arm::ManagedCluster = read_as(name, body);
+            let group = cluster.properties.node_resource_group;
+            assert!(!group.is_empty(), "{name}");
+            assert!(!cluster.properties.agent_pool_profiles.is_empty(), "{name}");
+            let found = ManagedCluster::read(&id, body).unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(found.node_resource_group.name(), group, "{name}");
+            let fqdn = cluster
+                .properties
+                .fqdn
+                .map(|fqdn| fqdn.to_ascii_lowercase());
+            assert_eq!(found.api_servers.first(), fqdn.as_ref(), "{name}");
+        }
+        "microsoft.network/virtualnetworks" => {
+            let network: arm::VirtualNetwork = read_as(name, body);
+            assert!(
+                !network.properties.address_space.address_prefixes.is_empty(),
+                "{name}"
+            );
+            for subnet in &network.properties.subnets {
+                assert!(subnet.properties.prefixes().next().is_some(), "{name}");
+            }
+        }
+        "microsoft.network/virtualnetworks/subnets" => {
+            let subnet: arm::Subnet = read_as(name, body);
+            assert!(subnet.properties.prefixes().next().is_some(), "{name}");
+        }
+        "microsoft.network/networkinterfaces" => {
+            let interface: arm::NetworkInterface = read_as(name, body);
+            assert!(!interface.properties.ip_configurations.is_empty(), "{name}");
+            for configuration in &interface.properties.ip_configurations {
+                let address = &configuration.properties.private_ip_address;
+                assert!(
+                    address.parse::<std::net::IpAddr>().is_ok(),
+                    "{name}: {address}"
+                );
+                assert!(configuration.properties.subnet.is_some(), "{name}");
+            }
+        }
+        "microsoft.network/networksecuritygroups" => {
+            Nsg::from_arm(body).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        "microsoft.network/routetables" => {
+            RouteTable::from_arm(body).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        // Read by single fields where they are read at all.
+        _ => {
+            let named: arm::Resource = read_as(name, body);
+            assert!(kind.is_empty() || !named.name.is_empty(), "{name}");
+        }
+    }
+    *counts.by_type.entry(kind).or_default() += 1;
+}
+
+fn read_as<T: serde::de::DeserializeOwned>(name: &str, body: &Value) -> T {
+    serde_json::from_value(body.clone()).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn type_of(resource: &Value) -> String {
     resource["type"]
         .as_str()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("Microsoft.Network/networkSecurityGroups"))
+        .unwrap_or_default()
+        .to_ascii_lowercase()
 }

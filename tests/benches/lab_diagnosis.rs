@@ -5,6 +5,7 @@
 //! temporary folder, for `scripts/bench_report.py`.
 
 use std::{
+    ffi::OsString,
     fs,
     path::Path,
     time::{Duration, Instant},
@@ -115,14 +116,14 @@ async fn measure() {
         .expect("the lab starts");
     let folder = lab.directory().join("bench");
     fs::create_dir_all(&folder).expect("a folder");
-    let mut environment: Vec<(String, String)> = lab
+    let mut environment: Vec<(OsString, OsString)> = lab
         .environment()
         .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
+        .map(|(name, value)| (name.into(), value.into()))
         .collect();
     for (name, file) in [("STORE__PATH", "naosu.db"), ("PLUGINS__CACHE", "cache")] {
         let path = folder.join(file).display().to_string();
-        environment.push((format!("NAOSU_{name}"), path));
+        environment.push((format!("NAOSU_{name}").into(), path.into()));
     }
     let config = config::load(&Given {
         file: Some(lab.naosu_config_file().to_owned()),

@@ -16,9 +16,10 @@ use naosu_engine::{
             NsgRule, UfwRuleEffect,
         },
         journal::Way,
-        query::ObjectRef,
+        query::{FirewallRuleset, ObjectRef},
     },
 };
+use naosu_flow::iptables::NftChain;
 use naosu_lab::{
     Lab, LabOptions, Scenario, builtin_scenario, estate::Subnet, lifecycle::DataPlaneChoice,
 };
@@ -422,4 +423,129 @@ async fn what_an_effect_does_not_name_stays_as_it_was() {
         let more = usize::from(kind == EffectKind::NsgRuleCreate);
         assert_eq!(rules(&before) + more, rules(&after), "{kind:?}");
     }
+}
+
+/// Everything on a node that an effect there could change. Without counters, which
+/// packets change.
+async fn firewall_of(bench: &Bench, node: &str) -> String {
+    let script = "\
+        find /etc/ufw /etc/default/ufw -type f -exec sha256sum {} + | sort\n\
+        cat /etc/ufw/ufw.conf\n\
+        for program in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do\n\
+            echo \"$program\"\n\
+            $program-save | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'\n\
+        done\n\
+        nft list tables\n\
+        ls -A /run/naosu.d\n";
+    on_node(bench, node, script).await
+}
+
+async fn on_node(bench: &Bench, node: &str, script: &str) -> String {
+    let plane = bench.lab.data_plane();
+    let output = plane.run_on_node(&node.into(), script).await.unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.exit_code, 0, "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_of_any_kind_leaves_the_node_as_it_was_to_the_byte() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    let all = EffectKind::ALL.iter();
+    for kind in all.filter(|kind| matches!(place(**kind), Place::Ufw | Place::Iptables)) {
+        let effect = bench.effect(*kind).await;
+        let before = bench.observe(&effect).await;
+        let (ufw, plain) = (
+            firewall_of(&bench, UFW_NODE).await,
+            firewall_of(&bench, PLAIN_NODE).await,
+        );
+        assert!(ufw.contains("ENABLED=") && ufw.contains("-A "), "{ufw}");
+        let shown = bench
+            .drivers
+            .dry_run(&bench.cluster, &effect, &before)
+            .await;
+        let shown = shown.unwrap().unwrap();
+        assert_eq!(shown.by, "system", "{kind:?}");
+        assert_eq!(firewall_of(&bench, UFW_NODE).await, ufw, "{kind:?}");
+        assert_eq!(firewall_of(&bench, PLAIN_NODE).await, plain, "{kind:?}");
+    }
+}
+
+/// Where the kernel forbids a node to show a program other files, nothing is tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_place_to_try_it_ufw_is_not_asked_to_try() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    let effect = bench.effect(EffectKind::UfwDisable).await;
+    let before = bench.observe(&effect).await;
+    let refusing = "printf '#!/bin/sh\\necho unshare: not permitted >&2\\nexit 1\\n' \
+        >/run/unshare && chmod 755 /run/unshare && mount --bind /run/unshare /usr/bin/unshare";
+    on_node(&bench, UFW_NODE, refusing).await;
+    let untouched = firewall_of(&bench, UFW_NODE).await;
+    let shown = bench
+        .drivers
+        .dry_run(&bench.cluster, &effect, &before)
+        .await;
+    assert_eq!(shown.unwrap(), None);
+    assert_eq!(firewall_of(&bench, UFW_NODE).await, untouched);
+}
+
+/// By its file ufw decides whether a rule goes to the kernel as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_would_not_reach_the_kernel_is_refused() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    let effect = bench.effect(EffectKind::UfwRuleInsert).await;
+    let before = bench.observe(&effect).await;
+    let on_and_off =
+        |word: &str| format!("sed -i 's/^ENABLED=.*/ENABLED={word}/' /etc/ufw/ufw.conf");
+    let chain = "ufw-user-input -s 192.0.2.1 -j DROP";
+    for (spoil, repair) in [
+        (on_and_off("no"), on_and_off("yes")),
+        (
+            format!("iptables -A {chain}"),
+            format!("iptables -D {chain}"),
+        ),
+    ] {
+        on_node(&bench, UFW_NODE, &spoil).await;
+        let untouched = firewall_of(&bench, UFW_NODE).await;
+        let refused = bench.perform(&effect, &before).await.unwrap_err();
+        assert!(
+            matches!(&refused, PerformError::NotApplied(e) if e.code == Code::NodeCommandFailed),
+            "{spoil}: {refused:?}"
+        );
+        let shown = bench
+            .drivers
+            .dry_run(&bench.cluster, &effect, &before)
+            .await;
+        assert!(shown.is_err(), "{spoil}");
+        assert_eq!(firewall_of(&bench, UFW_NODE).await, untouched, "{spoil}");
+        on_node(&bench, UFW_NODE, &repair).await;
+    }
+    assert!(!bench.perform(&effect, &before).await.unwrap());
+    let rules = on_node(&bench, UFW_NODE, "iptables -S ufw-user-input").await;
+    assert!(
+        rules.contains("-s 10.224.0.0/16 -p tcp -m tcp --dport 10250 -j ACCEPT"),
+        "{rules}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_iptables_does_not_show_is_observed() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    let table = "printf 'table inet fw {\\nchain in {\\n\
+        type filter hook input priority 5; policy accept;\\n\
+        tcp dport 10251 drop\\n}\\n}\\n' | nft -f -";
+    on_node(&bench, PLAIN_NODE, table).await;
+    let effect = Effect::IptablesRuleInsert(iptables_rule("ACCEPT"));
+    let read = bench.observe(&effect).await.answer.unwrap();
+    let ruleset: FirewallRuleset = serde_json::from_str(&read).unwrap();
+    let chain = NftChain::from_line("inet fw in filter input accept 1").unwrap();
+    assert_eq!(ruleset.nft_chains, Some(vec![chain]));
 }

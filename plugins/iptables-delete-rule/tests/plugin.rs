@@ -101,6 +101,27 @@ fn a_drop_of_the_kubelet_port_is_confirmed_and_deleted_by_number_and_specificati
 }
 
 #[test]
+fn a_node_with_a_table_that_iptables_does_not_show_is_not_ruled_out() {
+    let mut recorded = recorded("");
+    assert_eq!(diagnose(&recorded).judgement, Judgement::RuledOut);
+    let beside = json!([{
+        "family": "inet", "table": "firewalld", "chain": "filter_INPUT",
+        "type": "filter", "hook": "input", "policy": "accept", "rules": 12,
+    }]);
+    recorded.put(
+        ruleset(1),
+        json!({ "ipv4_nft": dump(""), "ipv6_nft": dump(""), "nft_chains": beside }),
+    );
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Unknown, "{}", finding.summary);
+    assert!(
+        finding.summary.contains("inet firewalld"),
+        "{}",
+        finding.summary
+    );
+}
+
+#[test]
 fn several_blocking_rules_go_from_the_last_to_the_first() {
     let recorded = recorded(
         "-A INPUT -s 10.224.0.4/32 -p tcp -m tcp --dport 10250 -j DROP\n\

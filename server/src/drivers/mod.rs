@@ -18,7 +18,7 @@ use naosu_engine::{
 
 pub use config::DriverConfig;
 
-use azure::{ArmClient, MetricQuery, ResourceId, error::observe_error};
+use azure::{ArmClient, ManagedClusters, MetricQuery, ResourceId, error::observe_error};
 use kubernetes::KubernetesDriver;
 use node::NodeDriver;
 
@@ -37,9 +37,14 @@ impl Drivers {
     /// `invalid_configuration` naming the setting.
     pub fn connect(config: DriverConfig) -> Result<Self, Error> {
         let azure = Arc::new(ArmClient::new(&config.azure)?);
-        let kubernetes = Arc::new(KubernetesDriver::new(config.kubernetes, azure.clone()));
+        let clusters = Arc::new(ManagedClusters::new(azure.clone()));
+        let kubernetes = Arc::new(KubernetesDriver::new(
+            config.kubernetes,
+            azure.clone(),
+            clusters.clone(),
+        ));
         Ok(Self {
-            node: NodeDriver::new(config.node, azure.clone(), kubernetes.clone()),
+            node: NodeDriver::new(config.node, azure.clone(), clusters, kubernetes.clone()),
             kubernetes,
             azure,
         })

@@ -79,7 +79,19 @@ impl Peer {
         Self::with(move |_| actions.next().unwrap_or(Action::Close)).await
     }
 
-    pub async fn with(handler: impl FnMut(&Received) -> Action + Send + 'static) -> Self {
+    /// Answers what it is told to, but for the cluster itself, which is there
+    /// whenever a driver asks to whom a node or an API server belongs.
+    pub async fn with(mut handler: impl FnMut(&Received) -> Action + Send + 'static) -> Self {
+        Self::with_all(move |request| {
+            if is_of_the_cluster(request) {
+                return answer(200, &cluster_body());
+            }
+            handler(request)
+        })
+        .await
+    }
+
+    pub async fn with_all(handler: impl FnMut(&Received) -> Action + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -97,14 +109,31 @@ impl Peer {
         }
     }
 
+    /// What it was sent, questions about the cluster itself aside.
     pub fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
+        let mut all = self.received.lock().unwrap().clone();
+        all.retain(|request| !is_of_the_cluster(request));
+        all
     }
 
     pub fn count(&self, method: &str) -> usize {
         let received = self.received();
         received.iter().filter(|r| r.method == method).count()
     }
+}
+
+fn is_of_the_cluster(request: &Received) -> bool {
+    let path = request.path.split('?').next().unwrap_or_default();
+    request.method == "GET" && path == cluster().as_str()
+}
+
+/// The managed cluster, whose API server is the peer and whose nodes are in [`GROUP`].
+fn cluster_body() -> String {
+    let group = GROUP.rsplit('/').next().unwrap();
+    format!(
+        r#"{{"id":"{}","properties":{{"nodeResourceGroup":"{group}","fqdn":"127.0.0.1"}}}}"#,
+        cluster()
+    )
 }
 
 async fn serve(

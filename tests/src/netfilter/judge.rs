@@ -71,7 +71,7 @@ impl Judge {
                     ((*name).to_owned(), AddressSet::prefixes(&prefixes))
                 })
                 .collect(),
-            socket_mark: None,
+            ..Knowledge::default()
         })
     }
 

@@ -9,6 +9,7 @@ use super::error::ParseError;
 use super::interface::{InterfaceKnowledge, PeerInterfaces};
 use super::knowledge::Knowledge;
 use super::local::LocalAddresses;
+use super::nft_chain::NftChain;
 use super::node::{LoadedRuleset, NodeFirewall};
 use super::routes::NodeRoutes;
 use super::ruleset::{Backend, Family, Ruleset};
@@ -31,6 +32,9 @@ pub struct FirewallRuleset {
     pub ipv4_routes: Option<String>,
     /// `ip -6 route show table all`.
     pub ipv6_routes: Option<String>,
+    /// What `nft list ruleset` has besides the tables above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nft_chains: Option<Vec<NftChain>>,
 }
 
 /// Which rules of a node could not be read.
@@ -96,6 +100,7 @@ impl FirewallRuleset {
             in_interface: InterfaceKnowledge::ByPeer(peers.clone()),
             out_interface: InterfaceKnowledge::ByPeer(peers),
             local_addresses: local,
+            nft_chains: self.nft_chains.clone().unwrap_or_default(),
             ..Knowledge::default()
         }
     }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::interface::InterfaceKnowledge;
 use super::local::LocalAddresses;
+use super::nft_chain::NftChain;
 use super::ruleset::Family;
 use crate::set::AddressSet;
 
@@ -24,6 +25,9 @@ pub struct Knowledge {
     pub address_sets: BTreeMap<String, AddressSet>,
     /// The mark that the sending socket gives packets (`SO_MARK`), 0 for none.
     pub socket_mark: Option<u32>,
+    /// Chains besides those of iptables. Whether one that may drop packets drops
+    /// those that the rules let pass is unknown.
+    pub nft_chains: Vec<NftChain>,
 }
 
 /// Addresses of a routing type: those that are, and those that may be.
@@ -44,6 +48,7 @@ impl Knowledge {
             local_addresses: self.local_addresses.about(own, peers)?,
             address_sets: self.address_sets.clone(),
             socket_mark: self.socket_mark,
+            nft_chains: self.nft_chains.clone(),
         })
     }
 

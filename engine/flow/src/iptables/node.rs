@@ -9,6 +9,7 @@ use super::hull::Hull;
 use super::knowledge::Knowledge;
 use super::mark::Mark;
 use super::matching::Detail;
+use super::nft_chain::NftChain;
 use super::ruleset::{Backend, Family, Ruleset, TableName};
 use super::target::Target;
 use super::walk::{IndexedTable, Walk};
@@ -123,7 +124,7 @@ impl NodeFirewall {
         let flows = hook.untouched(walk.space, &self.knowledge, other, set)?;
         let hull = Hull::of(walk.space, family, set);
         let flows = pass_stages(walk, &tables, hook.stages(), flows, hull)?;
-        self.arrive(walk, family, &flows)
+        self.arrive(walk, (hook, family), &flows)
     }
 
     /// Whether some ruleset of a family is given.
@@ -160,11 +161,12 @@ impl NodeFirewall {
     pub(super) fn arrive(
         &self,
         walk: &mut Walk<'_, '_>,
-        family: Family,
+        (hook, family): (Hook, Family),
         flows: &Flows,
     ) -> Result<(), AnalysisTooComplex> {
         let mut passed = flows.packets(walk.space)?;
-        for what in self.unread(family) {
+        let beside = self.beside(family, hook);
+        for what in self.unread(family).into_iter().chain(beside) {
             let reason = "rules that exist were not shown";
             let dropped = walk
                 .space
@@ -192,6 +194,15 @@ impl NodeFirewall {
             ));
         }
         unread
+    }
+
+    /// Tables besides those of iptables that may drop packets.
+    fn beside(&self, family: Family, hook: Hook) -> BTreeSet<String> {
+        let chains = self.knowledge.nft_chains.iter();
+        chains
+            .filter(|chain| chain.may_drop() && chain.concerns(family, hook))
+            .map(NftChain::table_in_words)
+            .collect()
     }
 
     /// The tables of a family, those of the legacy backend first.

@@ -37,6 +37,7 @@ pub struct ClusterProperties {
     pub api_server_access_profile: Option<ApiServerAccessProfile>,
     pub node_resource_group_profile: Option<NodeResourceGroupProfile>,
     pub fqdn: Option<String>,
+    #[serde(rename = "privateFQDN")]
     pub private_fqdn: Option<String>,
 }
 
@@ -181,5 +182,18 @@ impl ManagedCluster {
     pub fn is_private(&self) -> bool {
         let access = self.properties.api_server_access_profile.as_ref();
         access.is_some_and(|access| access.enable_private_cluster)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_private_api_server_is_read_as_arm_spells_it() {
+        let body = r#"{"properties":{"privateFQDN":"aks-1.privatelink.eu.azmk8s.io"}}"#;
+        let cluster: ManagedCluster = serde_json::from_str(body).unwrap();
+        let name = cluster.properties.private_fqdn;
+        assert_eq!(name.as_deref(), Some("aks-1.privatelink.eu.azmk8s.io"));
     }
 }

@@ -1,12 +1,16 @@
 //! What Azure's refusals and silences become.
 
+use std::fmt;
+
 use naosu_engine::{
     driver::PerformError,
     error::{Code, Error},
     model::{ObserveError, ObserveErrorKind},
 };
 use serde::Deserialize;
+use uuid::Uuid;
 
+use super::response::ArmResponse;
 use crate::drivers::text::{MESSAGE_LIMIT, printable};
 
 /// An error body of ARM, with or without the `error` wrapper around it.
@@ -157,6 +161,14 @@ pub enum AzureError {
         /// How long was waited.
         waited_seconds: u64,
     },
+    /// A write failed, with what Azure's own logs know it by.
+    #[error("{error} ({ids})")]
+    Write {
+        /// How.
+        error: Box<AzureError>,
+        /// Which write it was.
+        ids: WriteIds,
+    },
     /// The resource came without an ETag, so a write could overwrite a change
     /// made by someone else.
     #[error("{path} has no ETag to write under")]
@@ -164,6 +176,25 @@ pub enum AzureError {
         /// Path of the resource.
         path: String,
     },
+}
+
+/// What Azure's logs know a write by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteIds {
+    /// Ours, sent with each request of the write.
+    pub correlation: Uuid,
+    /// Azure's, from the answer to it, printable; empty when there was none.
+    pub request: String,
+}
+
+impl fmt::Display for WriteIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "correlation {}", self.correlation)?;
+        if self.request.is_empty() {
+            return Ok(());
+        }
+        write!(f, ", x-ms-request-id {}", self.request)
+    }
 }
 
 fn refusal_text(status: u16, method: &str, path: &str, body: &ArmErrorBody) -> String {
@@ -185,6 +216,7 @@ impl AzureError {
     /// The stable code.
     pub fn code(&self) -> Code {
         match self {
+            Self::Write { error, .. } => error.code(),
             Self::InvalidId { .. } => Code::InvalidResourceId,
             Self::UnknownType { .. } | Self::NoEtag { .. } => Code::Unsupported,
             Self::Credential { .. } => Code::AzureUnauthenticated,
@@ -204,6 +236,28 @@ impl AzureError {
                 400..=499 => Code::AzureBadRequest,
                 _ => Code::AzureServerError,
             },
+        }
+    }
+
+    /// This error as that of a write, told in the log as well: whoever asks Azure
+    /// what became of it needs its ids, in the journal as on the terminal.
+    #[must_use]
+    pub fn of_write(self, correlation: Uuid, answer: Option<&ArmResponse>) -> Self {
+        let request = answer.and_then(|answer| answer.header("x-ms-request-id"));
+        let ids = WriteIds {
+            correlation,
+            request: printable(request.unwrap_or_default(), 80),
+        };
+        tracing::warn!(
+            correlation = %ids.correlation,
+            request_id = ids.request,
+            code = self.code().as_str(),
+            error = %self,
+            "a write to Azure failed"
+        );
+        Self::Write {
+            error: Box::new(self),
+            ids,
         }
     }
 
@@ -233,6 +287,7 @@ impl AzureError {
     /// Whether the request certainly changed nothing.
     pub fn certainly_not_applied(&self) -> bool {
         match self {
+            Self::Write { error, .. } => error.certainly_not_applied(),
             Self::InvalidId { .. }
             | Self::UnknownType { .. }
             | Self::Credential { .. }
@@ -278,11 +333,13 @@ pub fn observe_error(error: Error) -> ObserveError {
         Code::AzureForbidden
         | Code::AzureUnauthenticated
         | Code::KubernetesForbidden
-        | Code::KubernetesUnauthenticated => ObserveErrorKind::Forbidden,
+        | Code::KubernetesUnauthenticated
+        | Code::NodeForeign => ObserveErrorKind::Forbidden,
         Code::NodeOutputTruncated => ObserveErrorKind::Truncated,
         Code::InvalidResourceId
         | Code::InvalidParameter
         | Code::AzureBadRequest
+        | Code::KubeconfigOfAnotherCluster
         | Code::Unsupported => ObserveErrorKind::Invalid,
         _ => ObserveErrorKind::Unavailable,
     };

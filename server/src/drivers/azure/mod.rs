@@ -9,6 +9,7 @@ pub mod client;
 pub mod credential;
 pub mod effects;
 pub mod error;
+pub mod managed_cluster;
 mod metric;
 pub mod operation;
 mod read;
@@ -16,8 +17,10 @@ pub mod resource_id;
 pub mod response;
 pub mod retry;
 
+pub use authority::is_loopback;
 pub use client::ArmClient;
 pub use error::AzureError;
+pub use managed_cluster::{ManagedCluster, ManagedClusters};
 pub use metric::MetricQuery;
 pub use resource_id::ResourceId;
 

@@ -10,7 +10,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    client::ArmClient,
+    client::{ArmClient, ArmRequest},
     error::{ArmErrorBody, AzureError},
     response::ArmResponse,
 };
@@ -82,6 +82,29 @@ impl ArmClient {
                 status,
                 body: Box::default(),
             }),
+        }
+    }
+
+    /// Sends a request that changes something and waits for the end of what it began:
+    /// the answer to it, and the operation's output.
+    ///
+    /// # Errors
+    /// [`AzureError::Write`] around what [`ArmClient::send`], [`ArmResponse::success`]
+    /// or [`ArmClient::finish`] met.
+    pub async fn write(
+        &self,
+        request: &ArmRequest,
+        limit: Duration,
+    ) -> Result<(ArmResponse, Option<Value>), AzureError> {
+        let id = request.correlation;
+        let answer = self.send(request).await.map_err(|e| e.of_write(id, None))?;
+        let accepted = match answer.clone().success() {
+            Ok(accepted) => accepted,
+            Err(error) => return Err(error.of_write(id, Some(&answer))),
+        };
+        match self.finish(&accepted, &request.url, limit, id).await {
+            Ok(output) => Ok((accepted, output)),
+            Err(error) => Err(error.of_write(id, Some(&accepted))),
         }
     }
 

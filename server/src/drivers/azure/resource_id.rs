@@ -87,6 +87,17 @@ impl ResourceId {
         Self::parse(&format!("{}/{segments}", self.0))
     }
 
+    /// The resource group it is in: `/subscriptions/…/resourceGroups/…`.
+    pub fn group(&self) -> Option<Self> {
+        let head: Vec<&str> = self.segments().take(4).collect();
+        match head.as_slice() {
+            [_, _, groups, _] if groups.eq_ignore_ascii_case("resourceGroups") => {
+                Some(Self(format!("/{}", head.join("/"))))
+            }
+            _ => None,
+        }
+    }
+
     /// Name of the resource, the last segment.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

@@ -4,64 +4,81 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use http::Method;
+use http_body_util::Limited;
 use kube::{
     Client, Config,
+    client::{ClientBuilder, DynBody},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use naosu_engine::{error::Error, model::ClusterId};
 use serde_json::Value;
+use tower::util::MapResponseLayer;
 use uuid::Uuid;
 
-use super::KubernetesError;
+use super::{KubernetesError, belongs, given};
 use crate::drivers::{
-    azure::{ArmClient, ResourceId, client::ArmRequest},
+    azure::{ArmClient, ManagedClusters, ResourceId, client::ArmRequest},
     config::{KubeconfigSource, KubernetesConfig, ms},
     text::{MESSAGE_LIMIT, printable},
 };
 
+/// Largest answer of an API server that is read. A page of a list has 500 objects.
+const ANSWER_LIMIT_BYTES: usize = 32 << 20;
+
 impl KubeconfigSource {
-    /// Whether each cluster has credentials of its own.
-    pub(super) fn is_per_cluster(&self) -> bool {
+    /// Whether ARM gives each cluster its own credentials, for a while.
+    pub(super) fn is_arm(&self) -> bool {
         matches!(self, Self::Arm)
     }
 }
 
-/// A client as `config` asks for.
+/// A client of the cluster's API server, from where `config` says.
 ///
 /// # Errors
-/// `kubeconfig_invalid` naming the file and what is wrong with it, or Azure's error.
+/// `kubeconfig_invalid` naming the file and what is wrong with it,
+/// `kubeconfig_of_another_cluster`, or Azure's or Kubernetes' error.
 pub async fn connect(
     config: &KubernetesConfig,
     azure: &ArmClient,
-    cluster: Option<&ClusterId>,
+    clusters: &ManagedClusters,
+    cluster: &ClusterId,
 ) -> Result<Client, Error> {
     crate::drivers::azure::install_tls_provider();
-    let mut kube = match (&config.source, cluster) {
-        (KubeconfigSource::File { path, context }, _) => {
+    let mut kube = match &config.source {
+        KubeconfigSource::File { path, context } => {
             from_file(path.clone(), context.clone()).await?
         }
-        (KubeconfigSource::InCluster, _) => {
+        KubeconfigSource::InCluster => {
             Config::incluster().map_err(|error| KubernetesError::InCluster {
                 reason: error.to_string(),
             })?
         }
-        (KubeconfigSource::Arm, Some(cluster)) => from_arm(azure, cluster).await?,
-        (KubeconfigSource::Arm, None) => {
-            return Err(KubernetesError::Kubeconfig {
-                place: "from ARM".to_owned(),
-                reason: "no cluster was named".to_owned(),
-            }
-            .into());
-        }
+        KubeconfigSource::Arm => from_arm(azure, cluster).await?,
     };
     kube.connect_timeout = Some(ms(config.request_timeout_ms));
     // kube would repeat writes as well; what may be repeated is decided here.
     kube.default_retry = false;
-    let client = Client::try_from(kube).map_err(|error| KubernetesError::Kubeconfig {
+    let server = kube.cluster_url.host().unwrap_or_default().to_owned();
+    let builder = ClientBuilder::try_from(kube).map_err(|error| KubernetesError::Kubeconfig {
         place: place_of(&config.source),
         reason: printable(&error.to_string(), MESSAGE_LIMIT),
     })?;
+    let bounded = MapResponseLayer::new(bounded::<Box<DynBody>>);
+    let client = builder.with_layer(&bounded).build();
+    if !config.source.is_arm() {
+        let managed = clusters.get(cluster).await?;
+        let waited = ms(config.request_timeout_ms);
+        let belongs = belongs::require(&client, &server, cluster, &managed);
+        tokio::time::timeout(waited, belongs)
+            .await
+            .unwrap_or_else(|_| Err(KubernetesError::silent("Node list", waited).into()))?;
+    }
     Ok(client)
+}
+
+/// No answer is read beyond the limit, whoever asks for it.
+fn bounded<B>(response: http::Response<B>) -> http::Response<Limited<B>> {
+    response.map(|body| Limited::new(body, ANSWER_LIMIT_BYTES))
 }
 
 fn place_of(source: &KubeconfigSource) -> String {
@@ -152,6 +169,7 @@ async fn from_arm(azure: &ArmClient, cluster: &ClusterId) -> Result<Config, Erro
     let text = String::from_utf8(bytes).map_err(|_| wrong("it is not text".to_owned()))?;
     let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|error| wrong(error.to_string()))?;
     checked(&kubeconfig, None).map_err(wrong)?;
+    given::check(&kubeconfig).map_err(wrong)?;
     Ok(
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await

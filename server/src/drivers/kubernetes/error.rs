@@ -18,6 +18,16 @@ pub enum KubernetesError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The API server is not that of the cluster asked about.
+    #[error("the API server at {server} is not that of {cluster}: {found}")]
+    AnotherCluster {
+        /// The cluster asked about.
+        cluster: String,
+        /// The API server's host.
+        server: String,
+        /// By what that is known.
+        found: String,
+    },
     /// There is no service account to use.
     #[error("no in-cluster credentials: {reason}")]
     InCluster {
@@ -53,6 +63,14 @@ pub enum KubernetesError {
         reason: String,
         /// Whether the request may have arrived.
         sent: bool,
+    },
+    /// More than is read.
+    #[error("{what} has more than {limit}")]
+    TooMuch {
+        /// The list.
+        what: String,
+        /// How much is read.
+        limit: String,
     },
     /// An eviction that a disruption budget, or the state of the workload's other
     /// pods, forbids for now.
@@ -111,9 +129,10 @@ impl KubernetesError {
     pub fn code(&self) -> Code {
         match self {
             Self::Kubeconfig { .. } => Code::KubeconfigInvalid,
+            Self::AnotherCluster { .. } => Code::KubeconfigOfAnotherCluster,
             Self::InCluster { .. } => Code::InvalidConfiguration,
             Self::Invalid { .. } => Code::InvalidParameter,
-            Self::Unavailable { .. } => Code::KubernetesUnavailable,
+            Self::Unavailable { .. } | Self::TooMuch { .. } => Code::KubernetesUnavailable,
             Self::DisruptionBudget { .. } => Code::KubernetesDisruptionBudget,
             Self::Refused { status, .. } => match status {
                 401 => Code::KubernetesUnauthenticated,
@@ -129,6 +148,9 @@ impl KubernetesError {
     fn next(&self) -> &'static str {
         match self.code() {
             Code::KubeconfigInvalid => "`kubectl config view` reads the same file; correct it",
+            Code::KubeconfigOfAnotherCluster => {
+                "nothing was done; name the kubeconfig and context of this cluster in kubernetes.source, or kind = \"arm\""
+            }
             Code::InvalidConfiguration => "run inside the cluster, or configure kubernetes.source",
             Code::InvalidParameter => "correct what the API server names",
             Code::KubernetesUnauthenticated => "check the kubeconfig's user and its credentials",

@@ -1,10 +1,12 @@
 //! The API server, through kube: any object read, a few kinds of write, and the
 //! kubelets behind it asked for their health.
 
+mod belongs;
 pub mod connect;
 pub mod effects;
 pub mod error;
 mod evict;
+mod given;
 mod log_probe;
 pub mod probe;
 mod read;
@@ -19,7 +21,7 @@ use tokio::sync::Mutex;
 pub use error::KubernetesError;
 
 use super::{
-    azure::ArmClient,
+    azure::{ArmClient, ManagedClusters},
     config::{KubernetesConfig, ms},
 };
 
@@ -30,43 +32,48 @@ const CREDENTIAL_LIFE: Duration = Duration::from_secs(1_800);
 pub struct KubernetesDriver {
     config: KubernetesConfig,
     azure: Arc<ArmClient>,
+    managed: Arc<ManagedClusters>,
     clients: Mutex<Vec<Known>>,
 }
 
-/// A client and the cluster it belongs to; `None` where one source serves all.
+/// A client, and the cluster that it was found to belong to.
 struct Known {
-    cluster: Option<ClusterId>,
+    cluster: ClusterId,
     client: Client,
     since: std::time::Instant,
 }
 
 impl KubernetesDriver {
     /// A driver; no API server is asked and no file is read yet.
-    pub fn new(config: KubernetesConfig, azure: Arc<ArmClient>) -> Self {
+    pub fn new(
+        config: KubernetesConfig,
+        azure: Arc<ArmClient>,
+        managed: Arc<ManagedClusters>,
+    ) -> Self {
         Self {
             config,
             azure,
+            managed,
             clients: Mutex::new(Vec::new()),
         }
     }
 
-    /// A client of the cluster's API server.
+    /// A client of the cluster's API server, and of no other.
     ///
     /// # Errors
-    /// `kubeconfig_invalid` naming the file, or why the credentials could not be had.
+    /// `kubeconfig_invalid` naming the file, `kubeconfig_of_another_cluster`, or why
+    /// the credentials could not be had.
     pub async fn client(&self, cluster: &ClusterId) -> Result<Client, Error> {
-        let cluster = self.config.source.is_per_cluster().then_some(cluster);
         let mut clients = self.clients.lock().await;
-        clients.retain(|known| known.cluster.is_none() || known.since.elapsed() < CREDENTIAL_LIFE);
-        if let Some(known) = clients
-            .iter()
-            .find(|known| known.cluster.as_ref() == cluster)
-        {
+        if self.config.source.is_arm() {
+            clients.retain(|known| known.since.elapsed() < CREDENTIAL_LIFE);
+        }
+        if let Some(known) = clients.iter().find(|known| known.cluster == *cluster) {
             return Ok(known.client.clone());
         }
-        let client = connect::connect(&self.config, &self.azure, cluster).await?;
+        let client = connect::connect(&self.config, &self.azure, &self.managed, cluster).await?;
         clients.push(Known {
-            cluster: cluster.cloned(),
+            cluster: cluster.clone(),
             client: client.clone(),
             since: std::time::Instant::now(),
         });
@@ -76,7 +83,7 @@ impl KubernetesDriver {
     /// Forgets the client of a cluster whose credentials are no longer accepted.
     async fn forget(&self, cluster: &ClusterId) {
         let mut clients = self.clients.lock().await;
-        clients.retain(|known| known.cluster.as_ref().is_some_and(|known| known != cluster));
+        clients.retain(|known| known.cluster != *cluster);
     }
 
     fn request_timeout(&self) -> Duration {

@@ -20,6 +20,8 @@ use crate::drivers::azure::retry::Retries;
 const PAGE: u32 = 500;
 /// Most pages of a list.
 const PAGE_LIMIT: u32 = 200;
+/// Longest list, as it is observed.
+const LIST_LIMIT_BYTES: usize = 64 << 20;
 
 impl KubernetesDriver {
     /// One object, without `managedFields`.
@@ -71,31 +73,34 @@ impl KubernetesDriver {
                 if !label_selector.is_empty() {
                     params = params.labels(label_selector);
                 }
-                let mut items = Vec::new();
+                let too_much = |limit: String| KubernetesError::TooMuch {
+                    what: what.clone(),
+                    limit,
+                };
+                let (mut items, mut bytes) = (Vec::new(), 0);
                 for _ in 0..PAGE_LIMIT {
                     let page = api
                         .list(&params)
                         .await
                         .map_err(|error| KubernetesError::of(&what, error))?;
-                    items.extend(
-                        page.items
-                            .into_iter()
-                            .map(|item| shown(item, api_version, kind)),
-                    );
+                    for item in page.items {
+                        let item = shown(item, api_version, kind).to_string();
+                        bytes += item.len();
+                        items.push(item);
+                    }
+                    if bytes > LIST_LIMIT_BYTES {
+                        return Err(too_much(format!("{LIST_LIMIT_BYTES} bytes")));
+                    }
                     match page.metadata.continue_.filter(|token| !token.is_empty()) {
                         None => return Ok((items, page.metadata.resource_version)),
                         Some(token) => params = params.continue_token(&token),
                     }
                 }
-                Err(KubernetesError::Unavailable {
-                    what: what.clone(),
-                    reason: format!("more than {PAGE_LIMIT} pages"),
-                    sent: true,
-                })
+                Err(too_much(format!("{PAGE_LIMIT} pages")))
             })
             .await?;
         Ok(Reading {
-            body: Value::Array(items).to_string(),
+            body: format!("[{}]", items.join(",")),
             version,
         })
     }
@@ -112,26 +117,29 @@ impl KubernetesDriver {
         F: Future<Output = Result<T, KubernetesError>>,
     {
         let mut retries = Retries::new(&self.config.retry);
-        let mut may_refresh = self.config.source.is_per_cluster();
+        let mut may_refresh = self.config.source.is_arm();
         loop {
-            let client = self.client(cluster).await?;
             let waited = self.request_timeout();
-            let error = match tokio::time::timeout(waited, read(client)).await {
-                Ok(Ok(found)) => return Ok(found),
-                Ok(Err(error)) => error,
-                Err(_) => KubernetesError::silent(what, waited),
+            let error: Error = match self.client(cluster).await {
+                Ok(client) => match tokio::time::timeout(waited, read(client)).await {
+                    Ok(Ok(found)) => return Ok(found),
+                    Ok(Err(error @ KubernetesError::TooMuch { .. })) => return Err(error.into()),
+                    Ok(Err(error)) => error.into(),
+                    Err(_) => KubernetesError::silent(what, waited).into(),
+                },
+                Err(error) => error,
             };
-            if error.code() == Code::KubernetesUnauthenticated && may_refresh {
+            if error.code == Code::KubernetesUnauthenticated && may_refresh {
                 may_refresh = false;
                 self.forget(cluster).await;
                 continue;
             }
             match retries.next_delay(None) {
-                Some(delay) if error.code() == Code::KubernetesUnavailable => {
+                Some(delay) if error.code == Code::KubernetesUnavailable => {
                     tracing::debug!(what, %error, "read of Kubernetes is tried again");
                     tokio::time::sleep(delay).await;
                 }
-                _ => return Err(error.into()),
+                _ => return Err(error),
             }
         }
     }

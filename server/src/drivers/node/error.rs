@@ -18,6 +18,18 @@ pub enum NodeError {
         /// What was found instead.
         reason: String,
     },
+    /// Its virtual machine is not one of the cluster's.
+    #[error(
+        "node {node}: its providerID names {instance}, which is not in the cluster's node resource group {group}"
+    )]
+    Foreign {
+        /// Kubernetes name.
+        node: String,
+        /// ARM id of the virtual machine, printable.
+        instance: String,
+        /// ARM id of the group.
+        group: String,
+    },
     /// A parameter that has no place in a command.
     #[error("{what} {value:?}: {expected}")]
     Invalid {
@@ -106,6 +118,7 @@ impl NodeError {
     pub fn code(&self) -> Code {
         match self {
             Self::NotFound { .. } => Code::NodeNotFound,
+            Self::Foreign { .. } => Code::NodeForeign,
             Self::Invalid { .. } => Code::InvalidParameter,
             Self::Busy { .. } => Code::NodeBusy,
             Self::Truncated { .. } => Code::NodeOutputTruncated,
@@ -119,6 +132,9 @@ impl NodeError {
     fn next(&self) -> String {
         match self {
             Self::NotFound { .. } => "`kubectl get nodes` lists them",
+            Self::Foreign { .. } => {
+                "nothing was run there; find out who made this Node object, it may be an attack"
+            }
             Self::Invalid { .. } => "correct the value",
             Self::Busy { .. } => "wait for the other run command to end, then try again",
             Self::Truncated { .. } => "try again; nothing was concluded from a part",
@@ -141,6 +157,17 @@ impl NodeError {
     }
 }
 
+impl NodeError {
+    /// The same error, met after a script that writes was run.
+    #[must_use]
+    pub fn after_the_script(self) -> Self {
+        Self::Way {
+            error: self.into(),
+            unchanged: false,
+        }
+    }
+}
+
 impl From<NodeError> for Error {
     fn from(error: NodeError) -> Self {
         Self::new(error.code(), error.to_string(), error.next())
@@ -154,5 +181,22 @@ impl From<NodeError> for PerformError {
         } else {
             Self::Unknown(error.into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_a_script_that_writes_was_run_no_error_says_that_nothing_changed() {
+        let busy = NodeError::Busy {
+            node: "n".into(),
+            waited_seconds: 1,
+        };
+        assert!(busy.certainly_not_applied());
+        let after = busy.after_the_script();
+        assert!(!after.certainly_not_applied());
+        assert_eq!(after.code(), Code::NodeBusy);
     }
 }

@@ -2,7 +2,7 @@
 
 use naosu_engine::{
     error::Code,
-    model::{ClusterId, query::ObjectRef},
+    model::{ClusterId, Observation, query::ObjectRef},
 };
 use serde_json::Value;
 
@@ -13,7 +13,8 @@ impl NodeDriver {
     /// The virtual machine of a node, by the node's `spec.providerID`.
     ///
     /// # Errors
-    /// [`NodeError::NotFound`], or Kubernetes' error.
+    /// [`NodeError::NotFound`], [`NodeError::Foreign`] when it is not one of the
+    /// cluster's, or Kubernetes' or Azure's error.
     pub(super) async fn locate(
         &self,
         cluster: &ClusterId,
@@ -46,14 +47,63 @@ impl NodeDriver {
                 Some(id.to_owned())
             })
             .unwrap_or_default();
-        instance_of(&provider_id).ok_or_else(|| NodeError::NotFound {
+        let instance = instance_of(&provider_id).ok_or_else(|| NodeError::NotFound {
             node: printable(node, 100),
             reason: format!(
                 "its providerID {:?} is no virtual machine of Azure",
                 printable(&provider_id, 300)
             ),
-        })
+        })?;
+        // Whoever may make Node objects writes the providerID: it must not choose
+        // on which of the identity's machines a script runs as root.
+        let managed = self
+            .clusters
+            .get(cluster)
+            .await
+            .map_err(|error| NodeError::Way {
+                error,
+                unchanged: true,
+            })?;
+        if managed.has(&instance) {
+            Ok(instance)
+        } else {
+            Err(NodeError::Foreign {
+                node: printable(node, 100),
+                instance: printable(instance.as_str(), 300),
+                group: managed.node_resource_group.to_string(),
+            })
+        }
     }
+
+    /// The virtual machine of a node, if it is the one that was read before.
+    ///
+    /// # Errors
+    /// As [`NodeDriver::locate`]; [`NodeError::Drift`] when it is another.
+    pub(super) async fn locate_again(
+        &self,
+        cluster: &ClusterId,
+        node: &str,
+        before: &Observation,
+    ) -> Result<ResourceId, NodeError> {
+        let instance = self.locate(cluster, node).await?;
+        match before.version.as_deref() {
+            Some(version) if version != version_of(&instance) => Err(NodeError::Drift {
+                node: printable(node, 100),
+                reason: format!(
+                    "it is on {} now, and was on {}",
+                    version_of(&instance),
+                    printable(version, 300)
+                ),
+            }),
+            _ => Ok(instance),
+        }
+    }
+}
+
+/// What tells a node that keeps its name but moves to another machine: the version
+/// of all that is read of it.
+pub(super) fn version_of(instance: &ResourceId) -> String {
+    instance.as_str().to_ascii_lowercase()
 }
 
 /// The ARM id inside "azure:///subscriptions/…", if it is a virtual machine's.

@@ -17,18 +17,27 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use naosu_engine::model::ClusterId;
-use output::Section;
+use locate::version_of;
+use output::{Page, Section};
 use script::Script;
 
 pub use error::NodeError;
 
-use super::{azure::ArmClient, config::NodeConfig, kubernetes::KubernetesDriver};
+use super::{
+    azure::{ArmClient, ManagedClusters, ResourceId},
+    config::{NodeConfig, ms},
+    kubernetes::KubernetesDriver,
+};
+
+/// How many times the longest wait for one run command all pages of an output may
+/// take together.
+const COMMANDS_AN_OUTPUT: u32 = 3;
 
 /// Runs the host's own scripts on nodes; nobody else's.
 pub struct NodeDriver {
     config: NodeConfig,
     azure: Arc<ArmClient>,
+    clusters: Arc<ManagedClusters>,
     kubernetes: Arc<KubernetesDriver>,
     turns: std::sync::Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -61,11 +70,13 @@ impl NodeDriver {
     pub fn new(
         config: NodeConfig,
         azure: Arc<ArmClient>,
+        clusters: Arc<ManagedClusters>,
         kubernetes: Arc<KubernetesDriver>,
     ) -> Self {
         Self {
             config,
             azure,
+            clusters,
             kubernetes,
             turns: std::sync::Mutex::default(),
         }
@@ -75,38 +86,60 @@ impl NodeDriver {
     ///
     /// # Guarantees
     /// One script at a time on a node, different nodes in parallel. A script that
-    /// writes (`repeatable` false) is started at most once.
+    /// writes (`repeatable` false) is started at most once, and once it was, no
+    /// error says that nothing was changed. Bounded in time and in what is fetched,
+    /// whatever the node says of its output.
     async fn run(
         &self,
-        cluster: &ClusterId,
         node: &str,
+        instance: &ResourceId,
         script: Script,
         repeatable: bool,
     ) -> Result<Finished, NodeError> {
-        let instance = self.locate(cluster, node).await?;
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            turns
-                .entry(instance.as_str().to_ascii_lowercase())
-                .or_default()
-                .clone()
+            turns.entry(version_of(instance)).or_default().clone()
         };
         let _turn = turn.lock().await;
-        let first = self.run_page(node, &instance, &script, repeatable).await?;
-        let mut packed = first.data.clone();
-        // Four characters of base64 carry three bytes, and text never grows that much.
-        let page_limit = usize::try_from(self.config.output_limit_bytes * 2).unwrap_or(usize::MAX)
-            / script::PAGE_BYTES
-            + 1;
-        if first.pages > page_limit {
-            return Err(NodeError::Malformed {
+        let first = self.run_page(node, instance, &script, repeatable).await?;
+        let limit = self.config.output_limit_bytes;
+        first.check_size(node, limit)?;
+        let (pages, meta) = (first.pages, first.meta.clone());
+        let rest = self.other_pages(node, instance, &script.nonce, first);
+        let longest = ms(self.config.command_timeout_ms).saturating_mul(COMMANDS_AN_OUTPUT);
+        let packed = match tokio::time::timeout(longest, rest).await {
+            Ok(packed) => packed,
+            Err(_) => Err(NodeError::Malformed {
                 node: node.to_owned(),
-                reason: format!("{} pages are more than the limit", first.pages),
-            });
-        }
+                reason: format!("its {pages} pages did not come in {} s", longest.as_secs()),
+            }),
+        };
+        let packed = packed.map_err(|error| {
+            if repeatable {
+                error
+            } else {
+                error.after_the_script()
+            }
+        })?;
+        let output = output::unpack(node, &packed, &meta, limit)?;
+        Ok(Finished {
+            exit: meta.exit,
+            sections: output::sections(node, &output)?,
+        })
+    }
+
+    /// All pages of an output, joined.
+    async fn other_pages(
+        &self,
+        node: &str,
+        instance: &ResourceId,
+        nonce: &str,
+        first: Page,
+    ) -> Result<String, NodeError> {
+        let mut packed = first.data;
         for number in 2..=first.pages {
-            let fetch = Script::page(&script.nonce, number);
-            let page = self.run_page(node, &instance, &fetch, true).await?;
+            let fetch = Script::page(nonce, number);
+            let page = self.run_page(node, instance, &fetch, true).await?;
             if page.page != number || page.pages != first.pages || page.meta != first.meta {
                 return Err(NodeError::Malformed {
                     node: node.to_owned(),
@@ -115,10 +148,6 @@ impl NodeDriver {
             }
             packed.push_str(&page.data);
         }
-        let output = output::unpack(node, &packed, &first.meta, self.config.output_limit_bytes)?;
-        Ok(Finished {
-            exit: first.meta.exit,
-            sections: output::sections(node, &output)?,
-        })
+        Ok(packed)
     }
 }

@@ -7,10 +7,12 @@ use naosu_engine::{
         query::{FirewallRuleset, NodeObservation, UfwRules, UfwStatus},
     },
 };
+use naosu_flow::iptables::NftChain;
 use serde::Serialize;
 
 use super::{
     Finished, NodeDriver, NodeError, connections,
+    locate::version_of,
     output::Section,
     script::{Script, body},
 };
@@ -35,12 +37,13 @@ impl NodeDriver {
             NodeObservation::ListeningSockets => body::LISTENING_SOCKETS,
             NodeObservation::OutboundConnections => body::OUTBOUND_CONNECTIONS,
         };
+        let instance = self.locate(cluster, node).await?;
         let finished = self
-            .run(cluster, node, Script::new(body, &[])?, true)
+            .run(node, &instance, Script::new(body, &[])?, true)
             .await?;
         Ok(Reading {
             body: read(node, what, &finished)?,
-            version: None,
+            version: Some(version_of(&instance)),
         })
     }
 }
@@ -102,6 +105,7 @@ pub fn read(node: &str, what: NodeObservation, finished: &Finished) -> Result<St
             // Without them less is known, but nothing is wrong.
             ipv4_routes: sections.text("ipv4_routes").unwrap_or_default(),
             ipv6_routes: sections.text("ipv6_routes").unwrap_or_default(),
+            nft_chains: sections.nft_chains()?,
         }),
         NodeObservation::ListeningSockets => {
             sections.text("sockets")?.ok_or_else(|| NodeError::Absent {
@@ -130,6 +134,20 @@ struct Sections<'a> {
 }
 
 impl Sections<'_> {
+    /// What nft has besides the tables of iptables; `None` when it is not there.
+    fn nft_chains(&self) -> Result<Option<Vec<NftChain>>, NodeError> {
+        let Some(text) = self.text("nft_chains")? else {
+            return Ok(None);
+        };
+        let chains = text.lines().map(|line| {
+            NftChain::from_line(line).ok_or_else(|| NodeError::Malformed {
+                node: self.node.to_owned(),
+                reason: format!("{:?} is no chain of nft", printable(line, 200)),
+            })
+        });
+        Ok(Some(chains.collect::<Result<_, _>>()?))
+    }
+
     /// What a program printed; `None` when it is not there.
     fn text(&self, name: &str) -> Result<Option<String>, NodeError> {
         match self.finished.section(name) {
@@ -206,12 +224,14 @@ mod tests {
                 section("ipv6_legacy", None, ""),
                 section("ipv4_routes", Some(0), ""),
                 section("ipv6_routes", None, ""),
+                section("nft_chains", Some(0), "inet fw input filter input drop 3\n"),
             ],
         };
         let body = read("n", NodeObservation::FirewallRuleset, &finished).unwrap();
         let ruleset: FirewallRuleset = serde_json::from_str(&body).unwrap();
         assert_eq!(ruleset.ipv4_nft.as_deref(), Some("*filter\nCOMMIT\n"));
         assert_eq!(ruleset.ipv4_legacy, None);
+        assert_eq!(ruleset.nft_chains.unwrap()[0].table, "fw");
         finished.sections[1].exit = Some(1);
         let error = read("n", NodeObservation::FirewallRuleset, &finished).unwrap_err();
         assert_eq!(error.code(), Code::NodeCommandFailed);

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::error::NodeError;
+use super::{error::NodeError, script::PAGE_BYTES};
 use crate::drivers::text::printable;
 
 /// One page of packed output.
@@ -87,6 +87,35 @@ impl Page {
                 sha256: field("sha256")?.to_owned(),
             },
         })
+    }
+
+    /// Checks what the node says of the whole output against what is fetched at
+    /// most, before anything more is asked of it.
+    ///
+    /// # Errors
+    /// [`NodeError::Malformed`].
+    pub fn check_size(&self, node: &str, limit: u64) -> Result<(), NodeError> {
+        let malformed = |reason: String| NodeError::Malformed {
+            node: node.to_owned(),
+            reason,
+        };
+        let bytes = self.meta.bytes;
+        if bytes > limit {
+            return Err(malformed(format!(
+                "{bytes} bytes are more than the limit of {limit}"
+            )));
+        }
+        // gzip lengthens what it cannot pack by less than a thousandth and its
+        // frame, and four characters of base64 carry three bytes.
+        let packed = (bytes + bytes / 1_000 + 64).div_ceil(3).saturating_mul(4);
+        let most = packed.div_ceil(PAGE_BYTES as u64);
+        if self.pages as u64 > most {
+            return Err(malformed(format!(
+                "{} pages are more than {bytes} bytes need",
+                self.pages
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -243,6 +272,28 @@ mod tests {
             Page::find("n", "abc", cut).unwrap_err().code(),
             Code::NodeOutputMalformed
         );
+    }
+
+    #[test]
+    fn no_more_pages_are_fetched_than_what_the_node_says_needs() {
+        let page = |pages, bytes| Page {
+            data: String::new(),
+            page: 1,
+            pages,
+            meta: Meta {
+                exit: 0,
+                bytes,
+                sha256: String::new(),
+            },
+        };
+        let limit = 1 << 20;
+        for (pages, bytes) in [(1, 1), (1, 2_000), (2, 5_000), (412, 1 << 20)] {
+            assert_eq!(page(pages, bytes).check_size("n", limit), Ok(()), "{bytes}");
+        }
+        for (pages, bytes) in [(2, 1), (900, 10_000), (1, limit + 1), (usize::MAX, limit)] {
+            let error = page(pages, bytes).check_size("n", limit).unwrap_err();
+            assert_eq!(error.code(), Code::NodeOutputMalformed, "{bytes}");
+        }
     }
 
     #[test]

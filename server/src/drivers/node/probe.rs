@@ -65,7 +65,8 @@ impl NodeDriver {
                 ),
             ],
         )?;
-        let finished = self.run(cluster, node, script, true).await?;
+        let instance = self.locate(cluster, node).await?;
+        let finished = self.run(node, &instance, script, true).await?;
         let seconds = self.config.probe_timeout_seconds;
         (1..=hosts.len())
             .map(|number| result(node, seconds, number, &finished))

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{NodeDriver, NodeError, output::Page, script::Script};
 use crate::drivers::{
-    azure::{AzureError, ResourceId, client::ArmRequest, retry::Retries},
+    azure::{AzureError, ResourceId, client::ArmRequest, response::ArmResponse, retry::Retries},
     config::{RetryConfig, ms},
 };
 
@@ -38,10 +38,21 @@ impl NodeDriver {
         text: &str,
         repeatable: bool,
     ) -> Result<String, NodeError> {
-        let way = |error: AzureError| NodeError::Way {
-            unchanged: error.certainly_not_applied(),
-            error: error.into(),
+        let correlation = Uuid::new_v4();
+        let traced = |error: AzureError, answer: Option<&ArmResponse>| {
+            let unchanged = error.certainly_not_applied();
+            // Scripts that only read are told as other reads are.
+            let error = if repeatable {
+                error
+            } else {
+                error.of_write(correlation, answer)
+            };
+            NodeError::Way {
+                unchanged,
+                error: error.into(),
+            }
         };
+        let way = |error: AzureError| traced(error, None);
         let mut url = self.azure.url(instance).map_err(way)?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.push("runCommand");
@@ -52,7 +63,7 @@ impl NodeDriver {
             url: url.clone(),
             body: Some(json!({ "commandId": "RunShellScript", "script": lines })),
             if_match: None,
-            correlation: Uuid::new_v4(),
+            correlation,
             repeatable,
         };
         let begun = Instant::now();
@@ -62,12 +73,8 @@ impl NodeDriver {
             delay_limit_ms: 10_000,
         });
         let accepted = loop {
-            match self
-                .azure
-                .send(&request)
-                .await
-                .and_then(|answer| answer.success())
-            {
+            let answer = self.azure.send(&request).await.map_err(way)?;
+            match answer.clone().success() {
                 Ok(accepted) => break accepted,
                 Err(error) if is_busy(&error) => {
                     let delay = waits.next_delay(None).unwrap_or(Duration::from_secs(10));
@@ -80,18 +87,20 @@ impl NodeDriver {
                     tracing::debug!(node, "another run command holds the node");
                     tokio::time::sleep(delay).await;
                 }
-                Err(error) => return Err(way(error)),
+                Err(error) => return Err(traced(error, Some(&answer))),
             }
         };
         let limit = ms(self.config.command_timeout_ms);
         let output = self
             .azure
-            .finish(&accepted, &url, limit, request.correlation)
+            .finish(&accepted, &url, limit, correlation)
             .await
-            .map_err(way)?;
+            .map_err(|error| traced(error, Some(&accepted)))?;
         let output = match output {
             Some(output) => output,
-            None => accepted.json().map_err(way)?,
+            None => accepted
+                .json()
+                .map_err(|error| traced(error, Some(&accepted)))?,
         };
         message_of(&output).ok_or_else(|| NodeError::Malformed {
             node: node.to_owned(),

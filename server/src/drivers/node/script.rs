@@ -33,12 +33,14 @@ pub mod body {
     /// Adds or deletes one rule of ufw.
     pub const UFW_RULE: &str = concat!(
         include_str!("scripts/ufw_fence.sh"),
+        include_str!("scripts/ufw_state.sh"),
         include_str!("scripts/ufw_rule.sh")
     );
     /// Turns ufw on or off.
     pub const UFW_SWITCH: &str = concat!(
         include_str!("scripts/ufw_files.sh"),
         include_str!("scripts/ufw_fence.sh"),
+        include_str!("scripts/ufw_state.sh"),
         include_str!("scripts/ufw_switch.sh")
     );
     /// Inserts or deletes one rule of iptables.
@@ -85,7 +87,11 @@ impl Script {
 }
 
 fn head(nonce: &str) -> String {
-    format!("naosu_nonce='{nonce}'\nnaosu_page_bytes='{PAGE_BYTES}'\n{ENVIRONMENT}")
+    let shape = "[0-9a-f]".repeat(nonce.len());
+    format!(
+        "naosu_nonce='{nonce}'\nnaosu_nonce_shape='{shape}'\n\
+         naosu_page_bytes='{PAGE_BYTES}'\n{ENVIRONMENT}"
+    )
 }
 
 /// In single quotes a shell interprets nothing; what could end them is refused,

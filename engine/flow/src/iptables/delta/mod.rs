@@ -314,7 +314,7 @@ impl<'a> Comparison<'a> {
             let mut walk = Walk::new(space, &side.knowledge, &self.changed_sets);
             let hull = Hull::of(walk.space, way.family, asked);
             let passed = pass_stages(&mut walk, tables, stages, flows.clone(), hull)?;
-            side.arrive(&mut walk, way.family, &passed)?;
+            side.arrive(&mut walk, (way.hook, way.family), &passed)?;
             let decisions = concluded(walk, asked)?.decisions;
             *set = decisions.allowed(space)?;
         }

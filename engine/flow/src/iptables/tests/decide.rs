@@ -383,6 +383,34 @@ fn interfaces_address_types_and_sets_are_known_only_from_knowledge() {
 }
 
 #[test]
+fn a_table_that_iptables_does_not_show_leaves_open_what_the_rules_let_pass() {
+    let beside = |line: &str, rule: &str| {
+        let knowledge = Knowledge {
+            nft_chains: vec![NftChain::from_line(line).unwrap()],
+            ..Knowledge::default()
+        };
+        let (verdict, _, atoms) = answer(&NodeFirewall::new([filter(rule)], knowledge), kubelet());
+        (verdict, atoms.concat())
+    };
+    let accepts = "-A INPUT -j ACCEPT";
+    let (verdict, named) = beside("inet firewalld filter_INPUT filter input drop 9", accepts);
+    assert_eq!(verdict, Verdict::Unknown);
+    assert!(named.contains("nft table inet firewalld"), "{named}");
+    for line in [
+        "inet filter input filter input accept 0",
+        "inet fw output filter output drop 1",
+        "ip6 fw input filter input drop 1",
+        "ip kube-proxy filter-input filter input accept 3",
+    ] {
+        assert_eq!(beside(line, accepts).0, Verdict::Allow, "{line}");
+    }
+    // What drops for certain is not made uncertain.
+    let drops = "-A INPUT -p tcp -m tcp --dport 10250 -j DROP";
+    let (verdict, _) = beside("inet fw input filter input drop 1", drops);
+    assert_eq!(verdict, Verdict::Deny);
+}
+
+#[test]
 fn both_backends_and_both_families_apply() {
     let accepting = filter("-A INPUT -j ACCEPT");
     let mut dropping = filter("-A INPUT -p tcp -m tcp --dport 10250 -j DROP");

@@ -94,6 +94,26 @@ async fn a_rule_that_names_the_interface_is_exact_by_the_nodes_own_routes() {
 }
 
 #[tokio::test]
+async fn what_a_table_of_nft_does_besides_is_unknown() {
+    let rule = "-p tcp -m tcp --dport 10250 -j DROP";
+    let rules = format!(":INPUT ACCEPT [0:0]\n-A INPUT {rule}\n");
+    let mut recorded = recorded(&rules, "");
+    let (opened, _) = words(&deletion(rule), &needed(), &recorded).await;
+    assert!(!opened[0].contains("depending on"), "{opened:?}");
+    let mut beside = kernel(&rules);
+    beside["nft_chains"] = json!([{
+        "family": "inet", "table": "firewalld", "chain": "filter_INPUT",
+        "type": "filter", "hook": "input", "policy": "accept", "rules": 3,
+    }]);
+    recorded.put(node(NodeObservation::FirewallRuleset), beside);
+    let (opened, _) = words(&deletion(rule), &needed(), &recorded).await;
+    assert!(
+        opened[0].contains("depending on: the rules of nft table inet firewalld drop"),
+        "{opened:?}"
+    );
+}
+
+#[tokio::test]
 async fn addresses_of_the_node_object_serve_where_the_routes_were_not_shown() {
     let rule = "-i lo -p tcp -m tcp --dport 10250 -j DROP";
     let rules = format!(":INPUT ACCEPT [0:0]\n-A INPUT {rule}\n");

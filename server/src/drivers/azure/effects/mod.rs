@@ -152,19 +152,17 @@ impl ArmClient {
                 path: edit.id.to_string(),
             });
         };
-        let url = self.url(&edit.id)?;
         let request = ArmRequest {
             method: http::Method::PUT,
-            url: url.clone(),
+            url: self.url(&edit.id)?,
             body: Some(edit.body.clone()),
             if_match: Some(etag),
             correlation,
             repeatable: false,
         };
         tracing::info!(resource = %edit.id, %correlation, "writing to Azure");
-        let accepted = self.send(&request).await?.success()?;
         let limit = ms(self.config().operation_timeout_ms);
-        self.finish(&accepted, &url, limit, correlation).await?;
+        let (accepted, _) = self.write(&request, limit).await?;
         let new = accepted
             .json()
             .ok()

@@ -10,7 +10,7 @@ use naosu_engine::{
     },
 };
 
-use super::{Planned, observed, sha256};
+use super::{Planned, observed, sha256, specification};
 use crate::drivers::node::{
     NodeError,
     script::{Script, body},
@@ -181,15 +181,14 @@ fn check(rule: &IptablesRuleEffect) -> Result<(), NodeError> {
         && rule.specification.len() <= 2_000
         && !rule.specification.chars().any(char::is_control)
         && rule.specification.starts_with(['-', '!']);
-    if is_one_line {
-        Ok(())
-    } else {
-        Err(NodeError::invalid(
+    if !is_one_line {
+        return Err(NodeError::invalid(
             "specification",
             &rule.specification,
             "one line as iptables-save prints it, without \"-A CHAIN\"",
-        ))
+        ));
     }
+    specification::check(&rule.specification)
 }
 
 #[cfg(test)]
@@ -255,7 +254,8 @@ mod tests {
 
     #[test]
     fn a_specification_cannot_become_a_second_command() {
-        for bad in ["", "-j DROP\nCOMMIT", "COMMIT", "-j DROP\u{0}"] {
+        let modprobe = "-j DROP --modprobe=/tmp/x";
+        for bad in ["", "-j DROP\nCOMMIT", "COMMIT", "-j DROP\u{0}", modprobe] {
             assert!(
                 delete(&rule(bad, 1), &before(DUMP), false).is_err(),
                 "{bad:?}"

@@ -1,6 +1,7 @@
 //! Effects on a node: each compares and writes in one script.
 
 mod iptables;
+mod specification;
 mod ufw;
 
 use naosu_engine::{
@@ -19,6 +20,8 @@ const ALREADY: i32 = 10;
 const DRIFT: i32 = 11;
 /// Refused before anything was changed.
 const REFUSED: i32 = 12;
+/// The node has no way to try it without doing it.
+const NO_DRY_RUN: i32 = 14;
 
 /// What an effect comes to on a node.
 struct Planned {
@@ -61,11 +64,9 @@ impl NodeDriver {
             request = planned.request,
             "writing to a node"
         );
-        let finished = self
-            .run(cluster, &planned.node, planned.script.clone(), false)
-            .await;
         Some(
-            finished
+            self.run_on(cluster, &planned, before, false)
+                .await
                 .and_then(|finished| verdict(&planned, &finished))
                 .map(|already_in_place| Performed {
                     already_in_place,
@@ -89,13 +90,14 @@ impl NodeDriver {
             Ok(planned) => planned,
             Err(error) => return Some(Err(error)),
         };
-        let finished = match self
-            .run(cluster, &planned.node, planned.script.clone(), true)
-            .await
-        {
+        let finished = match self.run_on(cluster, &planned, before, true).await {
             Ok(finished) => finished,
             Err(error) => return Some(Err(error.into())),
         };
+        // The host's simulation stands, and says that it is one.
+        if finished.exit == NO_DRY_RUN {
+            return Some(Ok(None));
+        }
         Some(match verdict(&planned, &finished) {
             Err(error) => Err(error.into()),
             Ok(true) => Ok(None),
@@ -113,6 +115,20 @@ impl NodeDriver {
                 }))
             }
         })
+    }
+}
+
+impl NodeDriver {
+    async fn run_on(
+        &self,
+        cluster: &ClusterId,
+        planned: &Planned,
+        before: &Observation,
+        repeatable: bool,
+    ) -> Result<Finished, NodeError> {
+        let instance = self.locate_again(cluster, &planned.node, before).await?;
+        let script = planned.script.clone();
+        self.run(&planned.node, &instance, script, repeatable).await
     }
 }
 

@@ -1,6 +1,7 @@
 # What earlier scripts left because nobody fetched all their pages.
-find "$naosu_base" -maxdepth 1 -type d -name 'naosu-*' -mmin +120 -exec rm -rf {} + 2>/dev/null
-naosu_dir="$naosu_base/naosu-$naosu_nonce"
+find "$naosu_home" -mindepth 1 -maxdepth 1 -type d -name "$naosu_nonce_shape" \
+    -mmin +120 -exec rm -rf {} + 2>/dev/null
+naosu_dir="$naosu_home/$naosu_nonce"
 mkdir "$naosu_dir" || exit 1
 
 # Runs a program and prints "name exit stdout-bytes stderr-bytes", then both
