@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 
 pub use flow::{
-    AdminRulesArg, DeltaArgs, ExplainArgs, FlowCommand, KnownNetwork, PacketArgs, RulesetKind,
+    AdminRulesArg, DeltaArgs, ExplainArgs, FlowCommand, KnownNetwork, KnownNode, PacketArgs,
+    RulesetKind,
 };
 
 use super::exit;

@@ -68,6 +68,10 @@ fn a_malformed_file_is_named_with_its_line_or_field() {
             "explain --admin-rules admin-rules-page.json",
             &["admin-rules-page.json", "skipToken", "one page of several"],
         ),
+        (
+            "explain --iptables node.save --nft-tables node.save",
+            &["node.save", "line 1", "table FAMILY NAME"],
+        ),
     ] {
         let (code, message) = refused(&format!("{arguments} {PACKET}"));
         assert_eq!(code, "ruleset_malformed", "{arguments}: {message}");
@@ -141,6 +145,27 @@ fn a_wrong_parameter_is_named_with_its_value() {
         (
             format!("explain --iptables node.save --iptables node-mended.save {PACKET}"),
             "same backend",
+        ),
+        (
+            with_group("--from 10.20.1.4 --to 10.20.0.5 --protocol tcp"),
+            "has ports",
+        ),
+        (
+            with_group("--from 10.20.1.4 --to 10.20.0.5 --protocol 256"),
+            "256",
+        ),
+        (
+            format!("explain --iptables node.save {PACKET} --socket-mark high"),
+            "--socket-mark \"high\"",
+        ),
+        (
+            with_group(&format!("{PACKET} --nft-tables tables.nft")),
+            "--nft-tables",
+        ),
+        (
+            "delta --kind nsg --before nsg-open.json --after nsg-open.json --interface eth0"
+                .to_owned(),
+            "node",
         ),
     ] {
         let (code, message) = refused(&arguments);

@@ -343,3 +343,68 @@ fn the_text_says_verdict_rule_and_what_is_not_known() {
         "{unknown}"
     );
 }
+
+fn judged(file: &str, rest: &str) -> Value {
+    json(&format!("explain --iptables {file} {rest}"))
+}
+
+#[test]
+fn a_packet_between_two_addresses_of_the_node_takes_the_loopback() {
+    let ask = |known: &str| {
+        let packet = "--from 10.20.0.6 --to 10.20.0.5 --port 10250/tcp";
+        judged("node-loopback.save", &format!("{packet} {known}"))
+    };
+    let both = "--node-address 10.20.0.5/16 --node-address 10.20.0.6/16";
+    assert_eq!(ask(both)["verdict"], "allow");
+    assert_eq!(ask("--node-address 10.20.0.5/16")["verdict"], "deny");
+    // Where none is told, the answer says what it takes for granted.
+    let untold = ask("");
+    assert_eq!(untold["verdict"], "deny");
+    let notes = untold["notes"].to_string();
+    assert!(notes.contains("--node-address"), "{notes}");
+    assert!(!ask(both)["notes"].to_string().contains("--node-address"));
+}
+
+#[test]
+fn tables_of_nftables_itself_are_unknown_where_they_are_told_and_noted_otherwise() {
+    let packet = "--from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp";
+    let untold = judged("node.save", packet);
+    assert_eq!(untold["verdict"], "allow");
+    assert!(untold["notes"].to_string().contains("--nft-tables"));
+    let told = judged("node.save", &format!("{packet} --nft-tables tables.nft"));
+    assert_eq!(told["verdict"], "unknown");
+    assert!(
+        told["unknown"][0]["name"]
+            .as_str()
+            .unwrap()
+            .contains("inet fw")
+    );
+    let own = judged(
+        "node.save",
+        &format!("{packet} --nft-tables tables-own.nft"),
+    );
+    assert_eq!(own["verdict"], "allow");
+}
+
+#[test]
+fn protocols_without_ports_and_marks_of_sockets_are_asked_about() {
+    let ping = "--from 10.20.1.4 --to 10.20.0.5 --protocol";
+    assert_eq!(
+        judged("node-loopback.save", &format!("{ping} icmp"))["verdict"],
+        "deny"
+    );
+    assert_eq!(
+        judged("node-loopback.save", &format!("{ping} esp"))["verdict"],
+        "allow"
+    );
+    let sent = "--direction outbound --from 10.20.0.5 --to 10.20.1.4 --port 443/tcp";
+    let ask = |mark: &str| judged("node-loopback.save", &format!("{sent} {mark}"));
+    let unknown = ask("");
+    assert_eq!(unknown["verdict"], "unknown");
+    assert_eq!(
+        unknown["unknown"][0]["name"],
+        "the sending socket's mark is 0x8000/0x8000"
+    );
+    assert_eq!(ask("--socket-mark 0")["verdict"], "allow");
+    assert_eq!(ask("--socket-mark 0x8000")["verdict"], "deny");
+}

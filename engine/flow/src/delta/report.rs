@@ -104,7 +104,10 @@ impl FlowBox {
             state: match other_states.as_slice() {
                 [] => either(&flow.states, "new", "established"),
                 states => {
-                    let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+                    // What is not known may concern new packets as well.
+                    let new = (!atoms.is_empty()).then_some("new");
+                    let others = states.iter().map(|state| state.as_str());
+                    let states: Vec<&str> = new.into_iter().chain(others).collect();
                     states.join(", ")
                 }
             },

@@ -7,6 +7,7 @@ mod bounds;
 mod budget;
 mod dimension;
 mod facing;
+mod fewer;
 mod flow_box;
 mod map;
 mod merge;

@@ -27,7 +27,8 @@ Examples:
   naosu flow delta --kind nsg --before old.json --after new.json
   naosu flow delta --kind nsg --before old.json --after new.json \\
     --admin-rules admin.json
-  naosu flow delta --kind iptables --before old.save --after new.save")]
+  naosu flow delta --kind iptables --before old.save --after new.save \
+    --node-address 10.224.0.5/16")]
     Delta(DeltaArgs),
     /// Print the JSON schema of what `--output json` gives.
     Schema,
@@ -57,15 +58,33 @@ pub struct ExplainArgs {
     /// Output of ip6tables-save on the node; once a backend (nft, legacy).
     #[arg(long, value_name = "FILE")]
     pub ip6tables: Vec<PathBuf>,
-    /// An address of the node with its prefix length; give all of them or none.
-    #[arg(long = "node-address", value_name = "ADDRESS/LENGTH")]
-    pub node_addresses: Vec<String>,
-    /// The node's interface that the packet arrives at or leaves by.
-    #[arg(long, value_name = "NAME")]
-    pub interface: Option<String>,
+    /// Output of `nft list tables` on the node: what tables that are not those of
+    /// iptables do is then unknown, and not left out.
+    #[arg(long, value_name = "FILE")]
+    pub nft_tables: Option<PathBuf>,
+    /// What is known of the node.
+    #[command(flatten)]
+    pub node: KnownNode,
     /// What service tags stand for.
     #[command(flatten)]
     pub network: KnownNetwork,
+}
+
+/// What is known of the node whose rules are given; what is not is unknown in
+/// the answer.
+#[derive(Debug, Args)]
+pub struct KnownNode {
+    /// An address of the node with its prefix length; give all of them or none.
+    /// Without them, packets between two different addresses are taken for those of
+    /// two machines.
+    #[arg(long = "node-address", value_name = "ADDRESS/LENGTH")]
+    pub addresses: Vec<String>,
+    /// The node's interface that packets arrive at or leave by.
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
+    /// The mark of the socket that sends on the node (SO_MARK), such as 0 or 0x4000.
+    #[arg(long, value_name = "MARK")]
+    pub socket_mark: Option<String>,
 }
 
 /// One packet. Its parts are read by the command, so that a wrong one fails
@@ -79,8 +98,16 @@ pub struct PacketArgs {
     #[arg(long, value_name = "IP")]
     pub to: String,
     /// Destination port and protocol (tcp, udp or sctp), such as 10250/tcp.
-    #[arg(long, value_name = "PORT/PROTOCOL")]
-    pub port: String,
+    #[arg(
+        long,
+        value_name = "PORT/PROTOCOL",
+        required_unless_present = "protocol"
+    )]
+    pub port: Option<String>,
+    /// A protocol without ports, in place of --port: icmp, icmpv6, esp, ah, gre or a
+    /// number.
+    #[arg(long, value_name = "PROTOCOL", conflicts_with_all = ["port", "source_port"])]
+    pub protocol: Option<String>,
     /// Source port.
     #[arg(long, value_name = "PORT", default_value = "49152")]
     pub source_port: String,
@@ -142,6 +169,9 @@ pub struct DeltaArgs {
     /// The rules after the change.
     #[arg(long, value_name = "FILE")]
     pub after: PathBuf,
+    /// What is known of the node; of rules of iptables.
+    #[command(flatten)]
+    pub node: KnownNode,
     /// What security admin rules are in force; of `--kind nsg`.
     #[command(flatten)]
     pub admin_rules: AdminRulesArg,

@@ -32,6 +32,9 @@ fn explain(page: &mut Page, explanation: &Explanation) {
         let words = format!("{}: {}", atom.name, atom.reason);
         page.field(0, "Not known", Tone::Caution, &words);
     }
+    for note in &explanation.notes {
+        page.field(0, "Note", Tone::Plain, note);
+    }
     if explanation.hops.len() < 2 {
         return;
     }

@@ -120,6 +120,16 @@ fn packets_that_are_neither_new_nor_established_are_told_where_they_fare_otherwi
         opened("-A INPUT -p udp -j ACCEPT\n"),
         ["newly allowed: inbound UDP from any-ipv4 to any-ipv4, established connections too"]
     );
+    // What is not known may concern new ones, and says so.
+    let udp = "-A INPUT -m conntrack --ctstate RELATED -j ACCEPT\n\
+               -A INPUT -p udp -m set --match-set s src -j ACCEPT\n";
+    let partly = report(&closed(""), &closed(udp));
+    let unknown: Vec<_> = partly
+        .unknown
+        .iter()
+        .map(|flow| flow.state.as_str())
+        .collect();
+    assert!(unknown.contains(&"new, related"), "{:?}", partly.words);
     let untracked = report(
         &closed(""),
         &closed("-A INPUT -m conntrack --ctstate UNTRACKED -p udp -j ACCEPT\n"),

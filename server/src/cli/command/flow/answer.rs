@@ -32,6 +32,8 @@ pub struct Explanation {
     pub unknown: Vec<UnknownAtom>,
     /// Every set of rules on the way, in the order the packet meets them.
     pub hops: Vec<HopExplanation>,
+    /// What the answer takes for granted, in words.
+    pub notes: Vec<String>,
 }
 
 /// What one set of rules does with the packet, if it gets there.

@@ -3,12 +3,12 @@
 use naosu_engine::Error;
 use naosu_flow::{
     delta::DeltaReport,
-    iptables::{Family, Knowledge, NodeFirewall, changed_rules, node_delta},
+    iptables::{Family, NodeFirewall, changed_rules, node_delta},
     nsg::nsg_delta_behind,
     set::{AddressSet, AnalysisTooComplex, FlowBox, Space},
 };
 
-use super::{parameter::invalid, read, too_complex};
+use super::{node, parameter::invalid, read, too_complex};
 use crate::cli::args::{DeltaArgs, RulesetKind};
 
 /// For which packets the verdict changes.
@@ -19,14 +19,21 @@ pub fn delta(args: &DeltaArgs) -> Result<DeltaReport, Error> {
             "give it with --kind nsg: they come before security groups",
         ));
     }
+    if node::is_told(&args.node) && matches!(args.kind, RulesetKind::Nsg) {
+        return Err(invalid(
+            "what is known of a node does not go with security groups",
+            "give --node-address, --interface and --socket-mark with rules of iptables",
+        ));
+    }
     let family = match args.kind {
         RulesetKind::Nsg => return of_groups(args),
         RulesetKind::Iptables => Family::Ipv4,
         RulesetKind::Ip6tables => Family::Ipv6,
     };
+    let knowledge = node::knowledge(&args.node, None)?;
     let firewall = |path| -> Result<NodeFirewall, Error> {
         let ruleset = read::ruleset(path, family)?;
-        Ok(NodeFirewall::new([ruleset], Knowledge::default()))
+        Ok(NodeFirewall::new([ruleset], knowledge.clone()))
     };
     let before = firewall(&args.before)?;
     let after = firewall(&args.after)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use naosu_engine::Error;
 use naosu_flow::{
     delta::UnknownAtom,
-    iptables::{Backend, Family, InterfaceKnowledge, Knowledge, LocalAddresses, NodeFirewall},
+    iptables::{Backend, Family, NodeFirewall},
     nsg::{AdminPolicy, TagContext},
     path::follow_path,
     policy::Verdict,
@@ -15,6 +15,7 @@ use naosu_flow::{
 use super::{
     answer::{Explanation, HopExplanation, HopRule},
     hop::Hop,
+    node,
     parameter::{self, invalid},
     read, too_complex,
 };
@@ -32,7 +33,9 @@ pub fn explain(args: &ExplainArgs) -> Result<Explanation, Error> {
             "give --nsg, --subnet-nsg, --nic-nsg, --admin-rules, --iptables or --ip6tables",
         ));
     }
-    answer(&packet, &hops).map_err(|error| too_complex(&error))
+    let mut explanation = answer(&packet, &hops).map_err(|error| too_complex(&error))?;
+    explanation.notes = notes(args, &packet, &hops);
+    Ok(explanation)
 }
 
 /// The rules that were given, in the order the packet meets them.
@@ -54,7 +57,7 @@ fn hops<'a>(
             groups.push(group(name, path, tags, admin)?);
         }
     }
-    let firewall = node(args, packet)?.map(|firewall| Hop::Node(Box::new(firewall)));
+    let firewall = firewall(args, packet)?.map(|firewall| Hop::Node(Box::new(firewall)));
     // Azure asks its security admin rules before any group, in both directions.
     let azure = |groups: Vec<Hop<'a>>| admin_rules.into_iter().chain(groups);
     Ok(match packet.direction {
@@ -84,7 +87,7 @@ fn group<'a>(
     })
 }
 
-fn node(args: &ExplainArgs, packet: &Packet) -> Result<Option<NodeFirewall>, Error> {
+fn firewall(args: &ExplainArgs, packet: &Packet) -> Result<Option<NodeFirewall>, Error> {
     let mut rulesets = Vec::new();
     for (option, family, paths) in [
         ("--iptables", Family::Ipv4, &args.iptables),
@@ -109,31 +112,53 @@ fn node(args: &ExplainArgs, packet: &Packet) -> Result<Option<NodeFirewall>, Err
         }
     }
     if rulesets.is_empty() {
-        return Ok(None);
+        return match args.nft_tables {
+            None => Ok(None),
+            Some(_) => Err(invalid(
+                "--nft-tables does not go without rules of the node",
+                "give what iptables-save or ip6tables-save shows there as well",
+            )),
+        };
     }
-    Ok(Some(NodeFirewall::new(rulesets, knowledge(args, packet)?)))
+    if let Some(path) = &args.nft_tables {
+        for table in read::foreign_tables(path)? {
+            let concerned = rulesets.iter_mut().filter(|set| table.is_of(set.family));
+            // One of a family's rulesets says it for all.
+            let mut told = Vec::new();
+            for ruleset in concerned {
+                if !told.contains(&ruleset.family) {
+                    told.push(ruleset.family);
+                    ruleset.unreadable_tables.push(table.name.clone());
+                }
+            }
+        }
+    }
+    let knowledge = node::knowledge(&args.node, Some(packet))?;
+    Ok(Some(NodeFirewall::new(rulesets, knowledge)))
 }
 
-fn knowledge(args: &ExplainArgs, packet: &Packet) -> Result<Knowledge, Error> {
-    let addresses = parameter::prefixes("--node-address", &args.node_addresses)?;
-    // What a node sends to itself takes the loopback.
-    let stays = packet.source == packet.destination
-        || packet.source.is_loopback()
-        || packet.destination.is_loopback();
-    let interface = match &args.interface {
-        Some(name) => InterfaceKnowledge::Named(name.clone()),
-        None if stays => InterfaceKnowledge::Unknown,
-        None => InterfaceKnowledge::NotLoopback,
-    };
-    Ok(Knowledge {
-        in_interface: interface.clone(),
-        out_interface: interface,
-        local_addresses: match addresses.as_slice() {
-            [] => LocalAddresses::default(),
-            all => LocalAddresses::all(all),
-        },
-        ..Knowledge::default()
-    })
+/// What the answer takes for granted.
+fn notes(args: &ExplainArgs, packet: &Packet, hops: &[Hop<'_>]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !hops.iter().any(|hop| matches!(hop, Hop::Node(_))) {
+        return notes;
+    }
+    if args.nft_tables.is_none() {
+        notes.push(
+            "of the node, only what iptables-save shows was judged: its other tables of nftables \
+             may stop the packet, too; give --nft-tables"
+                .to_owned(),
+        );
+    }
+    let is_told = args.node.interface.is_some() || !args.node.addresses.is_empty();
+    if !is_told && !node::stays(packet) {
+        notes.push(
+            "the packet is taken for one between two machines; give every --node-address, so that \
+             one between two addresses of the node is known"
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 fn answer(packet: &Packet, hops: &[Hop<'_>]) -> Result<Explanation, AnalysisTooComplex> {
@@ -170,6 +195,7 @@ fn answer(packet: &Packet, hops: &[Hop<'_>]) -> Result<Explanation, AnalysisTooC
         deciding_rules: deciding_rules(verdict, &explained),
         unknown,
         hops: explained,
+        notes: Vec::new(),
     })
 }
 

@@ -4,6 +4,7 @@ mod answer;
 mod delta;
 mod explain;
 mod hop;
+mod node;
 mod parameter;
 mod read;
 

@@ -18,14 +18,22 @@ pub fn packet(args: &PacketArgs) -> Result<Packet, Error> {
             "give both as IPv4 or both as IPv6",
         ));
     }
-    let (destination_port, protocol) = port_and_protocol(&args.port)?;
+    let (destination_port, source_port, protocol) = match (&args.port, &args.protocol) {
+        (_, Some(name)) => (0, 0, protocol_without_ports(name)?),
+        (text, None) => {
+            let text = text.as_deref().unwrap_or_default();
+            let (destination_port, protocol) = port_and_protocol(text)?;
+            let source_port = port("--source-port", &args.source_port)?;
+            (destination_port, source_port, protocol)
+        }
+    };
     Ok(Packet {
         direction: args.direction.into(),
         state: ConnectionState::New,
         protocol,
         source,
         destination,
-        source_port: port("--source-port", &args.source_port)?,
+        source_port,
         destination_port,
     })
 }
@@ -83,6 +91,45 @@ fn port_and_protocol(text: &str) -> Result<(u16, Protocol), Error> {
         }
     };
     Ok((port("--port", number)?, protocol))
+}
+
+fn protocol_without_ports(text: &str) -> Result<Protocol, Error> {
+    let protocol = match text.to_ascii_lowercase().as_str() {
+        "icmp" => Some(Protocol::ICMP),
+        "icmpv6" => Some(Protocol::ICMPV6),
+        "esp" => Some(Protocol::ESP),
+        "ah" => Some(Protocol::AH),
+        "gre" => Some(Protocol::GRE),
+        "tcp" => Some(Protocol::TCP),
+        "udp" => Some(Protocol::UDP),
+        "sctp" => Some(Protocol::SCTP),
+        number => number.parse().ok().map(Protocol),
+    };
+    match protocol {
+        Some(protocol) if !protocol.has_ports() => Ok(protocol),
+        Some(protocol) => Err(invalid(
+            format!("--protocol {text:?}: {protocol} has ports"),
+            "give --port in its place, like 10250/tcp",
+        )),
+        None => Err(invalid(
+            format!("--protocol {text:?} is not a protocol without ports"),
+            "give icmp, icmpv6, esp, ah, gre or a number from 0 to 255",
+        )),
+    }
+}
+
+/// A packet mark, in decimal or after `0x` in hexadecimal.
+pub fn mark(option: &str, text: &str) -> Result<u32, Error> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|_| {
+        invalid(
+            format!("{option} {text:?} is not a mark"),
+            "give a number of 32 bits, like 0 or 0x4000",
+        )
+    })
 }
 
 fn port(option: &str, text: &str) -> Result<u16, Error> {

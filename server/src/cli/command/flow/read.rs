@@ -4,7 +4,7 @@ use std::{fmt::Display, fs::File, io::Read, path::Path};
 
 use naosu_engine::{Code, Error};
 use naosu_flow::{
-    iptables::{Family, Ruleset},
+    iptables::{Family, Ruleset, TableName},
     nsg::{AdminPolicy, AdminRule, Nsg, NsgError, TagContext},
 };
 
@@ -48,6 +48,55 @@ pub fn admin_rules(argument: &AdminRulesArg, tags: &TagContext) -> Result<AdminP
     let rules: Result<Vec<AdminRule>, _> = rules.iter().map(AdminRule::from_arm).collect();
     let rules = rules.map_err(|error| malformed(path, error, next))?;
     AdminPolicy::new(&rules, tags).map_err(|error| malformed(path, error, next))
+}
+
+/// A table of nftables that is none of iptables.
+pub struct ForeignTable {
+    /// Its family and name, as `nft` shows them.
+    pub name: String,
+    family: String,
+}
+
+impl ForeignTable {
+    /// Whether packets of a family may meet it.
+    pub fn is_of(&self, family: Family) -> bool {
+        match self.family.as_str() {
+            "ip" => family == Family::Ipv4,
+            "ip6" => family == Family::Ipv6,
+            "arp" => false,
+            _ => true,
+        }
+    }
+}
+
+/// The tables that `nft list tables` shows besides those of iptables.
+pub fn foreign_tables(path: &Path) -> Result<Vec<ForeignTable>, Error> {
+    let mut tables = Vec::new();
+    for (at, line) in text(path)?.lines().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            ["table", family, name] => {
+                let is_of_iptables =
+                    matches!(*family, "ip" | "ip6") && TableName::from_name(name).is_some();
+                if !is_of_iptables {
+                    tables.push(ForeignTable {
+                        name: format!("{family} {name}"),
+                        family: (*family).to_owned(),
+                    });
+                }
+            }
+            _ => {
+                let what = format!("line {}: it is not \"table FAMILY NAME\"", at + 1);
+                return Err(malformed(
+                    path,
+                    what,
+                    "write the file again with nft list tables",
+                ));
+            }
+        }
+    }
+    Ok(tables)
 }
 
 /// What iptables-save or ip6tables-save wrote.

@@ -1,0 +1,219 @@
+//! The same packets in fewer boxes, where few boxes are to be written.
+//!
+//! A diagram asks its dimensions in one order, and so cuts sets in that order. Boxes
+//! cut in another order may be fewer.
+
+use std::collections::HashMap;
+
+use super::address::AddressSet;
+use super::flow_box::{FlowBox, protocols_with_ports};
+use super::ranges::{PairSet, RangeSet};
+use super::{Ipv4Set, Ipv6Set};
+
+/// Dimensions a product of numbers has here; addresses are of one family.
+const DIMENSIONS: usize = 7;
+
+/// More boxes than this are not cut anew.
+const MOST_BOXES: usize = 24;
+
+/// Nor boxes of more ranges than this together.
+const MOST_RANGES: usize = 256;
+
+type Ranges = Vec<(u128, u128)>;
+/// A box of one family, dimension by dimension.
+type Product = [Ranges; DIMENSIONS];
+
+/// The boxes cut anew: once for each dimension, with that dimension first and with it
+/// last. Nothing for boxes that are many or whose ranges are.
+pub(super) fn other_cuts(boxes: &[FlowBox]) -> Vec<Vec<FlowBox>> {
+    let ranges: usize = boxes.iter().map(FlowBox::range_count).sum();
+    // Two boxes that are not one cannot be fewer.
+    if !(3..=MOST_BOXES).contains(&boxes.len()) || ranges > MOST_RANGES {
+        return Vec::new();
+    }
+    let with_ports = protocols_with_ports();
+    let mut parts: Vec<Vec<Product>> = vec![Vec::new(); 4];
+    for flow in boxes {
+        let protocols = flow.effective_protocols();
+        // A box that limits ports has no protocol without ports: cut apart, the two
+        // are never in one product.
+        let sides = [
+            protocols.intersection(&with_ports),
+            protocols.difference(&with_ports),
+        ];
+        for (side, protocols) in sides.into_iter().enumerate() {
+            for (family, is_v4) in [true, false].into_iter().enumerate() {
+                let product = product(flow, protocols.ranges(), is_v4);
+                if product.iter().all(|ranges| !ranges.is_empty())
+                    && let Some(part) = parts.get_mut(side * 2 + family)
+                {
+                    part.push(product);
+                }
+            }
+        }
+    }
+    let mut cuts = Vec::with_capacity(DIMENSIONS * 2);
+    for dimension in 0..DIMENSIONS {
+        let others = (0..DIMENSIONS).filter(|other| *other != dimension);
+        let first = std::iter::once(dimension).chain(others.clone()).collect();
+        let last = others.chain([dimension]).collect();
+        let orders: [Vec<usize>; 2] = [first, last];
+        cuts.extend(orders.iter().map(|order| cut(&parts, order)));
+    }
+    cuts
+}
+
+fn product(flow: &FlowBox, protocols: &[(u128, u128)], is_v4: bool) -> Product {
+    let addresses = |set: &AddressSet| {
+        if is_v4 {
+            set.v4.ranges().to_vec()
+        } else {
+            set.v6.ranges().to_vec()
+        }
+    };
+    [
+        flow.directions.ranges().to_vec(),
+        flow.states.ranges().to_vec(),
+        protocols.to_vec(),
+        flow.destination_ports.ranges().to_vec(),
+        addresses(&flow.destinations),
+        addresses(&flow.sources),
+        flow.source_ports.ranges().to_vec(),
+    ]
+}
+
+/// A box from its dimensions, in the order of [`product`].
+fn flow(product: &Product, is_v4: bool) -> FlowBox {
+    let [
+        directions,
+        states,
+        protocols,
+        ports,
+        destinations,
+        sources,
+        source_ports,
+    ] = product.clone();
+    let addresses = |ranges: Ranges| AddressSet {
+        v4: if is_v4 {
+            RangeSet::from_ranges(ranges.iter().copied())
+        } else {
+            Ipv4Set::empty()
+        },
+        v6: if is_v4 {
+            Ipv6Set::empty()
+        } else {
+            RangeSet::from_ranges(ranges)
+        },
+    };
+    FlowBox {
+        directions: PairSet::from_ranges(directions),
+        states: PairSet::from_ranges(states),
+        protocols: RangeSet::from_ranges(protocols),
+        sources: addresses(sources),
+        source_ports: RangeSet::from_ranges(source_ports),
+        destinations: addresses(destinations),
+        destination_ports: RangeSet::from_ranges(ports),
+    }
+}
+
+fn cut(parts: &[Vec<Product>], order: &[usize]) -> Vec<FlowBox> {
+    let mut boxes = Vec::new();
+    for (number, part) in parts.iter().enumerate() {
+        let all = (1_u64 << part.len()) - 1;
+        let mut cutting = Cutting {
+            products: part,
+            order,
+            known: HashMap::new(),
+        };
+        let cut = cutting.cut(0, all);
+        boxes.extend(cut.iter().map(|product| flow(product, number % 2 == 0)));
+    }
+    boxes
+}
+
+/// Cuts products along the dimensions of an order.
+struct Cutting<'a> {
+    products: &'a [Product],
+    order: &'a [usize],
+    known: HashMap<(usize, u64), Vec<Product>>,
+}
+
+impl Cutting<'_> {
+    /// What the products of a set of bits hold together in the dimensions from a depth
+    /// on, as disjoint products.
+    fn cut(&mut self, depth: usize, members: u64) -> Vec<Product> {
+        if members == 0 {
+            return Vec::new();
+        }
+        let Some(&dimension) = self.order.get(depth) else {
+            return vec![Product::default()];
+        };
+        if let Some(known) = self.known.get(&(depth, members)) {
+            return known.clone();
+        }
+        // Values that are in the same products, then values with the same rest.
+        let mut by_rest: Vec<(Vec<Product>, Ranges)> = Vec::new();
+        for (inside, ranges) in self.cells(dimension, members) {
+            let rest = self.cut(depth + 1, inside);
+            match by_rest.iter_mut().find(|(other, _)| *other == rest) {
+                Some((_, all)) => all.extend(ranges),
+                None => by_rest.push((rest, ranges)),
+            }
+        }
+        let mut cut = Vec::new();
+        for (rest, mut ranges) in by_rest {
+            ranges.sort_unstable();
+            for mut product in rest {
+                if let Some(place) = product.get_mut(dimension) {
+                    place.clone_from(&ranges);
+                }
+                cut.push(product);
+            }
+        }
+        self.known.insert((depth, members), cut.clone());
+        cut
+    }
+
+    /// The values of a dimension by the products they are in.
+    fn cells(&self, dimension: usize, members: u64) -> Vec<(u64, Ranges)> {
+        let of = |index: usize| {
+            let product = self
+                .products
+                .get(index)
+                .filter(|_| members >> index & 1 == 1);
+            product.and_then(|product| product.get(dimension))
+        };
+        let indices = 0..self.products.len();
+        let mut starts: Vec<u128> = Vec::new();
+        for (first, last) in indices.clone().filter_map(of).flatten() {
+            starts.push(*first);
+            starts.extend(last.checked_add(1));
+        }
+        starts.sort_unstable();
+        starts.dedup();
+        let mut cells: Vec<(u64, Ranges)> = Vec::new();
+        for (at, start) in starts.iter().enumerate() {
+            let last = starts.get(at + 1).map_or(u128::MAX, |next| next - 1);
+            let holds = |index: &usize| {
+                let ranges = of(*index);
+                ranges.is_some_and(|ranges| {
+                    ranges
+                        .iter()
+                        .any(|(first, last)| first <= start && start <= last)
+                })
+            };
+            let inside = indices
+                .clone()
+                .filter(holds)
+                .fold(0, |bits, index| bits | 1 << index);
+            if inside == 0 {
+                continue;
+            }
+            match cells.iter_mut().find(|(other, _)| *other == inside) {
+                Some((_, ranges)) => ranges.push((*start, last)),
+                None => cells.push((inside, vec![(*start, last)])),
+            }
+        }
+        cells
+    }
+}
