@@ -24,6 +24,10 @@ impl Engine {
             let at = now(self);
             let mut record = self.stored_plan(id).await?;
             let plan = record.clone().at(at);
+            if let Some(run) = &plan.run {
+                let (plan, run) = (id.0.clone(), run.0.clone());
+                return Err(StoreError::PlanAlreadyApplied { plan, run }.into());
+            }
             self.policy.may_decide(&plan, principal, digest, decision)?;
             let approval = Approval {
                 principal: principal.clone(),
