@@ -216,11 +216,28 @@ mod tests {
         assert!(!answers.carries());
         assert_eq!(
             answers.in_words(),
-            "The tunnel answers on only 2 of 5 nodes asked: node c is not reached: i/o timeout. 2 \
-             more were not asked. The kubelet of b is reached and at fault itself, which is not \
+            "The tunnel answers on only 2 of 5 nodes asked: node c is not reached: i/o timeout; \
+             nor do 2 more answer as they should (d, e). 2 more were not asked. The kubelet of b is reached and at fault itself, which is not \
              the tunnel's: remote error: tls: internal error."
         );
         assert_eq!(among(&reads[5..]), None);
+    }
+
+    #[test]
+    fn the_words_name_each_node_that_is_not_reached_and_none_of_them_is_no_only() {
+        let silent = |node: &str| probe(node, false, "i/o timeout", 0);
+        let words = |reads: &[Arc<Observation>]| among(reads).unwrap().in_words();
+        assert_eq!(
+            words(&[silent("a"), silent("b")]),
+            "The tunnel answers on none of 2 nodes asked: node a is not reached: i/o timeout; \
+             nor does b answer as it should."
+        );
+        let many: Vec<_> = ["a", "b", "c", "d", "e"].map(silent).into();
+        assert!(
+            words(&many).contains("nor do 4 more answer as they should (b, c, d, …)"),
+            "{}",
+            words(&many)
+        );
     }
 
     #[test]
