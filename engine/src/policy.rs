@@ -10,11 +10,44 @@ use crate::{
     error::{Code, Error},
     model::{
         Approval, Decision, Diagnosis, Digest, Inverse, Plan, PlanState, Principal, Risk, Step,
+        plan::PlanContent,
     },
 };
 
 /// Codes of warnings that ask for the stronger approval.
 const STRONG_WARNINGS: [&str; 2] = ["aks_unsupported", "managed_nsg_reset"];
+
+fn is_of_highest_risk(steps: &[Step]) -> bool {
+    steps.iter().any(|step| step.risk == Risk::Highest)
+}
+
+fn is_irreversible(steps: &[Step]) -> bool {
+    let mut inverses = steps.iter().map(|step| &step.inverse);
+    inverses.any(|inverse| matches!(inverse, Inverse::Irreversible { .. }))
+}
+
+/// Why a plan asks for the stronger approval, each a clause; empty when it does not.
+pub fn strong_reasons(content: &PlanContent) -> Vec<&'static str> {
+    let warns = |code: &str| content.warnings.iter().any(|warning| warning.code == code);
+    [
+        (
+            is_irreversible(&content.steps),
+            "a step of it cannot be taken back",
+        ),
+        (warns("aks_unsupported"), "AKS does not support it"),
+        (
+            warns("managed_nsg_reset"),
+            "AKS manages the security group that it changes",
+        ),
+        (
+            is_of_highest_risk(&content.steps),
+            "its risk is the highest",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(holds, why)| holds.then_some(why))
+    .collect()
+}
 
 /// Set by the operator. A plan names the version it was made under, so that no
 /// approval outlives a change of policy.
@@ -122,10 +155,8 @@ impl Policy {
         steps: &[Step],
         mut warning_codes: impl Iterator<Item = &'a str>,
     ) -> u32 {
-        let strong = steps.iter().any(|step| {
-            step.risk == Risk::Highest || matches!(step.inverse, Inverse::Irreversible { .. })
-        });
-        if strong || warning_codes.any(|code| STRONG_WARNINGS.contains(&code)) {
+        let strong = warning_codes.any(|code| STRONG_WARNINGS.contains(&code));
+        if strong || is_of_highest_risk(steps) || is_irreversible(steps) {
             self.strong_approvals
         } else {
             self.approvals
@@ -216,14 +247,28 @@ impl Policy {
         }
         self.require_open(plan)?;
         if plan.state == PlanState::Approved && decision == Decision::Approve {
-            return Err(decided(format!("{} is approved already", plan.id.0)));
+            return Err(Error::new(
+                Code::PlanAlreadyDecided,
+                format!("{} is approved already", plan.id.0),
+                format!("apply it: `naosu apply {}`", plan.id.0),
+            ));
         }
         let mine = |a: &&Approval| a.principal.person_behind() == person && a.decision == decision;
         if let Some(before) = plan.approvals.iter().find(mine) {
-            return Err(decided(format!(
-                "{person} has decided on {} before, as {}",
-                plan.id.0, before.principal.name
-            )));
+            return Err(Error::new(
+                Code::PlanAlreadyDecided,
+                format!(
+                    "{person} has decided on {} before, as {}; it has {} of {} approvals",
+                    plan.id.0,
+                    before.principal.name,
+                    plan.approvals.len(),
+                    plan.content.approvals_needed
+                ),
+                format!(
+                    "another person has to approve it: `naosu plan show {}` has the command",
+                    plan.id.0
+                ),
+            ));
         }
         Ok(())
     }
@@ -283,14 +328,6 @@ impl Policy {
         }
         Ok(())
     }
-}
-
-fn decided(message: String) -> Error {
-    Error::new(
-        Code::PlanAlreadyDecided,
-        message,
-        "nothing is left to do; show the plan to see who decided",
-    )
 }
 
 #[cfg(test)]

@@ -389,6 +389,9 @@ async fn a_rejected_plan_stays_rejected_and_an_applied_one_is_not_applied_again(
     applied(&engine, &plan.id).await;
     let again = engine.apply(&alice(), &plan.id).await.unwrap_err();
     assert_eq!(again.code, Code::PlanAlreadyApplied);
+    // Nor is it decided on afterwards, which would change nothing.
+    let late = engine.reject(&alice(), &plan.id, &plan.digest, "").await;
+    assert_eq!(late.unwrap_err().code, Code::PlanAlreadyApplied);
 }
 
 #[tokio::test]

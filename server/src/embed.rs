@@ -10,7 +10,10 @@ use naosu_engine::{
     store::SqliteStore,
 };
 
-use crate::{config::Config, drivers::Drivers};
+use crate::{
+    config::{Config, default_store},
+    drivers::Drivers,
+};
 
 /// A running engine.
 pub struct Embedded {
@@ -25,12 +28,7 @@ impl Embedded {
     /// When the store, a plugin or a driver cannot be set up.
     pub async fn start(config: &Config) -> Result<Self, Error> {
         let embedded = &config.engine;
-        if let Some(folder) = embedded.store.parent() {
-            // What was read of clusters is nobody else's.
-            let mut made = fs::DirBuilder::new();
-            let made = made.recursive(true).mode(0o700).create(folder);
-            made.map_err(|e| unusable(folder, &e))?;
-        }
+        make_own_folder(&embedded.store)?;
         let store = SqliteStore::open(&embedded.store)?;
         let plugins = plugins(config).await?;
         let drivers = Arc::new(Drivers::connect(embedded.drivers.clone())?);
@@ -61,6 +59,31 @@ impl Embedded {
     pub async fn shutdown(self) {
         self.engine.shutdown().await;
     }
+}
+
+/// Makes the folder that Naosu keeps its store in by default. One that was named is
+/// not made: a name that is mistyped would else be an empty store.
+fn make_own_folder(store: &Path) -> Result<(), Error> {
+    let Some(folder) = store.parent() else {
+        return Ok(());
+    };
+    if store == default_store() {
+        // What was read of clusters is nobody else's.
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder);
+        return made.map_err(|e| unusable(folder, &e));
+    }
+    // A bare file name is in the working directory, which is there.
+    if !folder.as_os_str().is_empty() && !folder.is_dir() {
+        return Err(Error::new(
+            Code::InvalidConfiguration,
+            format!("store.path: there is no folder {}", folder.display()),
+            "make that folder, or correct `store.path`",
+        ));
+    }
+    Ok(())
 }
 
 fn bundled_digest(component: &naosu_bundle::Component) -> Result<Digest, Error> {

@@ -1,6 +1,7 @@
 //! The server `naosu`: faces (gRPC, MCP, command line), configuration,
 //! authentication and drivers around the engine.
 
+mod approvals;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     error::{Code, Error},
-    model::{Observation, ObserveError, ObserveErrorKind, Query},
+    model::{Observation, ObserveError, ObserveErrorKind, Query, diagnosis::next_of},
 };
 
 /// What a read of a target gave, or would give after a simulated effect.
@@ -81,7 +81,7 @@ impl State {
             Error::new(
                 e.code,
                 format!("{}: {}", self.what, e.message),
-                "see that it can be read, then diagnose again",
+                next_of(e.code),
             )
         })
     }

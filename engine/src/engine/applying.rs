@@ -86,7 +86,7 @@ impl Engine {
         let status = fold(record.step_count, &record.entries)?;
         let state = status.state();
         if !matches!(state, Some(RunState::Succeeded | RunState::Stuck)) {
-            let state = state.map_or_else(String::new, |s| format!("{s:?}"));
+            let state = state.map_or("not begun", RunState::as_str);
             return Err(Error::new(
                 Code::RunNotReversible,
                 format!("{} is {state}", record.id.0),

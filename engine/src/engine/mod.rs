@@ -123,10 +123,14 @@ impl Engine {
         if self.try_become_executor().await? {
             return Ok(());
         }
+        let who = match self.tools.store.executor() {
+            Some(process) => format!("process {process}"),
+            None => "another process".to_owned(),
+        };
         Err(Error::new(
             Code::ExecutorElsewhere,
-            "another Naosu process executes the runs of this store",
-            "ask that process, or end it first",
+            format!("{who} executes the runs of this store"),
+            "ask it (`--server`, when it is `naosu serve`), or end it first",
         ))
     }
 

@@ -68,7 +68,9 @@ impl FromStr for ClusterId {
             Some("managedClusters"),
             None,
         ];
-        let segments: Vec<&str> = text.split('/').collect();
+        // As it is copied from a browser.
+        let id = text.strip_suffix('/').unwrap_or(text);
+        let segments: Vec<&str> = id.split('/').collect();
         let is_name = |segment: &str| {
             !segment.is_empty()
                 && segment.len() <= 90
@@ -86,7 +88,7 @@ impl FromStr for ClusterId {
                     None => is_name(segment),
                 });
         if fits {
-            Ok(Self(text.to_owned()))
+            Ok(Self(id.to_owned()))
         } else {
             Err(Error::new(
                 Code::InvalidResourceId,
@@ -141,6 +143,13 @@ mod tests {
                 .unwrap()
         );
         assert_eq!((id.name(), id.resource_group()), ("aks", "rg"));
+    }
+
+    #[test]
+    fn a_slash_at_the_end_is_no_part_of_an_id() {
+        let id: ClusterId = format!("{ID}/").parse().unwrap();
+        assert_eq!(id.as_str(), ID);
+        assert!(format!("{ID}//").parse::<ClusterId>().is_err());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClusterId, Digest, Finding, Hint, Observation, ObserveErrorKind, Principal, Symptom,
-    TunnelAnswers,
+    ClusterId, Digest, Finding, Hint, Observation, ObserveError, ObserveErrorKind, Principal,
+    Query, Symptom, TunnelAnswers,
 };
 use crate::error::{Category, Code, Error};
 
@@ -89,11 +89,30 @@ impl Diagnosis {
         }
         all
     }
+
+    /// Why nothing could be read of Kubernetes: the first failure, where each read
+    /// of it failed. Such a diagnosis says little of the cluster.
+    pub fn kubernetes_failure(&self) -> Option<&ObserveError> {
+        let mut first = None;
+        for observation in &self.observations {
+            let (Query::KubernetesGet { .. } | Query::KubernetesList { .. }) = &observation.query
+            else {
+                continue;
+            };
+            match &observation.answer {
+                Err(error) if error.kind != ObserveErrorKind::NotFound => {
+                    first = first.or(Some(error));
+                }
+                _ => return None,
+            }
+        }
+        first
+    }
 }
 
 /// What to do about reads that failed with this code. An observation keeps no
 /// such advice: it is what a plugin read, and that was none of it.
-fn next_of(code: Code) -> &'static str {
+pub(crate) fn next_of(code: Code) -> &'static str {
     match (code, code.category()) {
         (Code::KubeconfigInvalid, _) => {
             "correct the kubeconfig (`kubectl config view` reads the same file), then diagnose again"
@@ -101,10 +120,28 @@ fn next_of(code: Code) -> &'static str {
         (Code::ObservationNotGranted, _) => {
             "grant the plugin what it asks for by `plugins.grants`, then diagnose again"
         }
-        (_, Category::Unauthenticated) => {
-            "give credentials that are accepted (`az login`, the kubeconfig's user), then \
+        (Code::AzureUnauthenticated, _) => {
+            "sign in (`az login`) or configure a credential by `[azure]`, then diagnose again"
+        }
+        (Code::AzureUnreachable, _) => {
+            "see that this machine reaches Azure (network, proxy, `azure.endpoint`), then \
              diagnose again"
         }
+        (Code::AzureForbidden, _) => {
+            "give the identity the action that the message names, then diagnose again"
+        }
+        (Code::AzureThrottled, _) => "wait some minutes, then diagnose again",
+        (Code::KubernetesUnavailable, _) => {
+            "see that `kubectl get nodes` answers with the same kubeconfig, then diagnose again"
+        }
+        (Code::KubernetesUnauthenticated, _) => {
+            "renew the kubeconfig's credentials (`az aks get-credentials`), then diagnose again"
+        }
+        (Code::KubernetesForbidden, _) => {
+            "give the kubeconfig's user the right to read what the message names, then \
+             diagnose again"
+        }
+        (_, Category::Unauthenticated) => "give credentials that are accepted, then diagnose again",
         (_, Category::PermissionDenied) => {
             "let the identity read what the message names, then diagnose again"
         }
@@ -123,4 +160,26 @@ pub struct PluginFailure {
     pub plugin: String,
     /// Why.
     pub error: Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_of_the_credentials_and_of_the_network_has_a_next_step_of_its_own() {
+        let codes = [
+            Code::AzureUnauthenticated,
+            Code::AzureUnreachable,
+            Code::AzureForbidden,
+            Code::KubernetesUnauthenticated,
+            Code::KubernetesForbidden,
+            Code::KubernetesUnavailable,
+            Code::KubeconfigInvalid,
+        ];
+        let steps: std::collections::BTreeSet<_> = codes.map(next_of).into();
+        assert_eq!(steps.len(), codes.len());
+        assert!(next_of(Code::AzureUnauthenticated).contains("az login"));
+        assert!(next_of(Code::AzureUnreachable).contains("network"));
+    }
 }

@@ -141,7 +141,14 @@ impl fmt::Display for Query {
                 label_selector,
                 ..
             } => {
-                write!(f, "{object_kind} in {namespace:?} where {label_selector:?}")
+                write!(f, "every {object_kind}")?;
+                if !namespace.is_empty() {
+                    write!(f, " in {namespace}")?;
+                }
+                if !label_selector.is_empty() {
+                    write!(f, " where {label_selector}")?;
+                }
+                Ok(())
             }
             Self::Node { node, what } => write!(f, "node/{node} {}", what.name()),
             Self::TcpProbe {

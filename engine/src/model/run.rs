@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ClusterId, Digest, Entry, Event, Principal, TunnelAnswers, journal::Way, plan::PlanId,
 };
+use crate::error::Error;
 
 /// Id of a run: `run-<uuid v7>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +29,19 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Its name, the same in every face.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applying => "APPLYING",
+            Self::Verifying => "VERIFYING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::RollingBack => "ROLLING_BACK",
+            Self::RolledBack => "ROLLED_BACK",
+            Self::Stuck => "STUCK",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
     /// Whether nothing more happens by itself.
     pub fn is_final(self) -> bool {
         matches!(
@@ -94,6 +108,21 @@ impl Run {
     /// What it answered after everything was taken back.
     pub fn tunnel_taken_back(&self) -> Option<&TunnelAnswers> {
         self.probed(Way::Back)
+    }
+
+    /// The refusal that ended it before anything was written; `None` for a run
+    /// that was not cancelled by one.
+    pub fn cancelled_by(&self) -> Option<&Error> {
+        if self.state != RunState::Cancelled {
+            return None;
+        }
+        self.entries
+            .iter()
+            .rev()
+            .find_map(|entry| match &entry.event {
+                Event::Refused { error, .. } => Some(error),
+                _ => None,
+            })
     }
 
     fn probed(&self, wanted: Way) -> Option<&TunnelAnswers> {

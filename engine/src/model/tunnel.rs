@@ -9,6 +9,9 @@ pub const NAMED_AT_MOST: usize = 64;
 /// compared with what they give after.
 pub const ASKED_AT_MOST: usize = 128;
 
+/// How many nodes are named beside the first in words.
+const MORE_NAMED: usize = 3;
+
 /// What one node's kubelet gave, asked through the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +121,34 @@ impl TunnelAnswers {
         self.others.iter().filter(move |node| !reached(node))
     }
 
+    /// The nodes beside the first that are not reached, or not always: one that is
+    /// named alone would be taken for the only one.
+    fn more_unreached(&self) -> String {
+        let unreached = |node: &&NodeAnswer| node.answer != TunnelAnswer::KubeletFault;
+        let names: Vec<&str> = self
+            .others
+            .iter()
+            .filter(unreached)
+            .skip(1)
+            .map(|node| node.node.as_str())
+            .collect();
+        // `others` is bounded, the count is not.
+        let more = self.asked.saturating_sub(self.reached).saturating_sub(1);
+        match names.as_slice() {
+            [] => String::new(),
+            [one] if more == 1 => format!("; nor does {one} answer as it should"),
+            names => {
+                let named = names.get(..MORE_NAMED).unwrap_or(names).join(", ");
+                let dots = if names.len() > MORE_NAMED {
+                    ", …"
+                } else {
+                    ""
+                };
+                format!("; nor do {more} more answer as they should ({named}{dots})")
+            }
+        }
+    }
+
     /// Whether this node is among those not reached, or not always.
     pub fn is_unreached(&self, name: &str) -> bool {
         self.unreached().any(|node| node.node == name)
@@ -143,11 +174,16 @@ impl TunnelAnswers {
                     TunnelAnswer::Unknown => "not known to be reached",
                     _ => "not reached",
                 };
-                format!(": node {} is {manner}: {}", node.node, node.detail)
+                let more = self.more_unreached();
+                format!(": node {} is {manner}: {}{more}", node.node, node.detail)
             });
+            let reached = match self.reached {
+                0 => "none".to_owned(),
+                reached => format!("only {reached}"),
+            };
             format!(
-                "The tunnel answers on only {} of {} nodes asked{fault}.",
-                self.reached, self.asked
+                "The tunnel answers on {reached} of {} nodes asked{fault}.",
+                self.asked
             )
         };
         if self.asked < self.nodes {

@@ -94,7 +94,7 @@ fn nothing_confirmed<'a>(
     if plugins.is_empty() {
         return nothing(
             none,
-            "read the findings: none that is suspected can be either",
+            "read the findings: no suspected one can be mended by a plan either",
         );
     }
     let plugins = plugins.join(", ");
@@ -235,7 +235,7 @@ mod tests {
             ("locked", Judgement::Confirmed, false),
         ]);
         let error = refusal(&diagnosis, &plugins);
-        assert!(error.next.contains("none that is suspected"), "{error:?}");
+        assert!(error.next.contains("no suspected one"), "{error:?}");
         let said = format!("{} {}", error.message, error.next);
         assert!(plugins.keys().all(|id| !said.contains(id)), "{said}");
     }

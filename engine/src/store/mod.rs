@@ -149,4 +149,9 @@ pub trait Store: Send + Sync {
     /// Makes this process the one that executes the store's runs, until it
     /// ends or drops the store; `false` while another process is.
     fn try_become_executor(&self) -> Result<bool, StoreError>;
+
+    /// The process that executes the runs of this store, where it is known.
+    fn executor(&self) -> Option<u32> {
+        None
+    }
 }

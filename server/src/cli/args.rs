@@ -99,8 +99,9 @@ Microsoft.ContainerService/managedClusters/aks
     /// Execute an approved plan and watch it to the end.
     #[command(after_long_help = "\
 Interrupted (Ctrl-C), the effect in flight is finished and journaled. With a
-server the run goes on there; without one the next naosu that starts with the
-same store resumes it.
+server the run goes on there. Without one `naosu run watch` goes on with it to
+its end; any other command with the same store goes on with it only while that
+command lasts.
 
 Examples:
   naosu apply plan-...
@@ -198,11 +199,17 @@ Examples:
         /// Parameter of the fix, as NAME=VALUE; a JSON value, else text.
         #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
         parameters: Vec<(String, String)>,
+        /// Leave nothing out of long lists of packets and changes.
+        #[arg(long)]
+        full: bool,
     },
     /// Show everything that an approver must know.
     Show {
         /// Its id.
         id: String,
+        /// Leave nothing out of long lists of packets and changes.
+        #[arg(long)]
+        full: bool,
     },
     /// List plans, newest first.
     List {
@@ -230,7 +237,7 @@ Example:
 pub struct Decide {
     /// Id of the plan.
     pub id: String,
-    /// Its whole digest, as `naosu plan show` prints it.
+    /// Its whole digest, as `naosu plan show` prints it, with "sha256:" or without.
     #[arg(long)]
     pub digest: Option<String>,
     /// Why.

@@ -1,6 +1,10 @@
 //! Exit codes: stable, documented in `naosu --help`.
 
-use naosu_engine::{Code, Error, error::Category, model::RunState};
+use naosu_engine::{
+    Code, Error,
+    error::Category,
+    model::{Diagnosis, Run, RunState},
+};
 
 /// What the process ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +43,14 @@ Exit codes:
   3    no such cluster, diagnosis, plan, run, plugin or resource
   4    refused in this state: not approved, expired, stale digest, applied before
   5    not allowed, or not authenticated
-  6    something changed or is at work: drift, cluster busy, conflict
+  6    something changed or is at work: drift, cluster busy, conflict; also when
+       that cancelled a run before it wrote anything
   7    something does not answer, is too slow, or asks to slow down
-  8    the run ended otherwise than asked: rolled back, or cancelled
+  8    the run ended otherwise than asked: rolled back, or cancelled otherwise
   9    the run is stuck: a person must look
-  130  interrupted; what was begun goes on at the next start";
+       a diagnosis that could read nothing of Kubernetes is shown, and ends with
+       the code of the failure (2, 5 or 7)
+  130  interrupted; `naosu run watch` finishes a run that was begun, or its server";
 
 impl Exit {
     /// The exit code of an error.
@@ -64,11 +71,23 @@ impl Exit {
         }
     }
 
+    /// The exit code of a diagnosis: it is none of the cluster where nothing of
+    /// Kubernetes could be read.
+    pub fn of_diagnosis(diagnosis: &Diagnosis) -> Self {
+        match diagnosis.kubernetes_failure() {
+            None => Self::Success,
+            Some(failure) => Self::of_error(&Error::new(failure.code, "", "")),
+        }
+    }
+
     /// The exit code of a run that was to end in `wanted`.
-    pub fn of_run(state: RunState, wanted: RunState) -> Self {
-        match state {
+    pub fn of_run(run: &Run, wanted: RunState) -> Self {
+        // Drift, a conflict or a failed precondition is that, before a run or in it.
+        let is_conflict = |error: &Error| Self::of_error(error) == Self::Conflict;
+        match run.state {
             state if state == wanted => Self::Success,
             RunState::Stuck => Self::RunStuck,
+            _ if run.cancelled_by().is_some_and(is_conflict) => Self::Conflict,
             _ => Self::RunFailed,
         }
     }

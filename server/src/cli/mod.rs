@@ -27,7 +27,7 @@ use crate::{
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let printer = Printer::new(cli.global.output, cli.global.quiet);
+    let printer = Printer::new(&cli.global);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

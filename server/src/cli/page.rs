@@ -13,6 +13,9 @@ pub const WIDTH: usize = 80;
 /// Column where the values of fields begin, after the indentation.
 const FIELD_COLUMN: usize = 14;
 
+/// Lines of a diff that are shown where not all are asked for.
+const DIFF_LINES: usize = 40;
+
 /// Lines of an unchanged text around a change.
 const DIFF_CONTEXT: usize = 3;
 
@@ -52,6 +55,8 @@ impl Tone {
 pub struct Page {
     text: String,
     colour: bool,
+    full: bool,
+    flags: Vec<String>,
 }
 
 impl Page {
@@ -60,7 +65,25 @@ impl Page {
         Self {
             text: String::new(),
             colour,
+            full: false,
+            flags: Vec::new(),
         }
+    }
+
+    /// One whose commands repeat these flags, which this process was given.
+    pub fn with_flags(mut self, flags: &[String]) -> Self {
+        self.flags = flags.to_vec();
+        self
+    }
+
+    /// Leaves nothing out from here on.
+    pub fn in_full(&mut self) {
+        self.full = true;
+    }
+
+    /// Whether nothing is to be left out.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The whole text.
@@ -72,6 +95,38 @@ impl Page {
     pub fn line(&mut self, indent: usize, tone: Tone, text: &str) {
         let escaped = escape(text);
         self.push(indent, tone, &escaped);
+    }
+
+    /// A command of naosu that a shell takes as it stands, in lines that end with a
+    /// backslash where it is too long for one. An option stays with its value.
+    pub fn command(&mut self, indent: usize, arguments: &[&str]) {
+        let flags = self.flags.clone();
+        let words = flags.iter().map(String::as_str).chain(arguments.to_vec());
+        let mut line = "naosu".to_owned();
+        let mut lines = Vec::new();
+        let mut words = words.peekable();
+        while let Some(word) = words.next() {
+            let mut part = quoted(word);
+            if word.starts_with("--")
+                && let Some(value) = words.next_if(|next| !next.starts_with("--"))
+            {
+                part = format!("{part} {}", quoted(value));
+            }
+            let below = if lines.is_empty() { indent } else { indent + 2 };
+            // Two columns for what continues the line.
+            if below + line.chars().count() + 1 + part.chars().count() + 2 > WIDTH {
+                lines.push(std::mem::replace(&mut line, part));
+            } else {
+                line.push(' ');
+                line.push_str(&part);
+            }
+        }
+        for (number, begun) in lines.iter().enumerate() {
+            let indent = if number == 0 { indent } else { indent + 2 };
+            self.line(indent, Tone::Strong, &format!("{begun} \\"));
+        }
+        let indent = if lines.is_empty() { indent } else { indent + 2 };
+        self.line(indent, Tone::Strong, &line);
     }
 
     /// An empty line.
@@ -99,6 +154,7 @@ impl Page {
     pub fn diff(&mut self, indent: usize, before: &str, after: &str) {
         let diff = TextDiff::from_lines(before, after);
         let mut changed = false;
+        let (mut lines, mut left_out) = (0, 0);
         for (number, group) in diff.grouped_ops(DIFF_CONTEXT).iter().enumerate() {
             if number > 0 {
                 self.line(indent, Tone::Faint, "...");
@@ -110,11 +166,20 @@ impl Page {
                     ChangeTag::Equal => (' ', Tone::Faint),
                 };
                 changed |= change.tag() != ChangeTag::Equal;
+                lines += 1;
+                if lines > DIFF_LINES && !self.full {
+                    left_out += 1;
+                    continue;
+                }
                 self.changed_line(indent, sign, tone, change.value().trim_end_matches('\n'));
             }
         }
         if !changed {
             self.line(indent, Tone::Faint, "nothing changes");
+        }
+        if left_out > 0 {
+            let words = format!("… and {left_out} more lines; all of it: --full, or --output json");
+            self.line(indent, Tone::Caution, &words);
         }
     }
 
@@ -195,6 +260,15 @@ impl Page {
     }
 }
 
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +304,27 @@ mod tests {
     }
 
     #[test]
+    fn a_long_diff_says_how_much_is_left_out_and_is_shown_whole_when_asked() {
+        let rules: String = (0..100).map(|n| format!("rule {n}\n")).collect();
+        let mut page = Page::new(false);
+        page.diff(4, "", &rules);
+        let text = page.into_text();
+        assert!(
+            text.contains("rule 39\n") && !text.contains("rule 40\n"),
+            "{text}"
+        );
+        assert!(text.contains("… and 60 more lines"), "{text}");
+        let mut page = Page::new(false);
+        page.in_full();
+        page.diff(4, "", &rules);
+        let text = page.into_text();
+        assert!(
+            text.contains("rule 99\n") && !text.contains("more lines"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn nothing_shown_can_steer_the_terminal() {
         let hostile = "\u{1b}]0;x\u{7}\nApproved";
         let mut page = Page::new(false);
@@ -245,6 +340,31 @@ mod tests {
             "{text:?}"
         );
         assert!(!text.lines().any(|line| line == "Approved"));
+    }
+
+    #[test]
+    fn a_command_repeats_the_flags_given_and_a_shell_reads_it_back_word_for_word() {
+        let flags = ["--server", "unix:///run/naosu/it's a.sock"].map(str::to_owned);
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let arguments = ["plan", "approve", "plan-1", "--digest", &digest];
+        let mut page = Page::new(false).with_flags(&flags);
+        page.command(2, &arguments);
+        let text = page.into_text();
+        assert!(text.lines().count() > 1, "{text}");
+        let script = format!("naosu() {{ printf '%s\\n' \"$@\"; }}\n{text}");
+        let read = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .output()
+            .unwrap();
+        let words: Vec<String> = flags
+            .iter()
+            .cloned()
+            .chain(arguments.map(str::to_owned))
+            .collect();
+        assert_eq!(
+            String::from_utf8(read.stdout).unwrap(),
+            words.join("\n") + "\n"
+        );
     }
 
     #[test]

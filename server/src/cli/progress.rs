@@ -8,7 +8,7 @@ use naosu_engine::{
     model::{Judgement, Run},
 };
 
-use super::{output::Printer, render::event_words};
+use super::{output::Printer, page::Page, render::event_words};
 use crate::escape::escape;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -43,7 +43,8 @@ impl Progress {
     pub fn diagnosing(&self, news: &DiagnoseProgress) {
         match news {
             DiagnoseProgress::Reading { what } => {
-                self.bar.set_message(escape(&format!("reading {what}")));
+                let words = format!("reading {}", in_short(what));
+                self.bar.set_message(escape(&words));
             }
             DiagnoseProgress::Read {
                 what,
@@ -51,7 +52,7 @@ impl Progress {
                 ok,
             } => {
                 let word = if *ok { "read" } else { "not readable:" };
-                let words = format!("{word} {what} ({elapsed_ms} ms)");
+                let words = format!("{word} {} ({elapsed_ms} ms)", in_short(what));
                 self.bar.set_message(escape(&words));
             }
             DiagnoseProgress::Judged { plugin, judgement } => {
@@ -68,11 +69,18 @@ impl Progress {
         }
     }
 
+    /// Shows no entries before the one of this number.
+    pub fn leave_out(&mut self, entries: usize) {
+        self.entries_shown = entries;
+    }
+
     /// A run, now: entries not shown before.
     pub fn running(&mut self, run: &Run) {
         for entry in run.entries.iter().skip(self.entries_shown) {
-            let (words, _) = event_words(&entry.event);
-            self.bar.println(escape(&format!("  {words}")));
+            let (words, tone) = event_words(&entry.event);
+            let mut page = Page::new(false);
+            page.words(2, tone, &words);
+            self.bar.println(page.into_text().trim_end_matches('\n'));
             self.bar.set_message(escape(&words));
         }
         self.entries_shown = self.entries_shown.max(run.entries.len());
@@ -82,9 +90,36 @@ impl Progress {
     pub fn end(self) {}
 }
 
+/// What is read, with the telling end of an ARM id: a line cuts the rest.
+fn in_short(what: &str) -> String {
+    let word = |word: &str| match word.rsplit('/').collect::<Vec<_>>().as_slice() {
+        [name, kind, ..] if word.starts_with("/subscriptions/") => format!("{kind}/{name}"),
+        _ => word.to_owned(),
+    };
+    what.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// Also when a failure ends it.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arm_id_is_shown_by_its_end_and_anything_else_as_it_is() {
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/loadBalancers/lb";
+        assert_eq!(
+            in_short(&format!("{id} metric SnatConnectionCount")),
+            "loadBalancers/lb metric SnatConnectionCount"
+        );
+        assert_eq!(
+            in_short("every Pod in kube-system"),
+            "every Pod in kube-system"
+        );
     }
 }

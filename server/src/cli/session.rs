@@ -46,8 +46,8 @@ where
                 Ok(result) => result,
                 Err(_) => {
                     printer.note(if connection.is_embedded() {
-                        "interrupted: an effect in flight is finished and journaled first. Runs \
-                         that were begun go on at the next start."
+                        "interrupted: where a run was going on, its effect in flight is finished \
+                         and journaled first; `naosu run watch` goes on with it."
                     } else {
                         "interrupted: what was begun goes on at the server."
                     });

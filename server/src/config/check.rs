@@ -271,7 +271,7 @@ impl Checker {
         let store = sections.store.path.clone();
         let cache = plugins.cache.clone();
         EmbeddedConfig {
-            store: store.unwrap_or_else(|| user_folder(STATE).join("naosu.sqlite")),
+            store: store.unwrap_or_else(default_store),
             plugin_folder: plugins.folder.clone(),
             plugin_cache: cache.unwrap_or_else(|| user_folder(CACHE).join("plugins")),
             grants: plugins.grants.clone(),
@@ -330,6 +330,11 @@ const STATE: (&str, &str) = ("XDG_STATE_HOME", ".local/state");
 const CACHE: (&str, &str) = ("XDG_CACHE_HOME", ".cache");
 
 /// The folder of a user without a home is the system's.
+/// Where the store is unless a place is named.
+pub fn default_store() -> PathBuf {
+    user_folder(STATE).join("naosu.sqlite")
+}
+
 fn user_folder((variable, below_home): (&str, &str)) -> PathBuf {
     let base = env::var_os(variable)
         .filter(|folder| !folder.is_empty())

@@ -22,7 +22,7 @@ use std::{
 
 use naosu_engine::Error;
 
-pub use check::{Config, EmbeddedConfig};
+pub use check::{Config, EmbeddedConfig, default_store};
 pub use document::Override;
 pub use origin::Origin;
 

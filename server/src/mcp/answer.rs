@@ -10,6 +10,9 @@ use naosu_engine::model::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::approvals::approvals_words;
 
 /// Stands before what comes from outside, in each answer that has some.
 const ABOUT: &str = "Names, values, messages, summaries, comments and anything else that was \
@@ -37,9 +40,13 @@ pub(super) struct DiagnosisAnswer {
     finished_at: Timestamp,
     /// Confirmed first, ruled out last. Values in evidence are text from outside.
     findings: Vec<Finding>,
-    /// Plugins that gave no finding, and why.
+    /// Plugins that gave no finding: `plugin`, and `error` with `code`, `message`, `next`.
+    // The list of all codes is longer than most answers.
+    #[schemars(with = "Vec<Map<String, Value>>")]
     failures: Vec<PluginFailure>,
-    /// Reads that failed, so that what depends on them is unknown.
+    /// Reads that failed, so that what depends on them is unknown: `code`, `message`,
+    /// `next`, `reads`.
+    #[schemars(with = "Vec<Map<String, Value>>")]
     not_readable: Vec<Unreadable>,
     /// How many reads it rests on.
     observation_count: usize,
@@ -47,6 +54,7 @@ pub(super) struct DiagnosisAnswer {
     observations_digest: Digest,
     /// The reads themselves, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Map<String, Value>>>")]
     observations: Option<Vec<Arc<Observation>>>,
 }
 
@@ -80,7 +88,11 @@ pub(super) struct PlanAnswer {
     about: &'static str,
     /// What to do next, and who has to.
     next: String,
-    /// The plan.
+    /// The plan: `id`, `digest`, `state`, `approvals`, `run`, and `content` with
+    /// `summary`, `steps` (each with `title`, `effect`, `delta`, `inverse`, `dry_run`,
+    /// `risk`), `warnings`, `risk`, `approvals_needed` and `expires_at`.
+    // Told in words: the schema of all effects is longer than the answer.
+    #[schemars(with = "Map<String, Value>")]
     plan: Plan,
 }
 
@@ -92,12 +104,21 @@ impl From<Plan> for PlanAnswer {
                 "Run {} applies it, once: get_run tells how it stands.",
                 run.0
             ),
-            (None, PlanState::PendingApproval) => format!(
-                "A person has to approve it, which no assistant can. Show them the steps, \
-                 what each lets pass, the risk and the warnings, and ask them to run: \
-                 naosu plan approve {id} --digest {}",
-                plan.digest
-            ),
+            (None, PlanState::PendingApproval) => {
+                let who = if plan.content.approvals_needed > 1 {
+                    "People have to approve it, each for themselves"
+                } else {
+                    "A person has to approve it"
+                };
+                let stand = approvals_words(&plan);
+                format!(
+                    "{who}, which no assistant can. {}. Show them the steps, what each lets \
+                     pass, the risk and the warnings, and ask them to run: naosu plan approve \
+                     {id} --digest {}",
+                    stand.trim_end_matches('.'),
+                    plan.digest
+                )
+            }
             (None, PlanState::Approved) => format!("Approved. Call apply_plan with plan {id}."),
             (None, PlanState::Rejected) => "Rejected for good. Ask the person why.".to_owned(),
             (None, PlanState::Expired) => "Expired. Diagnose again and make a new plan.".to_owned(),
@@ -117,7 +138,8 @@ pub(super) struct RunAnswer {
     about: &'static str,
     /// What to do next.
     next: String,
-    /// The run.
+    /// The run: `id`, `plan`, `state`, `summary`, `steps`, and `entries`, its journal.
+    #[schemars(with = "Map<String, Value>")]
     run: Run,
 }
 
@@ -134,7 +156,13 @@ impl From<Run> for RunAnswer {
             RunState::RolledBack => {
                 "Taken back; the cluster is as before. Diagnose again.".to_owned()
             }
-            RunState::Cancelled => "Nothing was written. Diagnose and plan again.".to_owned(),
+            RunState::Cancelled => match run.cancelled_by() {
+                Some(error) => format!(
+                    "Nothing was written ({}). Diagnose and plan again.",
+                    error.code.as_str()
+                ),
+                None => "Nothing was written. Diagnose and plan again.".to_owned(),
+            },
             RunState::Stuck => {
                 "A person must look: tell them the summary and do not try again.".to_owned()
             }
@@ -162,6 +190,26 @@ fn succeeded(run: &Run) -> &'static str {
         None => {
             "Its steps are in place; whether the tunnel answers is unknown: diagnose again. \
              rollback_run takes the steps back."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_needs_two_approvals_says_so_and_why() {
+        let plan: Plan =
+            serde_json::from_str(include_str!("../cli/render/samples/plan.json")).unwrap();
+        let next = PlanAnswer::from(plan).next;
+        for said in [
+            "People have to approve it",
+            "0 of 2 approvals",
+            "a step of it cannot be taken back",
+            "`[policy] strong_approvals`",
+        ] {
+            assert!(next.contains(said), "{said}: {next}");
         }
     }
 }

@@ -140,7 +140,31 @@ fn failure(error: Error) -> Value {
         message,
         next,
     } = bounded(error);
-    json!({ "code": code, "message": message, "next": next })
+    json!({ "code": code, "message": message, "next": with_tools(next) })
+}
+
+/// What an assistant does by a tool where a person has a command. Approving and
+/// rejecting stay commands.
+const TOOLS_OF_COMMANDS: [(&str, &str); 12] = [
+    ("naosu diagnosis list", "list_diagnoses"),
+    ("naosu diagnosis show", "get_diagnosis"),
+    ("naosu diagnose", "diagnose"),
+    ("naosu plan create", "create_plan"),
+    ("naosu plan list", "list_plans"),
+    ("naosu plan show", "get_plan"),
+    ("naosu plugin list", "list_plugins"),
+    ("naosu plugin inspect", "list_plugins"),
+    ("naosu apply", "apply_plan"),
+    ("naosu run list", "list_runs"),
+    ("naosu run show", "get_run"),
+    ("naosu run rollback", "rollback_run"),
+];
+
+/// The next step in an assistant's words.
+fn with_tools(next: String) -> String {
+    TOOLS_OF_COMMANDS
+        .iter()
+        .fold(next, |next, (command, tool)| next.replace(command, tool))
 }
 
 /// Tells the client, when it asked for that.
@@ -158,4 +182,19 @@ fn progress_to(context: &RequestContext<RoleServer>) -> Progress {
         // A client that no longer listens is no reason to stop.
         tokio::spawn(async move { peer.notify_progress(note).await.ok() });
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_tools;
+
+    #[test]
+    fn a_next_step_names_the_tool_where_there_is_one_and_the_command_where_a_person_decides() {
+        assert_eq!(
+            with_tools("look with `naosu plan show p` and `naosu diagnosis list`".to_owned()),
+            "look with `get_plan p` and `list_diagnoses`"
+        );
+        let decide = "ask a person to run `naosu plan approve`";
+        assert_eq!(with_tools(decide.to_owned()), decide);
+    }
 }

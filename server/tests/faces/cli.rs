@@ -20,6 +20,12 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// A text with its commands as a shell reads them, continued lines as one.
+fn one_line(text: &str) -> String {
+    let joined = text.replace(" \\\n", " ");
+    joined.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The documented exit code.
 fn exit_of(code: Code) -> i32 {
     if code == Code::ShuttingDown {
@@ -126,11 +132,67 @@ async fn a_run_that_ends_otherwise_than_asked_has_an_exit_code_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_run_that_drift_cancelled_ends_with_the_code_for_that() {
+    for (code, exit) in [
+        (Code::Drift, 6),
+        (Code::AzurePreconditionFailed, 6),
+        (Code::AzureForbidden, 8),
+    ] {
+        let served = Served::start(Scripted::failing(Trouble::CancelledBy(code))).await;
+        let output = served.naosu(&["apply", "plan-1"]).await;
+        assert_eq!(output.status.code(), Some(exit), "{}", code.as_str());
+        assert!(stdout(&output).contains("Nothing was changed."));
+        served.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_diagnosis_that_could_read_nothing_of_kubernetes_is_shown_and_ends_with_that_failure() {
+    let served = Served::start(Scripted::failing(Trouble::NoKubeconfig)).await;
+    let output = served.naosu(&["diagnose", CLUSTER]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stdout(&output).contains("dia-1"));
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_digest_without_its_prefix_and_an_id_with_a_slash_at_its_end_are_taken() {
+    let product = Scripted::default();
+    let asked = product.asked();
+    let served = Served::start(product).await;
+    let bare = DIGEST.trim_start_matches("sha256:");
+    let output = served
+        .naosu(&["plan", "approve", "plan-1", "--digest", bare])
+        .await;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = served.naosu(&["diagnose", &format!("{CLUSTER}/")]).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(asked.lock().unwrap().len(), 2);
+    served.end().await;
+}
+
+#[test]
+fn a_folder_that_is_named_for_the_store_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent");
+    let setting = format!("store.path={}", absent.join("naosu.sqlite").display());
+    let output = run_naosu(folder.path(), &["--set", &setting, "plan", "list"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("there is no folder"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!absent.exists());
+}
+
+#[tokio::test]
 async fn a_plan_is_shown_with_the_id_of_its_run_where_that_cannot_be_read() {
     let served = Served::start(Scripted::failing(Trouble::NoRunIsRead)).await;
     let text = served.naosu(&["plan", "show", "plan-1"]).await;
     assert!(text.status.success(), "{}", stderr(&text));
-    assert!(stdout(&text).contains("naosu run show run-1"));
+    let shown = one_line(&stdout(&text));
+    assert!(shown.contains("run show run-1"), "{shown}");
     let json = served
         .naosu(&["plan", "show", "plan-1", "-o", "json"])
         .await;
@@ -144,10 +206,12 @@ async fn a_suspicion_that_can_be_mended_is_shown_with_the_command_for_it() {
     let served = Served::start(Scripted::failing(Trouble::OnlySuspicion)).await;
     let text = stdout(&served.naosu(&["diagnosis", "show", "dia-1"]).await);
     assert!(text.contains("SUSPECTED "), "{text}");
-    assert!(
-        text.contains("naosu plan create dia-1 \\\n    --plugin nsg-allow-port"),
-        "{text}"
+    // As it is pasted: with the server that was named, and whole.
+    let command = format!(
+        "naosu --server {} plan create dia-1 --plugin nsg-allow-port",
+        served.unix_url()
     );
+    assert!(one_line(&text).contains(&command), "{text}");
     served.end().await;
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use naosu_engine::Naosu;
 use naosu_server::{
-    auth::{Authenticator, Role, Tokens},
+    auth::{Authenticator, Role, TokenHolder, Tokens},
     grpc::{
         client::{Client, ServerAddress},
         limits::Limits,
@@ -48,9 +48,12 @@ impl Served {
         let folder = tempfile::tempdir().unwrap();
         let mut tokens = Tokens::default();
         for (name, token, role) in TOKENS {
-            tokens
-                .insert(name, &sha256_by_coreutils(token), role)
-                .unwrap();
+            let holder = TokenHolder {
+                name: name.to_owned(),
+                role,
+                os_user: None,
+            };
+            tokens.insert(holder, &sha256_by_coreutils(token)).unwrap();
         }
         let authenticator = Authenticator {
             tokens,

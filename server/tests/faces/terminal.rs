@@ -98,11 +98,12 @@ async fn a_person_on_a_terminal_sees_what_goes_on_before_the_result() {
     for command in [&["apply", "plan-1"][..], &["run", "watch", "run-1"]] {
         let (status, shown) = Terminal::run(&served, command).end();
         assert!(status.success(), "{shown}");
-        // While it goes on, and in the journal below.
+        // While it goes on, and not once more on the same screen.
         let told = shown.find("  mended: s").expect(&shown);
         let state = shown.find("State").unwrap();
         assert!(told < state, "{shown}");
-        assert!(shown.rfind("mended: s").unwrap() > state, "{shown}");
+        assert!(!shown[state..].contains("mended: s"), "{shown}");
+        assert!(shown[state..].contains("run show run-1\u{1b}"), "{shown}");
     }
     served.end().await;
 }

@@ -259,6 +259,37 @@ async fn a_plan_that_waits_tells_the_exact_command_for_the_person_who_approves()
 }
 
 #[tokio::test]
+async fn an_argument_that_is_mistyped_is_refused_at_every_depth() {
+    let mut client = Client::start(Scripted::default()).await;
+    for arguments in [
+        json!({ "cluster": product::CLUSTER, "symptm": { "text": "x" } }),
+        json!({ "cluster": product::CLUSTER, "symptom": { "txt": "x" } }),
+    ] {
+        let result = client.call("diagnose", arguments).await;
+        assert_eq!(
+            result["structuredContent"]["code"], "invalid_parameter",
+            "{result}"
+        );
+    }
+}
+
+/// An assistant's client puts all of it before every conversation.
+#[tokio::test]
+async fn the_list_of_tools_is_short() {
+    let mut client = Client::start(Scripted::default()).await;
+    let tools = client.request("tools/list", json!({})).await["result"]["tools"].clone();
+    for tool in tools.as_array().unwrap() {
+        let length = tool.to_string().len();
+        assert!(length < 12_000, "{}: {length}", tool["name"]);
+    }
+    assert!(
+        tools.to_string().len() < 60_000,
+        "{}",
+        tools.to_string().len()
+    );
+}
+
+#[tokio::test]
 async fn recorded_reads_are_given_only_when_asked_for() {
     let mut client = Client::start(Scripted::default()).await;
     let brief = client

@@ -11,7 +11,8 @@ use naosu_engine::{
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream, PlanFilter, PlanRequest},
     model::{
         ClusterId, Diagnosis, DiagnosisId, Digest, Entry, Judgement, ObserveError,
-        ObserveErrorKind, Plan, PlanId, PlanState, PluginInfo, Principal, Run, RunId, RunState,
+        ObserveErrorKind, Plan, PlanId, PlanState, PluginInfo, Principal, Query, Run, RunId,
+        RunState,
     },
 };
 use serde_json::{Value, json};
@@ -33,6 +34,8 @@ pub enum Trouble {
     PanicInRuns,
     /// None, but runs end so.
     RunEndsIn(RunState),
+    /// None, but runs are cancelled by a refusal with this code.
+    CancelledBy(Code),
     /// None, but runs succeed with this many of two nodes reached.
     TunnelReaches(u32),
     /// A plan that is read never comes, nor does a run that is watched.
@@ -80,6 +83,10 @@ impl Scripted {
         if let Some(Trouble::RunEndsIn(state)) = self.trouble {
             run.state = state;
         }
+        if let Some(Trouble::CancelledBy(code)) = self.trouble {
+            run.state = RunState::Cancelled;
+            run.entries = vec![refused(code)];
+        }
         if let Some(Trouble::TunnelReaches(reached)) = self.trouble {
             run.entries = vec![verified(reached)];
         }
@@ -93,6 +100,12 @@ impl Scripted {
         }
         if let Some(Trouble::NoKubeconfig) = self.trouble {
             let observation = Arc::make_mut(&mut diagnosis.observations[0]);
+            observation.query = Query::KubernetesList {
+                api_version: "v1".to_owned(),
+                object_kind: "Node".to_owned(),
+                namespace: String::new(),
+                label_selector: String::new(),
+            };
             observation.answer = Err(ObserveError {
                 kind: ObserveErrorKind::Invalid,
                 code: Code::KubeconfigInvalid,
@@ -237,6 +250,17 @@ fn verified(reached: u32) -> Entry {
         "event": {
             "kind": "verified", "mended": true, "summary": "s",
             "tunnel": { "nodes": 2, "asked": 2, "reached": reached, "others": [], "error": "" },
+        },
+    }))
+    .unwrap()
+}
+
+fn refused(code: Code) -> Entry {
+    serde_json::from_value(json!({
+        "run": "run-1", "sequence": 0, "at": TIME,
+        "event": {
+            "kind": "refused", "step": 0, "way": "forward",
+            "error": { "code": code, "message": MESSAGE, "next": NEXT },
         },
     }))
     .unwrap()

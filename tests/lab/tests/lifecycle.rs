@@ -239,4 +239,14 @@ fn without_root_packets_are_as_real_where_user_namespaces_are_allowed() {
         text.contains("nsenter") && !text.contains("SIMULATED"),
         "{text}"
     );
+    // What is printed can be pasted, and leaves the user's own store alone.
+    for name in ["KUBECONFIG", "NAOSU_CONFIG", "NAOSU_STORE__PATH"] {
+        assert!(text.contains(&format!("\nexport {name}=")), "{text}");
+    }
+    let is_for_a_shell = |line: &&String| {
+        ["# ", "#", "export ", "naosu diagnose /subscriptions/"]
+            .iter()
+            .any(|begin| line.starts_with(begin))
+    };
+    assert!(lines.iter().all(|line| is_for_a_shell(&line)), "{text}");
 }

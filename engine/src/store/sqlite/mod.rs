@@ -12,6 +12,7 @@ mod tests;
 
 use std::{
     fs::{File, TryLockError},
+    io::Write as _,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -174,6 +175,11 @@ impl Store for SqliteStore {
         self.reader.call(|c| rows::active_runs(c)).await
     }
 
+    fn executor(&self) -> Option<u32> {
+        let path = open::beside(&self.path, "executor.lock");
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    }
+
     fn try_become_executor(&self) -> Result<bool, StoreError> {
         let mut held = self
             .executing
@@ -196,6 +202,10 @@ impl Store for SqliteStore {
         private::make_private(&path);
         match file.try_lock() {
             Ok(()) => {
+                // For people only: the lock is what counts.
+                if let Err(error) = tell_holder(&file) {
+                    tracing::debug!(%error, "the lock does not name its holder");
+                }
                 let epoch = self.writer.call_and_wait(rows::next_epoch)?;
                 *held = Some(Executing { _lock: file, epoch });
                 Ok(true)
@@ -204,4 +214,10 @@ impl Store for SqliteStore {
             Err(TryLockError::Error(e)) => Err(failed(&e)),
         }
     }
+}
+
+/// Leaves this process's number in the lock's file.
+fn tell_holder(mut file: &File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    write!(file, "{}", std::process::id())
 }

@@ -267,6 +267,7 @@ fn only_one_opening_executes_until_it_is_dropped() {
     assert!(one.try_become_executor().unwrap());
     assert!(one.try_become_executor().unwrap());
     assert!(!two.try_become_executor().unwrap());
+    assert_eq!(two.executor(), Some(std::process::id()));
     drop(one);
     assert!(two.try_become_executor().unwrap());
 }

@@ -18,6 +18,7 @@ use crate::{
         session::with_connection,
     },
     config::Config,
+    signal::asked_to_end,
 };
 
 /// Looks at a cluster.
@@ -42,14 +43,28 @@ pub async fn diagnose(config: &Config, printer: &Printer, args: Diagnose) -> Res
             .naosu
             .diagnose(&connection.caller.principal, request)
             .await?;
-        while let Some(item) = news.next().await {
-            match item? {
-                DiagnoseProgress::Finished { diagnosis } => {
+        let interrupted = asked_to_end();
+        tokio::pin!(interrupted);
+        loop {
+            let item = tokio::select! {
+                item = news.next() => item,
+                () = &mut interrupted => {
+                    progress.end();
+                    printer.note(
+                        "interrupted: a diagnosis only reads, so nothing was changed; none was \
+                         stored.",
+                    );
+                    return Ok(Exit::Interrupted);
+                }
+            };
+            match item.transpose()? {
+                Some(DiagnoseProgress::Finished { diagnosis }) => {
                     progress.end();
                     show(connection.naosu.as_ref(), printer, &diagnosis).await;
-                    return Ok(Exit::Success);
+                    return Ok(Exit::of_diagnosis(&diagnosis));
                 }
-                news => progress.diagnosing(&news),
+                Some(news) => progress.diagnosing(&news),
+                None => break,
             }
         }
         Err(Error::new(

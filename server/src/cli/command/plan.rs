@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
+use jiff::Timestamp;
 use naosu_engine::{
     Code, Error,
     facade::{PlanFilter, PlanRequest},
@@ -31,6 +32,7 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
                 diagnosis,
                 plugin,
                 parameters,
+                full,
             } => {
                 let request = PlanRequest {
                     diagnosis: DiagnosisId(diagnosis),
@@ -38,9 +40,14 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
                     parameters: parameters_of(parameters),
                 };
                 let plan = naosu.create_plan(principal, request).await?;
-                printer.value(&plan, render::plan);
+                printer.value(&plan, |page, plan| {
+                    if full {
+                        page.in_full();
+                    }
+                    render::plan(page, plan);
+                });
             }
-            PlanCommand::Show { id } => {
+            PlanCommand::Show { id, full } => {
                 let plan = naosu.plan(&PlanId(id)).await?;
                 // How the run stands is beside the plan, which is shown without it too.
                 let run = match &plan.run {
@@ -48,6 +55,9 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
                     _ => None,
                 };
                 printer.value(&plan, |page, plan| {
+                    if full {
+                        page.in_full();
+                    }
                     render::plan_with_run(page, plan, run.as_ref());
                 });
             }
@@ -57,7 +67,16 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
                     state: state.map(plan_state),
                 };
                 let plans = naosu.plans(&filter).await?;
-                printer.value(plans.as_slice(), render::plans);
+                // How the runs stand is beside the plans, which are shown without it too.
+                let runs = if printer.is_text() && plans.iter().any(|plan| plan.run.is_some()) {
+                    let runs = naosu.runs(filter.cluster.as_ref()).await;
+                    runs.unwrap_or_default()
+                } else {
+                    Vec::new()
+                };
+                printer.value(plans.as_slice(), |page, plans| {
+                    render::plans(page, plans, &runs, Timestamp::now());
+                });
             }
             PlanCommand::Approve(decide) => {
                 connection.may_decide()?;
@@ -83,7 +102,7 @@ pub async fn plan(config: &Config, printer: &Printer, args: PlanCommand) -> Resu
 
 fn decided(printer: &Printer, plan: &Plan) {
     printer.value(plan, |page, plan| {
-        render::plans(page, std::slice::from_ref(plan));
+        render::plans(page, std::slice::from_ref(plan), &[], Timestamp::now());
         render::next_of_plan(page, plan);
     });
 }
@@ -98,11 +117,12 @@ async fn seen(
 ) -> Result<(PlanId, Digest), Error> {
     let id = PlanId(decide.id.clone());
     if let Some(text) = &decide.digest {
-        let digest = Digest::parse(text).ok_or_else(|| {
+        let prefixed = || Digest::parse(&format!("sha256:{text}"));
+        let digest = Digest::parse(text).or_else(prefixed).ok_or_else(|| {
             Error::new(
                 Code::InvalidParameter,
                 format!("{text:?} is not a whole digest"),
-                "give \"sha256:\" and 64 lower-case hex digits, as `naosu plan show` prints it",
+                "give all 64 lower-case hex digits of it, as `naosu plan show` prints it",
             )
         })?;
         return Ok((id, digest));

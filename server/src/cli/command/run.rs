@@ -1,8 +1,10 @@
 //! `naosu apply` and `naosu run`.
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use naosu_engine::{
     Code, Error,
+    facade::PlanFilter,
     model::{PlanId, Run, RunId, RunState},
 };
 
@@ -30,10 +32,10 @@ pub async fn apply(config: &Config, printer: &Printer, args: Apply) -> Result<Ex
             .apply(&connection.caller.principal, &PlanId(plan))
             .await?;
         if detach {
-            printer.value(&run, render::run);
+            show(&connection, printer, &run, false).await;
             return Ok(Exit::Success);
         }
-        follow(&connection, printer, &run.id, RunState::Succeeded).await
+        follow(&connection, printer, &run.id, RunState::Succeeded, 0).await
     })
     .await
 }
@@ -45,15 +47,27 @@ pub async fn run(config: &Config, printer: &Printer, args: RunCommand) -> Result
         match args {
             RunCommand::Show { id } => {
                 let run = naosu.run(&RunId(id)).await?;
-                printer.value(&run, render::run);
+                show(&connection, printer, &run, false).await;
             }
             RunCommand::List(of) => {
                 let cluster = of.cluster.map(|id| id.parse()).transpose()?;
                 let runs = naosu.runs(cluster.as_ref()).await?;
-                printer.value(runs.as_slice(), render::runs);
+                // What they did is beside the runs, which are shown without it too.
+                let plans = if printer.is_text() && !runs.is_empty() {
+                    let of = PlanFilter {
+                        cluster,
+                        ..PlanFilter::default()
+                    };
+                    naosu.plans(&of).await.unwrap_or_default()
+                } else {
+                    Vec::new()
+                };
+                printer.value(runs.as_slice(), |page, runs| {
+                    render::runs(page, runs, &plans, Timestamp::now());
+                });
             }
             RunCommand::Watch { id } => {
-                return follow(&connection, printer, &RunId(id), RunState::Succeeded).await;
+                return follow(&connection, printer, &RunId(id), RunState::Succeeded, 0).await;
             }
             RunCommand::Rollback { id, detach } => {
                 may_detach(&connection, detach)?;
@@ -61,9 +75,12 @@ pub async fn run(config: &Config, printer: &Printer, args: RunCommand) -> Result
                     .rollback(&connection.caller.principal, &RunId(id))
                     .await?;
                 if !detach {
-                    return follow(&connection, printer, &run.id, RunState::RolledBack).await;
+                    // What went before was shown when it was applied.
+                    let known = run.entries.len().saturating_sub(1);
+                    let wanted = RunState::RolledBack;
+                    return follow(&connection, printer, &run.id, wanted, known).await;
                 }
-                printer.value(&run, render::run);
+                show(&connection, printer, &run, false).await;
             }
         }
         Ok(Exit::Success)
@@ -82,16 +99,35 @@ fn may_detach(connection: &Connection, detach: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Watches a run to its end, or until interrupted.
+/// Shows it, to a person with what its plan says of the way back.
+async fn show(connection: &Connection, printer: &Printer, run: &Run, journal_was_shown: bool) {
+    // The plan is beside the run, which is shown without it too.
+    let plan = if printer.is_text() {
+        connection.naosu.plan(&run.plan).await.ok()
+    } else {
+        None
+    };
+    let beside = render::Beside {
+        plan: plan.as_ref(),
+        is_embedded: connection.is_embedded(),
+        journal_was_shown,
+    };
+    printer.value(run, |page, run| render::run(page, run, &beside));
+}
+
+/// Watches a run to its end, or until interrupted, beginning with the entry of
+/// this number.
 async fn follow(
     connection: &Connection,
     printer: &Printer,
     id: &RunId,
     wanted: RunState,
+    known: usize,
 ) -> Result<Exit, Error> {
     let interrupted = asked_to_end();
     tokio::pin!(interrupted);
     let mut progress = Progress::start(printer, &id.0);
+    progress.leave_out(known);
     let mut runs = connection.naosu.watch_run(id).await?;
     let mut last: Option<Run> = None;
     loop {
@@ -100,19 +136,12 @@ async fn follow(
             () = &mut interrupted => {
                 progress.end();
                 let words = if connection.is_embedded() {
-                    format!(
-                        "interrupted: the effect in flight is finished and journaled first. \
-                         `naosu run watch {}` then goes on with the run and watches it.",
-                        id.0
-                    )
+                    "interrupted: an effect in flight is finished and journaled first. To go on \
+                     with the run, and watch:"
                 } else {
-                    format!(
-                        "interrupted: the run goes on at the server. \
-                         `naosu run watch {}` watches it again.",
-                        id.0
-                    )
+                    "interrupted: the run goes on at the server. To watch it again:"
                 };
-                printer.note(&words);
+                printer.note_command(words, &["run", "watch", &id.0]);
                 return Ok(Exit::Interrupted);
             }
         };
@@ -130,6 +159,7 @@ async fn follow(
         Some(run) => run,
         None => connection.naosu.run(id).await?,
     };
-    printer.value(&run, render::run);
-    Ok(Exit::of_run(run.state, wanted))
+    let journal_was_shown = known == 0 && printer.shows_both();
+    show(connection, printer, &run, journal_was_shown).await;
+    Ok(Exit::of_run(&run, wanted))
 }

@@ -1,10 +1,10 @@
 //! A diagnosis: what is at work, what is not, and why.
 
-use naosu_engine::model::{
-    Bearing, Diagnosis, Finding, Hint, Judgement, PluginInfo, TunnelAnswers, Unreadable,
-};
+use naosu_engine::model::{Bearing, Diagnosis, Finding, Hint, PluginInfo, Query, Unreadable};
 
-use super::{flow, judgement, principal, resource, time, time_of_day, tunnel_tone};
+use super::{
+    flow, judgement, principal, resource, time, time_of_day, tunnel_tone, what_to_do::what_to_do,
+};
 use crate::cli::page::{Page, Tone};
 
 /// Findings in order, each with the evidence that decides it. Of `plugins` those
@@ -46,7 +46,7 @@ pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis, plugins: &[PluginInfo])
     }
     if let Some(hint) = &diagnosis.hint {
         page.gap();
-        self::hint(page, hint);
+        self::hint(page, hint, &node_names(diagnosis));
     }
     for alike in diagnosis.findings.chunk_by(says_the_same) {
         page.gap();
@@ -65,7 +65,7 @@ pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis, plugins: &[PluginInfo])
         page.item(2, "next: ", Tone::Plain, &failure.error.next);
     }
     page.gap();
-    next(page, diagnosis, plugins);
+    what_to_do(page, diagnosis, plugins);
 }
 
 /// How many reads that failed in one way are named.
@@ -87,7 +87,7 @@ fn unreadable(page: &mut Page, unreadable: &Unreadable) {
 }
 
 /// What the symptom says, and what the probes say to that.
-fn hint(page: &mut Page, hint: &Hint) {
+fn hint(page: &mut Page, hint: &Hint, node_names: &[String]) {
     let (bearing, tone) = match hint.bearing {
         Bearing::Tunnel => ("speaks for a fault of the tunnel", Tone::Plain),
         Bearing::Elsewhere => ("speaks AGAINST a fault of the tunnel", Tone::Caution),
@@ -101,9 +101,42 @@ fn hint(page: &mut Page, hint: &Hint) {
         page.field(2, "Names", Tone::Plain, &hint.nodes.join(", "));
     }
     if !hint.unknown_nodes.is_empty() {
-        let unknown = format!("{}: no node of this cluster", hint.unknown_nodes.join(", "));
+        let mut unknown = format!("{}: no node of this cluster", hint.unknown_nodes.join(", "));
+        if let Some((names, more)) = few(node_names) {
+            unknown.push_str(&format!("; it has {names}{more}"));
+        }
         page.item(2, "CAUTION: ", Tone::Caution, &unknown);
     }
+}
+
+/// Names of the cluster's nodes, as far as they were read.
+fn node_names(diagnosis: &Diagnosis) -> Vec<String> {
+    let listed = diagnosis.observations.iter().find_map(|seen| {
+        let is_of_nodes = matches!(&seen.query,
+            Query::KubernetesList { object_kind, .. } if object_kind == "Node");
+        is_of_nodes.then_some(seen.answer.as_ref().ok()?)
+    });
+    let nodes: Vec<serde_json::Value> = listed
+        .and_then(|body| serde_json::from_str(body).ok())
+        .unwrap_or_default();
+    nodes
+        .iter()
+        .filter_map(|node| node.pointer("/metadata/name")?.as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// How many nodes are named to who mistyped one.
+const NODES_NAMED: usize = 8;
+
+/// The first of them, and how many there are beside.
+fn few(names: &[String]) -> Option<(String, String)> {
+    let named = names.get(..NODES_NAMED).unwrap_or(names);
+    let more = match names.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!named.is_empty()).then(|| (named.join(", "), more))
 }
 
 /// Plugins that mend one cause in different ways judge it by the same evidence.
@@ -142,88 +175,4 @@ fn findings(page: &mut Page, alike: &[Finding]) {
     if let Some(infeasible) = &finding.infeasible {
         page.item(2, "CANNOT BE MENDED HERE: ", Tone::Caution, infeasible);
     }
-}
-
-/// Last, where a terminal shows it: what was found, and what to do.
-fn next(page: &mut Page, diagnosis: &Diagnosis, plugins: &[PluginInfo]) {
-    let counted = [
-        Judgement::Confirmed,
-        Judgement::Suspected,
-        Judgement::Unknown,
-        Judgement::RuledOut,
-    ]
-    .map(|sure| {
-        let of_this = diagnosis.findings.iter().filter(|f| f.judgement == sure);
-        (of_this.count(), judgement(sure).0)
-    });
-    let counted: Vec<String> = counted
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    page.line(0, Tone::Strong, &counted.join(", "));
-    let failed: Vec<&str> = diagnosis
-        .unreadable()
-        .iter()
-        .map(|unreadable| unreadable.code.as_str())
-        .collect();
-    if !failed.is_empty() {
-        let said = format!(
-            "not everything could be read ({}), and what depends on it is unknown: see above.",
-            failed.join(", ")
-        );
-        page.item(0, "CAUTION: ", Tone::Caution, &said);
-    }
-    let only_advises = |plugin: &str| {
-        let mut all = plugins.iter();
-        all.any(|info| info.id == plugin && info.effects.is_empty())
-    };
-    let mendable = |sure: Judgement| -> Vec<&Finding> {
-        let findings = diagnosis.findings.iter();
-        let of_this = findings.filter(|f| f.judgement == sure && f.infeasible.is_none());
-        of_this.filter(|f| !only_advises(&f.plugin)).collect()
-    };
-    let confirmed = mendable(Judgement::Confirmed);
-    for finding in &confirmed {
-        page.item(0, "CONFIRMED ", Tone::Bad, &finding.summary);
-        plan_it(page, diagnosis, finding);
-    }
-    if confirmed.is_empty() {
-        page.line(
-            0,
-            Tone::Plain,
-            "No cause is confirmed that can be mended here.",
-        );
-        let suspected = mendable(Judgement::Suspected);
-        if !suspected.is_empty() {
-            let doubt = "What is only suspected may not be the cause: read its evidence before \
-                         you plan to mend it.";
-            page.words(0, Tone::Plain, doubt);
-        }
-        for finding in suspected {
-            page.item(0, "SUSPECTED ", Tone::Caution, &finding.summary);
-            plan_it(page, diagnosis, finding);
-        }
-        let elsewhere = |hint: &Hint| hint.bearing != Bearing::Tunnel;
-        if diagnosis
-            .tunnel
-            .as_ref()
-            .is_some_and(TunnelAnswers::carries)
-            && diagnosis.hint.as_ref().is_some_and(elsewhere)
-        {
-            page.line(
-                0,
-                Tone::Plain,
-                "The tunnel carries, so it is not at fault: see above what to do next.",
-            );
-        }
-    }
-}
-
-/// The command that makes a plan of a finding.
-fn plan_it(page: &mut Page, diagnosis: &Diagnosis, finding: &Finding) {
-    let command = format!("naosu plan create {} \\", diagnosis.id.0);
-    page.line(2, Tone::Strong, &command);
-    let plugin = format!("--plugin {}", finding.plugin);
-    page.line(4, Tone::Strong, &plugin);
 }

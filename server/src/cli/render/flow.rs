@@ -54,7 +54,11 @@ pub fn delta(page: &mut Page, delta: &Delta) {
         }
         Delta::Computed { report, excess } => {
             delta_report(page, report);
-            if !excess.is_empty() {
+            // A list that was just shown is not shown again.
+            if !excess.is_empty() && *excess == report.newly_allowed {
+                let words = "WIDER THAN THE FINDING NEEDS, by each that is newly allowed.";
+                page.words(2, Tone::Bad, words);
+            } else if !excess.is_empty() {
                 let title = "WIDER THAN THE FINDING NEEDS, by:";
                 boxes(page, title, "! ", Tone::Bad, excess);
             }
@@ -74,10 +78,12 @@ pub fn delta_report(page: &mut Page, report: &DeltaReport) {
     boxes(page, "Newly denied:", "- ", Tone::Bad, &report.newly_denied);
     if !report.unknown.is_empty() || !report.atoms.is_empty() {
         boxes(page, "NOT KNOWN:", "? ", Tone::Caution, &report.unknown);
-        for atom in &report.atoms {
-            let words = format!("{}: {}", atom.name, atom.reason);
+        let shown = shown_of(page, report.atoms.len());
+        for atom in report.atoms.iter().take(shown) {
+            let words = shortened(page, format!("{}: {}", atom.name, atom.reason));
             page.item(4, "because ", Tone::Plain, &words);
         }
+        left_out(page, report.atoms.len() - shown);
     }
 }
 
@@ -87,7 +93,39 @@ fn boxes(page: &mut Page, title: &str, mark: &str, tone: Tone, flows: &[FlowBox]
         return;
     }
     page.line(2, Tone::Plain, title);
-    for flow in flows {
-        page.item(4, mark, tone, &flow_box(flow));
+    let shown = shown_of(page, flows.len());
+    for flow in flows.iter().take(shown) {
+        let words = shortened(page, flow_box(flow));
+        page.item(4, mark, tone, &words);
+    }
+    left_out(page, flows.len() - shown);
+}
+
+/// How many packet sets of a list are shown where not all are asked for.
+const SHOWN_AT_MOST: usize = 8;
+/// And how many characters of one: types of ICMP alone can be a screenful.
+const CHARS_AT_MOST: usize = 300;
+
+fn shown_of(page: &Page, length: usize) -> usize {
+    if page.is_full() {
+        length
+    } else {
+        length.min(SHOWN_AT_MOST)
+    }
+}
+
+/// The text, or its beginning and how to read the rest.
+pub fn shortened(page: &Page, text: String) -> String {
+    if page.is_full() || text.chars().count() <= CHARS_AT_MOST {
+        return text;
+    }
+    let begin: String = text.chars().take(CHARS_AT_MOST).collect();
+    format!("{begin}… (--full shows all)")
+}
+
+fn left_out(page: &mut Page, count: usize) {
+    if count > 0 {
+        let words = format!("… and {count} more; all of it: --full, or --output json");
+        page.line(4, Tone::Caution, &words);
     }
 }

@@ -10,6 +10,8 @@ use crate::cli::{
 
 /// The answer to a question about rules.
 pub fn flow_answer(page: &mut Page, answer: &FlowAnswer) {
+    // There is no other way to read all of it.
+    page.in_full();
     match answer {
         FlowAnswer::Explain(explanation) => explain(page, explanation),
         FlowAnswer::Delta(report) => delta_report(page, report),

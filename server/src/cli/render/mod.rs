@@ -10,6 +10,7 @@ mod plugin;
 mod run;
 #[cfg(test)]
 mod tests;
+mod what_to_do;
 
 pub use diagnosis::diagnosis;
 pub use error::error;
@@ -17,7 +18,7 @@ pub use flow_answer::flow_answer;
 pub use lists::{diagnoses, plans, plugins, runs};
 pub use plan::{next_of_plan, plan, plan_with_run};
 pub use plugin::plugin;
-pub use run::{event_words, run};
+pub use run::{Beside, event_words, run};
 
 use jiff::Timestamp;
 use naosu_engine::model::{Judgement, Principal, Risk, RunState, TunnelAnswers};
@@ -87,13 +88,11 @@ fn risk(risk: Risk) -> (&'static str, Tone) {
 }
 
 fn run_state(state: RunState) -> (&'static str, Tone) {
-    match state {
-        RunState::Applying => ("APPLYING", Tone::Plain),
-        RunState::Verifying => ("VERIFYING", Tone::Plain),
-        RunState::Succeeded => ("SUCCEEDED", Tone::Good),
-        RunState::RollingBack => ("ROLLING_BACK", Tone::Caution),
-        RunState::RolledBack => ("ROLLED_BACK", Tone::Caution),
-        RunState::Stuck => ("STUCK", Tone::Bad),
-        RunState::Cancelled => ("CANCELLED", Tone::Caution),
-    }
+    let tone = match state {
+        RunState::Applying | RunState::Verifying => Tone::Plain,
+        RunState::Succeeded => Tone::Good,
+        RunState::RollingBack | RunState::RolledBack | RunState::Cancelled => Tone::Caution,
+        RunState::Stuck => Tone::Bad,
+    };
+    (state.as_str(), tone)
 }

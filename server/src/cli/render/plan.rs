@@ -3,7 +3,10 @@
 use naosu_engine::model::{Decision, Effect, Inverse, Plan, PlanState, Run, Step};
 
 use super::{flow, judgement, principal, risk, run_state, time};
-use crate::cli::page::{Page, Tone};
+use crate::{
+    approvals::approvals_words,
+    cli::page::{Page, Tone},
+};
 
 /// The whole plan, the warnings first, the command that goes on with it last.
 pub fn plan(page: &mut Page, plan: &Plan) {
@@ -22,7 +25,7 @@ pub fn plan_with_run(page: &mut Page, plan: &Plan, run: Option<&Run>) {
     let who = format!("{}, {}", principal(&run.principal), time(run.started_at));
     page.field(0, "Applied by", Tone::Plain, &who);
     page.field(0, "Run", tone, &format!("{} {state}", run.id.0));
-    page.line(2, Tone::Strong, &format!("naosu run show {}", run.id.0));
+    page.command(2, &["run", "show", &run.id.0]);
 }
 
 fn what(page: &mut Page, plan: &Plan) {
@@ -68,6 +71,7 @@ fn what(page: &mut Page, plan: &Plan) {
         page.line(0, Tone::Caution, "WARNINGS");
         for warning in &content.warnings {
             let words = format!("{}: {}", warning.code, warning.message);
+            let words = flow::shortened(page, words);
             page.item(2, "! ", Tone::Caution, &words);
         }
     }
@@ -89,17 +93,32 @@ pub fn next_of_plan(page: &mut Page, plan: &Plan) {
     if let Some(run) = &plan.run {
         page.gap();
         page.line(0, Tone::Plain, "Its run:");
-        page.line(2, Tone::Strong, &format!("naosu run show {}", run.0));
-    } else if plan.state == PlanState::PendingApproval {
-        page.gap();
-        page.line(0, Tone::Plain, "To approve exactly this plan:");
-        let command = format!("naosu plan approve {} --digest \\", plan.id.0);
-        page.line(2, Tone::Strong, &command);
-        page.line(4, Tone::Strong, plan.digest.as_str());
-    } else if plan.state == PlanState::Approved {
-        page.gap();
-        page.line(0, Tone::Plain, "To apply it:");
-        page.line(2, Tone::Strong, &format!("naosu apply {}", plan.id.0));
+        page.command(2, &["run", "show", &run.0]);
+        return;
+    }
+    match plan.state {
+        PlanState::PendingApproval => {
+            page.gap();
+            page.words(0, Tone::Caution, &approvals_words(plan));
+            let who = if plan.approvals.is_empty() {
+                "To approve exactly this plan:"
+            } else {
+                "Another person must run:"
+            };
+            page.line(0, Tone::Plain, who);
+            let digest = plan.digest.as_str();
+            page.command(2, &["plan", "approve", &plan.id.0, "--digest", digest]);
+        }
+        PlanState::Approved => {
+            page.gap();
+            page.line(0, Tone::Plain, "Approved. To apply it:");
+            page.command(2, &["apply", &plan.id.0]);
+        }
+        PlanState::Rejected | PlanState::Expired => {
+            page.gap();
+            page.line(0, Tone::Plain, "Nothing was changed. To diagnose again:");
+            page.command(2, &["diagnose", plan.content.cluster.as_str()]);
+        }
     }
 }
 
@@ -124,6 +143,10 @@ fn state(plan: &Plan) -> (String, Tone) {
 }
 
 fn step(page: &mut Page, step: &Step) {
+    if !matches!(step.effect, Effect::Manual { .. }) {
+        page.line(2, Tone::Plain, "Change:");
+        page.diff(4, &step.dry_run.before, &step.dry_run.after);
+    }
     let (risk, tone) = risk(step.risk);
     page.field(2, "Risk", tone, risk);
     match (&step.effect, step.dry_run.by.as_str()) {
@@ -150,14 +173,10 @@ fn step(page: &mut Page, step: &Step) {
         }
     }
     flow::delta(page, &step.delta);
-    if !matches!(step.effect, Effect::Manual { .. }) {
-        page.line(2, Tone::Plain, "Change:");
-        page.diff(4, &step.dry_run.before, &step.dry_run.after);
-    }
 }
 
 /// One line of what an effect does.
-fn effect_words(effect: &Effect) -> String {
+pub(super) fn effect_words(effect: &Effect) -> String {
     let name = |resource: &str| resource.rsplit('/').next().unwrap_or(resource).to_owned();
     match effect {
         Effect::NsgRuleCreate { nsg, rule } => {

@@ -22,10 +22,22 @@ struct WhatToDiagnose {
     cluster: String,
     /// What was seen.
     #[serde(default)]
-    symptom: Symptom,
+    symptom: Seen,
     /// Only these plugins; empty for all.
     #[serde(default)]
     plugins: Vec<String>,
+}
+
+/// What was seen. As a symptom of the model, but a field that is mistyped is told.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    /// The error text as pasted.
+    #[serde(default)]
+    text: String,
+    /// Names or addresses of nodes concerned, where the text names none.
+    #[serde(default)]
+    nodes: Vec<String>,
 }
 
 /// `diagnose`
@@ -47,7 +59,10 @@ pub(super) fn diagnose() -> Result<Entry, String> {
         |call, what: WhatToDiagnose| async move {
             let request = DiagnoseRequest {
                 cluster: what.cluster.parse()?,
-                symptom: what.symptom,
+                symptom: Symptom {
+                    text: what.symptom.text,
+                    nodes: what.symptom.nodes,
+                },
                 plugins: what.plugins,
             };
             let diagnosis = follow(&call, request).await?;

@@ -102,6 +102,10 @@ struct Row {
     state: PlanState,
     risk: Risk,
     digest: Digest,
+    /// How many approved it.
+    approvals: usize,
+    approvals_needed: u32,
+    created_at: Timestamp,
     expires_at: Timestamp,
     /// The run that applies it.
     run: Option<RunId>,
@@ -126,6 +130,10 @@ pub(super) fn list() -> Result<Entry, String> {
                 plugin: plan.content.plugin,
                 summary: plan.content.summary,
                 state: plan.state,
+                // A decision against it ends it: then the state says so.
+                approvals: plan.approvals.len(),
+                approvals_needed: plan.content.approvals_needed,
+                created_at: plan.content.created_at,
                 risk: plan.content.risk,
                 digest: plan.digest,
                 expires_at: plan.content.expires_at,

@@ -65,7 +65,8 @@ async fn run(
     Ok(())
 }
 
-/// What is printed once everything runs: a configuration for `naosu`, with the rest in comments.
+/// What is printed once everything runs: lines that a shell in another terminal takes as
+/// they are, with the rest in comments.
 fn description(lab: &Lab) -> anyhow::Result<String> {
     let mut text = String::new();
     let scenario = lab.scenario();
@@ -76,19 +77,30 @@ fn description(lab: &Lab) -> anyhow::Result<String> {
     if let Some(reason) = lab.simulated_because() {
         writeln!(text, "# SIMULATED DATA PLANE, no real packets: {reason}")?;
     }
-    writeln!(text, "# cluster: {}", lab.cluster_id())?;
-    for (name, value) in lab.environment() {
-        writeln!(text, "# export {name}={value}")?;
-    }
     for (machine, thread) in lab.machines() {
         writeln!(
             text,
             "# look inside {machine}: nsenter -t {thread} -n -m -u"
         )?;
     }
-    let config = lab.naosu_config_file();
-    writeln!(text, "# configuration of naosu: {}", config.display())?;
-    text.push_str(&std::fs::read_to_string(config)?);
+    writeln!(text, "# paste into another terminal:")?;
+    let config = lab.naosu_config_file().display().to_string();
+    // A store of its own: what is tried here is nothing of the user's real clusters.
+    let store = lab.directory().join("naosu.sqlite").display().to_string();
+    let of_naosu = [("NAOSU_CONFIG", config), ("NAOSU_STORE__PATH", store)];
+    for (name, value) in lab.environment().into_iter().chain(of_naosu) {
+        writeln!(text, "export {name}={}", quoted(&value))?;
+    }
+    writeln!(text, "naosu diagnose {}", quoted(&lab.cluster_id()))?;
     writeln!(text, "# ready; interrupt to take it down")?;
     Ok(text)
+}
+
+/// A value as a shell reads it back.
+fn quoted(value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !value.is_empty() && value.chars().all(is_plain) {
+        return value.to_owned();
+    }
+    format!("'{}'", value.replace('\'', r"'\''"))
 }

@@ -17,6 +17,36 @@ pub fn builtin_scenario_names() -> Vec<&'static str> {
     names
 }
 
+/// How many scenarios are suggested to who mistyped one.
+const SUGGESTED: usize = 3;
+
+/// The scenarios whose names are nearest, the nearest first.
+fn nearest(name: &str) -> Vec<&'static str> {
+    let mut names = builtin_scenario_names();
+    names.sort_by_key(|known| distance(name, known));
+    names.truncate(SUGGESTED);
+    names
+}
+
+/// How many letters have to be put in, left out or changed.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let first: Vec<usize> = (0..=other.len()).collect();
+    let last = one.chars().enumerate().fold(first, |above, (row, letter)| {
+        let mut left = row + 1;
+        let mut line = vec![left];
+        for (pair, known) in above.windows(2).zip(&other) {
+            let [diagonal, up] = pair else { continue };
+            left = (diagonal + usize::from(letter != *known))
+                .min(up + 1)
+                .min(left + 1);
+            line.push(left);
+        }
+        line
+    });
+    last.last().copied().unwrap_or(usize::MAX)
+}
+
 /// Reads a scenario that comes with the lab.
 ///
 /// # Errors
@@ -27,7 +57,7 @@ pub fn builtin_scenario(name: &str) -> Result<Scenario, ScenarioError> {
         .and_then(|file| file.contents_utf8())
         .ok_or_else(|| ScenarioError::NotFound {
             name: name.to_owned(),
-            known: builtin_scenario_names().join(", "),
+            near: nearest(name).join(", "),
         })?;
     Scenario::parse(name, text)
 }
@@ -49,8 +79,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_answered_with_the_known_ones() {
+    fn an_unknown_name_is_answered_with_the_nearest_ones_and_not_with_all() {
         let error = builtin_scenario("nsg-deny-10251").expect_err("there is no such file");
-        assert!(error.to_string().contains("nsg-deny-10250"), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("near it are nsg-deny-10250, "), "{said}");
+        assert!(!said.contains("konnectivity-underscaled"), "{said}");
     }
 }

@@ -30,12 +30,14 @@ impl fmt::Display for ScenarioProblem {
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// No file of this name.
-    #[error("scenario_not_found: there is no scenario {name}; there are {known}")]
+    #[error(
+        "scenario_not_found: there is no scenario {name}; near it are {near}; `naosu-lab list` shows all"
+    )]
     NotFound {
         /// What was asked for.
         name: String,
-        /// What there is.
-        known: String,
+        /// Those with the nearest names.
+        near: String,
     },
     /// The file could not be read.
     #[error("scenario_unreadable: {path}: {reason}")]
