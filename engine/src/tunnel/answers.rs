@@ -244,9 +244,10 @@ mod tests {
         assert!(!answers.carries());
         assert_eq!(
             answers.in_words(),
-            "The tunnel answers on only 2 of 5 nodes asked: node c is not reached: i/o timeout. 2 \
-             more were not asked. The kubelet of b is reached and at fault itself, which is not \
-             the tunnel's: remote error: tls: internal error."
+            "The tunnel answers on only 2 of 5 nodes asked: node c is not reached: i/o timeout; \
+             nor do 2 more answer as they should (d, e). 2 more were not asked. The kubelet of b \
+             is reached and at fault itself, which is not the tunnel's: remote error: tls: \
+             internal error."
         );
         assert_eq!(among(&reads[5..]), None);
     }
