@@ -436,7 +436,7 @@ async fn firewall_of(bench: &Bench, node: &str) -> String {
             $program-save | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'\n\
         done\n\
         nft list tables\n\
-        ls -A /run/naosu.d\n";
+        find /run/naosu.d -mindepth 1 2>/dev/null || true\n";
     on_node(bench, node, script).await
 }
 

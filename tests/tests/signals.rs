@@ -215,7 +215,7 @@ async fn apply_told_to_end_finishes_the_effect_and_the_next_start_goes_on() {
         let mut apply = bench.spawn(&["apply", &plan]);
         bench.write_came(false).await;
         apply.signal(signal);
-        apply.says("interrupted: the effect in flight").await;
+        apply.says("interrupted: an effect in flight").await;
         assert!(apply.runs(), "{signal}: the effect was dropped midway");
         gate.open();
         assert_eq!(apply.exit_code().await, Some(130), "{signal}");
@@ -250,7 +250,7 @@ async fn any_command_that_resumed_a_run_finishes_its_effect_when_told_to_end() {
     let mut diagnose = bench.spawn(&["diagnose", &cluster]);
     bench.write_came(false).await;
     diagnose.signal(Signal::SIGINT);
-    diagnose.says("interrupted: an effect in flight").await;
+    diagnose.says("interrupted: a diagnosis only reads").await;
     assert!(diagnose.runs(), "the effect was dropped midway");
     gate.open();
     assert_eq!(diagnose.exit_code().await, Some(130));
@@ -294,7 +294,7 @@ async fn a_rollback_told_to_end_finishes_what_it_takes_back_and_goes_on_later() 
     let mut rollback = bench.spawn(&["run", "rollback", &id]);
     bench.write_came(true).await;
     rollback.signal(Signal::SIGTERM);
-    rollback.says("interrupted: the effect in flight").await;
+    rollback.says("interrupted: an effect in flight").await;
     assert!(rollback.runs(), "the effect was dropped midway");
     gate.open();
     assert_eq!(rollback.exit_code().await, Some(130));

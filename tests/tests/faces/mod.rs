@@ -143,6 +143,14 @@ impl Faces {
             .unwrap()
     }
 
+    /// What a command prints for programs, whatever its exit code.
+    pub async fn answer(&self, face: Face, arguments: &[&str]) -> Value {
+        let words = self.words(face);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let all = [arguments, &words, &["--output", "json"]].concat();
+        self.naosu.run(&all).await.unwrap().json().unwrap()
+    }
+
     pub async fn fail(&self, face: Face, arguments: &[&str]) -> String {
         let words = self.words(face);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();

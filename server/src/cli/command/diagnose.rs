@@ -51,7 +51,7 @@ pub async fn diagnose(config: &Config, printer: &Printer, args: Diagnose) -> Res
                 () = &mut interrupted => {
                     progress.end();
                     printer.note(
-                        "interrupted: a diagnosis only reads, so nothing was changed; none was \
+                        "interrupted: a diagnosis only reads, so it changed nothing; none was \
                          stored.",
                     );
                     return Ok(Exit::Interrupted);
