@@ -177,7 +177,7 @@ async fn a_metric_or_dimension_that_azure_does_not_have_is_refused() {
         .estate
         .network_provider_id(&group, "loadBalancers", "kubernetes");
     for (query, said) in [
-        ("SnatConectionCount", "Valid metrics: VipAvailability,"),
+        ("SnatConnections", "Valid metrics: VipAvailability,"),
         (
             "UsedSnatPorts&$filter=ConnectionState%20eq%20'*'",
             "supported ones are: FrontendIPAddress,BackendIPAddress,ProtocolType",
