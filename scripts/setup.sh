@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, linting and testing Naosu needs, saying each thing it
 # installs. What it cannot install it names, and goes on with what can run; for
-# tests, where NAOSU_REQUIRE_ALL is set, it ends there.
+# tests, where REQUIRE_EVERY_TEST is set, it ends there.
 # Usage: scripts/setup.sh build|lint|test|bench|demo|fuzz …   (no argument: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -110,8 +110,8 @@ done
 
 if [ ${#missing[@]} -gt 0 ]; then
   printf 'setup: missing: %s\n' "${missing[@]}" >&2
-  if [ -n "${NAOSU_REQUIRE_ALL:-}" ] && [[ " ${parts[*]} " == *" test "* ]]; then
-    printf 'setup: NAOSU_REQUIRE_ALL is set, so no test may be skipped for want of these\n' >&2
+  if [ -n "${REQUIRE_EVERY_TEST:-}" ] && [[ " ${parts[*]} " == *" test "* ]]; then
+    printf 'setup: REQUIRE_EVERY_TEST is set, so no test may be skipped for want of these\n' >&2
     exit 1
   fi
   printf 'setup: what needs these is skipped and says so\n' >&2
