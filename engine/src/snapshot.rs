@@ -2,6 +2,7 @@
 //! each query is read once, whoever asks, and replayed from then on.
 
 mod lanes;
+mod together;
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use self::lanes::Lanes;
+use self::{lanes::Lanes, together::Together};
 
 use crate::{
     clock::Clock,
@@ -43,6 +44,7 @@ pub struct Snapshot {
     clock: Arc<dyn Clock>,
     progress: Option<ProgressSink>,
     lanes: Lanes,
+    together: Together,
     cells: Mutex<BTreeMap<Query, Cell>>,
     bytes_left: AtomicUsize,
 }
@@ -56,6 +58,7 @@ impl Snapshot {
             clock,
             progress: None,
             lanes: Lanes::default(),
+            together: Together::default(),
             cells: Mutex::default(),
             bytes_left: AtomicUsize::new(BYTES_AT_MOST),
         }
@@ -73,6 +76,7 @@ impl Snapshot {
             clock,
             progress: None,
             lanes: Lanes::default(),
+            together: Together::default(),
             cells: Mutex::default(),
             bytes_left: AtomicUsize::new(BYTES_AT_MOST),
         };
@@ -141,7 +145,24 @@ impl Snapshot {
             let message = format!("{query} is not among the recorded observations");
             return self.recorded(query, Err(missing(Code::ObservationMissing, message)));
         };
+        self.together.ask(query);
+        // Whoever asks at the same moment is to be known before a turn is taken.
+        tokio::task::yield_now().await;
         let _pass = self.lanes.enter(query).await;
+        let answer = match self.together.answered(query) {
+            Some(answer) => answer,
+            None => {
+                let joined = self.together.joined(query);
+                let answer = self.ask(observer.as_ref(), &joined).await;
+                self.together.shared(query, &joined, answer)
+            }
+        };
+        let kept = answer.and_then(|reading| self.keep(query, reading));
+        self.recorded(query, kept.map(|r| (r.body, r.version)))
+    }
+
+    /// Reads, and tells of it.
+    async fn ask(&self, observer: &dyn Observer, query: &Query) -> Result<Reading, ObserveError> {
         let what = query.to_string();
         self.tell(DiagnoseProgress::Reading { what: what.clone() });
         let began = tokio::time::Instant::now();
@@ -151,8 +172,7 @@ impl Snapshot {
             elapsed_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             ok: answer.is_ok(),
         });
-        let kept = answer.and_then(|reading| self.keep(query, reading));
-        self.recorded(query, kept.map(|r| (r.body, r.version)))
+        answer
     }
 
     /// The reading, if the snapshot may hold that much more.

@@ -111,8 +111,12 @@ impl Looking {
             .collect();
         let named = hint.as_ref().map(|hint| hint.nodes.clone());
         let probing = self.probe(Arc::clone(&snapshot), named.unwrap_or_default());
-        let (judged, ()): (Vec<Result<Finding, PluginFailure>>, ()) =
+        let (judged, looked): (Vec<Result<Finding, PluginFailure>>, _) =
             tokio::join!(judging, probing);
+        if let Some(looked) = looked {
+            let reads: Arc<dyn Reads> = Arc::clone(&snapshot) as _;
+            looked.ways(&reads, &snapshot.observations()).await;
+        }
         let (mut findings, mut failures) = (Vec::new(), Vec::new());
         for result in judged {
             match result {
@@ -159,11 +163,12 @@ impl Looking {
     }
 
     /// Asks the tunnel beside the plugins, unless only some of them are wanted.
-    async fn probe(&self, snapshot: Arc<Snapshot>, first: Vec<String>) {
-        if self.request.plugins.is_empty() {
-            let reads: Arc<dyn Reads> = snapshot;
-            tunnel::look(&reads, &first).await;
+    async fn probe(&self, snapshot: Arc<Snapshot>, first: Vec<String>) -> Option<tunnel::Looked> {
+        if !self.request.plugins.is_empty() {
+            return None;
         }
+        let reads: Arc<dyn Reads> = snapshot;
+        tunnel::look(&reads, &first).await
     }
 
     /// The finding of a cause whose plugin gave none: it is not known.

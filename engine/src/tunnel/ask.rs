@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use futures::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::{ClusterNode, answers::answers, from_agents, read_nodes};
+use super::{ClusterNode, answers::answers, from_agents, from_agents::is_tried, read_nodes};
 use crate::{
     model::{
         Observation, Query, TunnelAnswers,
@@ -32,18 +32,30 @@ pub(crate) async fn ask(
     ask_at_most(ASKED_AT_MOST, reads, nodes, first).await
 }
 
-/// The same, and what a diagnosis asks by itself: fewer nodes, as plugins ask them all;
-/// then the way from the agents' nodes, where `first` names nodes or some are silent.
-/// The answers are found among what was read.
-pub(crate) async fn look(reads: &Arc<dyn Reads>, first: &[String]) {
-    let Ok(nodes) = read_nodes(reads).await else {
-        return;
-    };
+/// What a diagnosis asks by itself: fewer nodes, as plugins ask them all. The answers
+/// are found among what was read.
+pub(crate) async fn look(reads: &Arc<dyn Reads>, first: &[String]) -> Option<Looked> {
+    let nodes = read_nodes(reads).await.ok()?;
     let answers = ask_at_most(NAMED_AT_MOST, reads, &nodes, first).await;
     let silent = answers.unreached().map(|node| node.node.clone());
-    let to: Vec<String> = first.iter().cloned().chain(silent).collect();
-    if !to.is_empty() {
-        from_agents(reads, &nodes, &to).await;
+    let ways_wanted = first.iter().cloned().chain(silent).collect();
+    Some(Looked { nodes, ways_wanted })
+}
+
+/// What [`look`] saw.
+pub(crate) struct Looked {
+    nodes: Vec<ClusterNode>,
+    /// Nodes that were named or are silent.
+    ways_wanted: Vec<String>,
+}
+
+impl Looked {
+    /// The way from the agents' nodes, where `first` names nodes or some are silent, unless
+    /// a plugin has tried it: a command on a node takes long.
+    pub(crate) async fn ways(self, reads: &Arc<dyn Reads>, seen: &[Arc<Observation>]) {
+        if !self.ways_wanted.is_empty() && !is_tried(seen) {
+            from_agents(reads, &self.nodes, &self.ways_wanted).await;
+        }
     }
 }
 

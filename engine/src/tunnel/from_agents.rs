@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    slice,
     sync::Arc,
     time::Duration,
 };
@@ -98,6 +99,28 @@ fn query(from: &str, nodes: &[ClusterNode], to: &[String]) -> Option<Query> {
     })
 }
 
+/// Whether someone tried the way to some kubelet already.
+pub(super) fn is_tried(seen: &[Arc<Observation>]) -> bool {
+    seen.iter().any(|seen| way(&seen.query).is_some())
+}
+
+/// Where a read tried the way from and to, if it did.
+fn way(query: &Query) -> Option<(&String, &[String])> {
+    match query {
+        Query::TcpProbe {
+            from_node,
+            to_host,
+            port: KUBELET_PORT,
+        } => Some((from_node, slice::from_ref(to_host))),
+        Query::TcpProbes {
+            from_node,
+            to_hosts,
+            port: KUBELET_PORT,
+        } => Some((from_node, to_hosts)),
+        _ => None,
+    }
+}
+
 /// What the tries among recorded reads came to; `None` when there was none.
 pub(super) fn among(nodes: &[ClusterNode], seen: &[Arc<Observation>]) -> Option<WayAnswers> {
     let named = |host: &String| {
@@ -105,24 +128,19 @@ pub(super) fn among(nodes: &[ClusterNode], seen: &[Arc<Observation>]) -> Option<
         let is = |node: &&ClusterNode| node.addresses.iter().any(|a| a.to_string() == *host);
         nodes.find(is).map_or(host, |node| &node.name).clone()
     };
-    let (mut answers, mut is_tried) = (WayAnswers::default(), false);
+    let (mut answers, mut counted) = (WayAnswers::default(), BTreeSet::new());
+    let mut is_tried = false;
     for observation in seen {
-        let Query::TcpProbes {
-            from_node,
-            to_hosts,
-            ..
-        } = &observation.query
-        else {
+        let Some((from_node, to_hosts)) = way(&observation.query) else {
             continue;
         };
         is_tried = true;
-        let body = observation.answer.as_ref().map_err(|e| e.message.clone());
-        let results = body.and_then(|body| {
-            serde_json::from_str::<Vec<ProbeResult>>(body).map_err(|e| e.to_string())
-        });
-        match results {
+        match results(observation) {
             Ok(results) => {
                 for (host, result) in to_hosts.iter().zip(results) {
+                    if !counted.insert((from_node, host)) {
+                        continue;
+                    }
                     answers.tried += 1;
                     if result.reached {
                         answers.reached += 1;
@@ -144,6 +162,15 @@ pub(super) fn among(nodes: &[ClusterNode], seen: &[Arc<Observation>]) -> Option<
     is_tried.then_some(answers)
 }
 
+fn results(seen: &Observation) -> Result<Vec<ProbeResult>, String> {
+    let body = seen.answer.as_ref().map_err(|e| e.message.clone())?;
+    let results = match seen.query {
+        Query::TcpProbe { .. } => serde_json::from_str(body).map(|result| vec![result]),
+        _ => serde_json::from_str(body),
+    };
+    results.map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
@@ -155,6 +182,12 @@ mod tests {
         error::Code,
         model::{ObserveError, ObserveErrorKind},
     };
+
+    fn tried(host: &String) -> Value {
+        let reached = host != "10.224.0.9";
+        let error = if reached { "" } else { "timed out after 3 s" };
+        json!({ "reached": reached, "error": error, "elapsed_ms": 1 })
+    }
 
     /// Agents on the first two nodes; from the first of them nobody may command.
     struct Estate;
@@ -179,14 +212,8 @@ mod tests {
                     code: Code::AzureForbidden,
                     message: "no".into(),
                 }),
-                Query::TcpProbes { to_hosts, .. } => Ok(to_hosts
-                    .iter()
-                    .map(|host| {
-                        let reached = host != "10.224.0.9";
-                        let error = if reached { "" } else { "timed out after 3 s" };
-                        json!({ "reached": reached, "error": error, "elapsed_ms": 1 })
-                    })
-                    .collect()),
+                Query::TcpProbes { to_hosts, .. } => Ok(to_hosts.iter().map(tried).collect()),
+                Query::TcpProbe { to_host, .. } => Ok(tried(to_host)),
                 other => panic!("{other}"),
             };
             let answer = answer.map(|body: Value| body.to_string().into());
@@ -232,5 +259,27 @@ mod tests {
         let query = query("n0", &nodes(3), &[]).unwrap();
         let seen = [reads.read(&query).await];
         assert_eq!(among(&nodes(3), &seen).unwrap().error, "from n0: no");
+    }
+
+    #[tokio::test]
+    async fn what_a_plugin_tried_counts_once_and_other_ports_do_not() {
+        let estate = Estate;
+        let probe = |host: u8, port| Query::TcpProbe {
+            from_node: "n1".into(),
+            to_host: format!("10.224.0.{host}"),
+            port,
+        };
+        let both = query("n1", &nodes(3), &[]).unwrap();
+        let mut seen = Vec::new();
+        for query in [probe(2, 443), probe(9, KUBELET_PORT), both] {
+            seen.push(estate.read(&query).await);
+        }
+        assert!(!is_tried(&seen[..1]));
+        assert_eq!(among(&nodes(3), &seen[..1]), None);
+        assert!(is_tried(&seen[..2]));
+        seen.push(estate.read(&probe(2, KUBELET_PORT)).await);
+        let answers = among(&nodes(3), &seen).unwrap();
+        assert_eq!((answers.tried, answers.reached), (3, 2));
+        assert_eq!(answers.others[0].node, "10.224.0.9", "no node's address");
     }
 }

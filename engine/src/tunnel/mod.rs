@@ -8,6 +8,6 @@ mod logs;
 mod nodes;
 
 pub(crate) use answers::among;
-pub(crate) use ask::{ask, look};
+pub(crate) use ask::{Looked, ask, look};
 pub(crate) use from_agents::from_agents;
 pub(crate) use nodes::{ClusterNode, all_nodes, nodes_in, read_nodes};

@@ -12,7 +12,7 @@ use crate::drivers::text::{MESSAGE_LIMIT, printable};
 
 /// The exit code of `timeout` when time was up.
 const TIMED_OUT: i32 = 124;
-/// Most hosts of one command, which tries them one after another.
+/// Most hosts of one command, which tries them all at once.
 const HOSTS_AT_MOST: usize = 16;
 
 impl NodeDriver {
