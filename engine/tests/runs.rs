@@ -196,6 +196,25 @@ async fn drift_before_the_first_step_cancels_and_before_a_later_one_takes_back()
 }
 
 #[tokio::test]
+async fn a_run_that_could_not_be_verified_is_cancelled_before_its_first_step_with_the_reads_code() {
+    let place = tempfile::tempdir().unwrap();
+    let (world, plugin) = two();
+    let engine = start(config(), open(place.path()), &world, plugin)
+        .await
+        .unwrap();
+    let plan = approved(&engine).await.unwrap();
+    world.fail_kubernetes(Code::KubernetesUnavailable);
+    let run = applied(&engine, &plan.id).await;
+    assert_eq!(run.state, RunState::Cancelled, "{run:#?}");
+    let refused = run.entries.iter().find_map(|entry| match &entry.event {
+        Event::Refused { error, .. } => Some(error.code),
+        _ => None,
+    });
+    assert_eq!(refused, Some(Code::KubernetesUnavailable));
+    assert_eq!(world.writes(), []);
+}
+
+#[tokio::test]
 async fn a_rollback_leaves_what_others_changed_and_is_stuck() {
     let place = tempfile::tempdir().unwrap();
     let (world, plugin) = two();

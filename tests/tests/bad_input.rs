@@ -105,6 +105,10 @@ async fn azure_failing_in_each_way_has_one_code_in_every_face() {
             FaultAction::Respond(CannedResponse::garbage()),
             "azure_bad_response",
         ),
+        (
+            FaultAction::Respond(CannedResponse::empty()),
+            "azure_bad_response",
+        ),
         (FaultAction::Close, "azure_unreachable"),
         (FaultAction::Hang, "azure_unreachable"),
     ];
@@ -185,7 +189,10 @@ impl Faces {
             .into_iter()
             .chain(of_plugins)
             .collect();
-        // What could be read is told, whatever the exit code says of the rest.
+        // What could be read is told, and that nothing could be judged from it.
+        let shown = self.naosu.run(&diagnose).await.unwrap();
+        assert_eq!(shown.exit_code, 7, "{shown}");
+        assert!(shown.stdout.contains("(node_output_"), "{shown}");
         let embedded = self.answer(Face::Embedded, &diagnose).await;
         let served = self.answer(Face::Served, &diagnose).await;
         let mcp = json!({ "cluster": cluster, "plugins": node_firewalls });
@@ -209,23 +216,26 @@ impl Faces {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kubeconfig_that_does_not_parse_has_one_code_in_every_face_and_judges_nothing() {
+async fn a_kubeconfig_that_does_not_parse_has_one_code_in_every_face() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
     std::fs::write(&file, "clusters: [").unwrap();
     let path = file.display().to_string();
     let mut faces = Faces::start(&[("NAOSU_KUBERNETES__SOURCE__PATH", &path)]).await;
-    for codes in faces.codes_of_unreadable().await {
-        assert!(codes.contains("kubeconfig_invalid"), "{codes:?}");
-    }
-    // A person is told without asking for JSON.
     let cluster = faces.lab.cluster_id();
+    let codes = faces
+        .codes(
+            &["diagnose", &cluster],
+            "diagnose",
+            json!({ "cluster": cluster }),
+        )
+        .await;
+    assert_eq!(codes, all("kubeconfig_invalid"));
+    // A person is told without asking for JSON.
     let shown = faces.naosu.run(&["diagnose", &cluster]).await.unwrap();
-    assert!(shown.stdout.contains("(kubeconfig_invalid)"), "{shown}");
-    assert!(
-        shown.stdout.contains("next: correct the kubeconfig"),
-        "{shown}"
-    );
+    assert_eq!(shown.exit_code, 2, "{shown}");
+    assert!(shown.stderr.contains("kubeconfig_invalid"), "{shown}");
+    assert!(shown.stderr.contains("correct the kubeconfig"), "{shown}");
     faces.assert_nothing_written().await;
 }
 

@@ -153,6 +153,57 @@ async fn fail_each_write(face: Face) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_kubernetes_cannot_be_read_an_approved_plan_writes_nothing_in_any_face() {
+    let mut faces = Faces::start(&[("NAOSU_RUNS__RETRY_PAUSE_MS", "1")]).await;
+    for face in FACES {
+        let (id, digest) = faces.plan(face).await;
+        let approve = ["plan", "approve", &id, "--digest", &digest];
+        faces.call(face, &approve).await;
+        faces.forget_requests();
+        let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "reason": "Unauthorized", "message": "Unauthorized", "code": 401 });
+        let refusal = CannedResponse::json(StatusCode::UNAUTHORIZED, &status);
+        let refusal = Fault::times(1000, "*", FaultAction::Respond(refusal));
+        faces.lab.kube().faults().inject(refusal);
+        let run = faces.apply(face, &id).await.unwrap();
+        faces.lab.kube().faults().clear();
+        assert_eq!(run["state"], "CANCELLED", "{face:?} {run:#}");
+        assert_eq!(refusals(&run), ["kubernetes_unauthenticated"], "{face:?}");
+        faces.assert_nothing_written().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kubeconfig_spoilt_after_the_approval_cancels_the_run_before_it_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    // It is looked for at the start, and read when it is needed.
+    std::fs::write(&file, "").unwrap();
+    let path = file.display().to_string();
+    let mut faces = Faces::start(&[("NAOSU_KUBERNETES__SOURCE__PATH", &path)]).await;
+    std::fs::copy(faces.lab.kubeconfig_file(), &file).unwrap();
+    let face = Face::Embedded;
+    let (id, digest) = faces.plan(face).await;
+    let approve = ["plan", "approve", &id, "--digest", &digest];
+    faces.call(face, &approve).await;
+    faces.forget_requests();
+    std::fs::write(&file, "clusters: [").unwrap();
+    let run = faces.apply(face, &id).await.unwrap();
+    assert_eq!(run["state"], "CANCELLED", "{run:#}");
+    assert_eq!(refusals(&run), ["kubeconfig_invalid"]);
+    faces.assert_nothing_written().await;
+}
+
+/// The codes of steps that were refused.
+fn refusals(run: &Value) -> Vec<String> {
+    let entries = run["entries"].as_array().unwrap().iter();
+    let refused = entries.filter(|entry| entry["event"]["kind"] == "refused");
+    refused
+        .map(|entry| text(&entry["event"]["error"]["code"]))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_that_expired_is_neither_approved_nor_applied_in_any_face() {
     let mut faces = Faces::start(&[("NAOSU_POLICY__PLAN_VALID_FOR_SECS", "1")]).await;
     for face in FACES {

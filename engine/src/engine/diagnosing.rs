@@ -15,7 +15,7 @@ use crate::{
     facade::{DiagnoseProgress, DiagnoseRequest, ItemStream},
     model::{
         Diagnosis, DiagnosisId, Evidence, Finding, Hint, Judgement, PluginFailure, Principal,
-        Symptom, observations_digest,
+        Symptom, diagnosis::next_of, observations_digest,
     },
     planning::not_loaded,
     plugin::{Plugin, Reads},
@@ -93,6 +93,7 @@ impl Looking {
         // A cluster that is not there, or not to be read, is no diagnosis.
         let facts = snapshot.read(&ClusterFacts::query(cluster)).await;
         ClusterFacts::of(&facts)?;
+        self.require_kubeconfig(&snapshot).await?;
         let (mut hint, told) = self.hint(&snapshot).await;
         if let Some(hint) = &hint {
             snapshot.lead(hint.nodes.iter().cloned());
@@ -160,6 +161,20 @@ impl Looking {
         };
         tools.store.add_diagnosis(&diagnosis).await?;
         Ok(diagnosis)
+    }
+
+    /// A kubeconfig that is none is for its owner to correct: without it nothing about
+    /// the tunnel can be told. Every plugin lists the nodes as well, so this costs no
+    /// read of its own.
+    async fn require_kubeconfig(&self, snapshot: &Snapshot) -> Result<(), Error> {
+        let nodes = snapshot.read(&tunnel::all_nodes()).await;
+        match &nodes.answer {
+            Err(error) if error.code == Code::KubeconfigInvalid => {
+                let message = error.message.clone();
+                Err(Error::new(error.code, message, next_of(error.code)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Asks the tunnel beside the plugins, unless only some of them are wanted.

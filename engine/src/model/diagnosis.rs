@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClusterId, Digest, Finding, Hint, Observation, ObserveError, ObserveErrorKind, Principal,
-    Query, Symptom, TunnelAnswers,
+    ClusterId, Digest, Finding, Hint, Judgement, Observation, ObserveError, ObserveErrorKind,
+    Principal, Query, Symptom, TunnelAnswers,
 };
 use crate::error::{Category, Code, Error};
 
@@ -90,9 +90,21 @@ impl Diagnosis {
         all
     }
 
-    /// Why nothing could be read of Kubernetes: the first failure, where each read
-    /// of it failed. Such a diagnosis says little of the cluster.
-    pub fn kubernetes_failure(&self) -> Option<&ObserveError> {
+    /// Why it says little of the cluster: nothing of Kubernetes could be read, or no
+    /// cause could be judged at all and some read failed.
+    pub fn failure(&self) -> Option<Code> {
+        let is_unknown = |finding: &Finding| finding.judgement == Judgement::Unknown;
+        if let Some(error) = self.kubernetes_failure() {
+            return Some(error.code);
+        }
+        if !self.findings.iter().all(is_unknown) {
+            return None;
+        }
+        self.unreadable().first().map(|unreadable| unreadable.code)
+    }
+
+    /// The first failure, where each read of Kubernetes failed.
+    fn kubernetes_failure(&self) -> Option<&ObserveError> {
         let mut first = None;
         for observation in &self.observations {
             let (Query::KubernetesGet { .. } | Query::KubernetesList { .. }) = &observation.query

@@ -11,10 +11,12 @@ use crate::{
     error::{Code, Error},
     journal::InFlight,
     model::{
-        Digest, Effect, Event, Inverse, Observation, PlanId, Step, journal::Way, plan::PlanContent,
+        Digest, Effect, Event, Inverse, Observation, PlanId, Query, Step, journal::Way,
+        plan::PlanContent,
     },
     plugin::Reads,
     snapshot::Snapshot,
+    tunnel,
 };
 
 /// How often a target is read before it counts as unreadable.
@@ -59,7 +61,11 @@ impl Subject<'_> {
 
     /// Reads the target now, trying again when it cannot be read.
     async fn read(&self, effect: &Effect) -> Result<Arc<Observation>, Error> {
-        let query = effect::target(effect);
+        self.look_at(&effect::target(effect)).await
+    }
+
+    /// Reads, trying again when it cannot be read.
+    async fn look_at(&self, query: &Query) -> Result<Arc<Observation>, Error> {
         let mut tries = 1;
         loop {
             let snapshot = Snapshot::live(
@@ -67,7 +73,7 @@ impl Subject<'_> {
                 Arc::clone(&self.tools.observer),
                 Arc::clone(&self.tools.clock),
             );
-            let observation = snapshot.read(&query).await;
+            let observation = snapshot.read(query).await;
             let state = State::of(&observation);
             let is_answer = observation.answer.is_ok() || state.is_absent();
             if is_answer
@@ -97,7 +103,7 @@ impl Subject<'_> {
     /// When the journal cannot be written: the run must stop.
     pub(super) async fn run(&self, log: &mut RunLog, flight: InFlight) -> Result<(), Error> {
         let ready = match flight.way {
-            Way::Forward => self.ready_forward(flight).await,
+            Way::Forward => self.ready_forward(log, flight).await,
             Way::Back => self.ready_back(log, flight).await,
         };
         let (effect, before) = match ready {
@@ -186,9 +192,15 @@ impl Subject<'_> {
     /// Whether what the step was computed from still holds.
     async fn ready_forward(
         &self,
+        log: &RunLog,
         flight: InFlight,
     ) -> Result<(Effect, Arc<Observation>), Box<Event>> {
         let refuse = |error| Box::new(refused(flight, error));
+        // What cannot be verified afterwards is not begun.
+        if !log.status().any_applied() {
+            let nodes = self.look_at(&tunnel::all_nodes()).await.map_err(refuse)?;
+            State::of(&nodes).text().map_err(refuse)?;
+        }
         let (step, _) = self.step(flight.step).map_err(refuse)?;
         let observed = self.read(&step.effect).await.map_err(refuse)?;
         let state = State::of(&observed);

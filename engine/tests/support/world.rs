@@ -51,6 +51,7 @@ struct Inner {
     nodes: Option<u16>,
     kubelets: BTreeMap<String, Kubelet>,
     probed: BTreeSet<String>,
+    kubernetes: Option<Code>,
 }
 
 /// A node's kubelet that does not simply answer when packets pass.
@@ -126,6 +127,11 @@ impl World {
     /// How the kubelet of a node is.
     pub fn kubelet(&self, node: &str, kubelet: Kubelet) {
         self.lock().kubelets.insert(node.to_owned(), kubelet);
+    }
+
+    /// From now on nothing of Kubernetes can be read.
+    pub fn fail_kubernetes(&self, code: Code) {
+        self.lock().kubernetes = Some(code);
     }
 
     /// How many nodes there are, instead of two.
@@ -232,6 +238,13 @@ impl Observer for World {
                 });
             }
             Query::AzureList { path } if path.ends_with("SecurityAdminRules") => json!([]),
+            Query::KubernetesList { .. } if let Some(code) = inner.kubernetes => {
+                return Err(ObserveError {
+                    kind: ObserveErrorKind::Unavailable,
+                    code,
+                    message: "it does not answer".into(),
+                });
+            }
             Query::KubernetesList { object_kind, .. } if object_kind == "Node" => {
                 let kubelet = |index| inner.kubelets.get(&format!("node-{index}")).copied();
                 (0..inner.nodes.unwrap_or(2))

@@ -71,12 +71,12 @@ impl Exit {
         }
     }
 
-    /// The exit code of a diagnosis: it is none of the cluster where nothing of
-    /// Kubernetes could be read.
+    /// The exit code of a diagnosis: it is none of the cluster where reads failed so
+    /// that it says little.
     pub fn of_diagnosis(diagnosis: &Diagnosis) -> Self {
-        match diagnosis.kubernetes_failure() {
+        match diagnosis.failure() {
             None => Self::Success,
-            Some(failure) => Self::of_error(&Error::new(failure.code, "", "")),
+            Some(code) => Self::of_error(&Error::new(code, "", "")),
         }
     }
 
