@@ -328,7 +328,14 @@ async fn several_hosts_are_probed_by_one_command_each_with_its_own_result() {
     let reached: Vec<bool> = results.iter().map(|result| result.reached).collect();
     assert_eq!(reached, [false, true, false], "{results:?}");
     assert_eq!(peer.count("POST"), 1);
-    for wrong in [vec![], vec!["127.0.0.1"; 17], vec!["a b"]] {
+    // More than are tried at once.
+    let hosts: Vec<String> = (1..=40).map(|last| format!("127.0.0.{last}")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let reading = drivers.observe(&cluster(), &probes(&hosts)).await.unwrap();
+    let results: Vec<ProbeResult> = serde_json::from_str(&reading.body).unwrap();
+    let reached = results.iter().position(|result| result.reached);
+    assert_eq!((results.len(), reached), (40, Some(0)));
+    for wrong in [vec![], vec!["127.0.0.1"; 129], vec!["a b"]] {
         assert!(drivers.observe(&cluster(), &probes(&wrong)).await.is_err());
     }
 }

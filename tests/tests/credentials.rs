@@ -1,6 +1,7 @@
-//! Where Azure tokens come from: each credential, asked for by configuration or
-//! found in the environment, against the lab's token endpoints over real HTTP and
-//! a real process; and what is said when none works.
+//! Where credentials come from. Azure's tokens: each credential, asked for by
+//! configuration or found in the environment, against the lab's token endpoints over
+//! real HTTP and a real process; and what is said when none works. Kubernetes': the
+//! service account of a pod.
 
 use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 
@@ -264,4 +265,95 @@ async fn a_token_that_ended_is_replaced_and_nothing_is_noticed() {
     let requests = bench.lab.arm().requests().all();
     let tokens = requests.iter().filter(|r| r.path.contains("/token"));
     assert_eq!(tokens.count(), 2);
+}
+
+/// Mounts a service account where a pod has it, in a mount namespace of its own, and
+/// becomes the command.
+const AS_A_POD: &str = r#"
+set -e
+mount -t tmpfs none /var
+account=/var/run/secrets/kubernetes.io/serviceaccount
+mkdir -p "$account"
+printf %s "$TOKEN" >"$account/token"
+printf %s kube-system >"$account/namespace"
+cp "$AUTHORITY" "$account/ca.crt"
+exec "$@"
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_pod_kubernetes_is_read_by_its_service_account() {
+    let options = LabOptions {
+        data_plane: DataPlaneChoice::Simulated,
+        ..LabOptions::default()
+    };
+    let scenario = builtin_scenario("nsg-deny-10250").unwrap();
+    let lab = Lab::start(scenario, options).await.unwrap();
+    let kubeconfig = std::fs::read_to_string(lab.kubeconfig_file()).unwrap();
+    let value = |key: &str| {
+        let mut lines = kubeconfig
+            .lines()
+            .map(|line| line.trim_start_matches([' ', '-']));
+        let value = lines.find_map(|line| line.strip_prefix(key)).unwrap();
+        value.trim().to_owned()
+    };
+    let (server, token) = (value("server:"), value("token:"));
+    let (host, port) = server
+        .trim_start_matches("https://")
+        .rsplit_once(':')
+        .unwrap();
+    let config = std::fs::read_to_string(lab.naosu_config_file()).unwrap();
+    let mut config: toml::Table = toml::from_str(&config).unwrap();
+    let source: toml::Table = kind("in_cluster");
+    let kubernetes: toml::Table = [("source".to_owned(), source.into())].into_iter().collect();
+    config.insert("kubernetes".to_owned(), kubernetes.into());
+    let file = lab.directory().join("in-cluster.toml");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let naosu = Naosu::at(&lab)
+        .unwrap()
+        .with_environment("NAOSU_CONFIG", &file.display().to_string())
+        .with_environment("KUBECONFIG", "")
+        .with_environment("KUBERNETES_SERVICE_HOST", host)
+        .with_environment("KUBERNETES_SERVICE_PORT", port);
+    let cluster = lab.cluster_id();
+    let words = ["diagnose", &cluster, "--output", "json"];
+    let command = naosu.command(&words);
+    let command = command.as_std();
+    let diagnose_as_a_pod = || {
+        let mut pod = tokio::process::Command::new("unshare");
+        pod.args(["--mount", "--propagation", "private"]);
+        pod.args(["sh", "-c", AS_A_POD, "pod"]);
+        pod.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            pod.env(name, value.unwrap_or_default());
+        }
+        pod.env("AUTHORITY", lab.authority_file());
+        pod
+    };
+    let told = diagnose_as_a_pod()
+        .env("TOKEN", &token)
+        .output()
+        .await
+        .unwrap();
+    let errors = String::from_utf8_lossy(&told.stderr);
+    if errors.starts_with("unshare:") {
+        println!("skipped: no mount namespace, {errors}");
+        return;
+    }
+    let diagnosis: serde_json::Value = serde_json::from_slice(&told.stdout).expect(&errors);
+    // Its nodes have no real packets; all else is read.
+    let unreadable = diagnosis["not_readable"].as_array().unwrap().iter();
+    let codes: Vec<&serde_json::Value> = unreadable.map(|row| &row["code"]).collect();
+    assert_eq!(codes, ["azure_operation_failed"], "{errors}");
+    let listed = lab.kube().requests().all();
+    assert!(listed.iter().any(|request| request.path == "/api/v1/nodes"));
+
+    let told = diagnose_as_a_pod()
+        .env("TOKEN", "someone-elses")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(told.status.code(), Some(5));
+    let diagnosis: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let code = &diagnosis["not_readable"][0]["code"];
+    assert_eq!(code, "kubernetes_unauthenticated");
 }

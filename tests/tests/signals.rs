@@ -336,26 +336,28 @@ async fn serve_told_to_end_finishes_the_effect_and_the_next_server_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mcp_told_to_end_finishes_the_effect_though_its_client_stays() {
-    let bench = Bench::start().await;
-    let mut mcp = Mcp::start(&bench.naosu).await.unwrap();
-    let store = bench.naosu.state().join("mcp.db");
-    let setting = format!("store.path={}", store.display());
-    let plan = bench.approved(&["--set", &setting]).await;
-    let gate = Gate::default();
-    bench.at_the_next_write(FaultAction::Hold(gate.clone()));
-    let begun = mcp.call("apply_plan", json!({ "plan": plan })).await;
-    let id = text(&begun.unwrap()["run"]["id"]);
-    bench.write_came(false).await;
-    mcp.signal(Signal::SIGTERM).unwrap();
-    mcp.says("asked to end").await.unwrap();
-    gate.open();
-    // Its standard input is still open.
-    assert_eq!(mcp.end().await.unwrap(), Some(0));
-    let run = bench.on_disk("mcp.db").await;
-    require_stopped_after_the_effect(&run);
-    let end = bench.end_of(&id, &["--set", &setting]).await;
-    assert_eq!(end["state"], "SUCCEEDED", "{end:#}");
-    assert_eq!(bench.writes_taken(), 1);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let bench = Bench::start().await;
+        let mut mcp = Mcp::start(&bench.naosu).await.unwrap();
+        let store = bench.naosu.state().join("mcp.db");
+        let setting = format!("store.path={}", store.display());
+        let plan = bench.approved(&["--set", &setting]).await;
+        let gate = Gate::default();
+        bench.at_the_next_write(FaultAction::Hold(gate.clone()));
+        let begun = mcp.call("apply_plan", json!({ "plan": plan })).await;
+        let id = text(&begun.unwrap()["run"]["id"]);
+        bench.write_came(false).await;
+        mcp.signal(signal).unwrap();
+        mcp.says("asked to end").await.unwrap();
+        gate.open();
+        // Its standard input is still open.
+        assert_eq!(mcp.end().await.unwrap(), Some(0), "{signal}");
+        let run = bench.on_disk("mcp.db").await;
+        require_stopped_after_the_effect(&run);
+        let end = bench.end_of(&id, &["--set", &setting]).await;
+        assert_eq!(end["state"], "SUCCEEDED", "{signal}: {end:#}");
+        assert_eq!(bench.writes_taken(), 1, "{signal}");
+    }
 }
 
 /// Kills `apply` at its write, either before Azure handles it or after it did,

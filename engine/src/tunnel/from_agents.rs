@@ -13,7 +13,10 @@ use serde_json::Value;
 
 use super::ClusterNode;
 use crate::{
-    model::{NodeAnswer, Observation, Query, TunnelAnswer, WayAnswers, query::ProbeResult},
+    model::{
+        NodeAnswer, Observation, Query, TunnelAnswer, WayAnswers, query::ProbeResult,
+        tunnel::ASKED_AT_MOST,
+    },
     plugin::Reads,
 };
 
@@ -22,8 +25,8 @@ const KUBELET_PORT: u16 = 10250;
 /// Nodes of agents that connections are tried from; each takes a command of some
 /// twenty seconds.
 const FROM_AT_MOST: usize = 2;
-/// Nodes that they are tried to.
-const TO_AT_MOST: usize = 8;
+/// Nodes that they are tried to: as many as are asked through the tunnel.
+const TO_AT_MOST: usize = ASKED_AT_MOST;
 /// How long the commands are waited for.
 const WAITED: Duration = Duration::from_secs(120);
 /// How agents are labelled, whatever the tunnel is; plugins list them alike.
@@ -242,7 +245,7 @@ mod tests {
         let reads: Arc<dyn Reads> = Arc::new(Estate);
         let to = ["n9".to_owned(), "gone".to_owned(), "n1".to_owned()];
         let tried = from_agents(&reads, &nodes(20), &to).await.unwrap();
-        assert_eq!((tried.tried, tried.reached), (8, 7));
+        assert_eq!((tried.tried, tried.reached), (19, 18), "each but its own");
         assert_eq!(tried.others[0].node, "n9");
         assert_eq!(tried.others[0].detail, "from n1: timed out after 3 s");
         assert_eq!(tried.error, "");

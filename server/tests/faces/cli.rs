@@ -42,7 +42,7 @@ fn exit_of(code: Code) -> i32 {
     }
 }
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["diagnose", CLUSTER],
     &["diagnosis", "show", "dia-1"],
     &["diagnosis", "list"],
@@ -55,6 +55,7 @@ const COMMANDS: [&[&str]; 12] = [
     &["run", "show", "run-1"],
     &["run", "list"],
     &["plugin", "list"],
+    &["plugin", "inspect", "nsg-allow-port"],
 ];
 
 #[tokio::test]
@@ -65,6 +66,11 @@ async fn every_command_gives_text_and_json_and_nothing_else_on_standard_output()
         assert!(text.status.success(), "{command:?}: {}", stderr(&text));
         assert!(!stdout(&text).is_empty());
         assert!(!stdout(&text).contains('\u{1b}'), "{command:?}");
+        assert_eq!(
+            stderr(&text),
+            "",
+            "no progress where nobody looks: {command:?}"
+        );
         let json = served.naosu(&[command, &["-o", "json"]].concat()).await;
         let parsed: Value = serde_json::from_str(&stdout(&json)).unwrap();
         assert!(parsed.is_object() || parsed.is_array());

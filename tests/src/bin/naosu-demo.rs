@@ -158,6 +158,11 @@ impl Demo<'_> {
         }
         self.typed(&create).await?;
         let plan = self.newest("plan").await?;
+        let shown = self.naosu.json(&["plan", "show", &plan]).await?;
+        observed(
+            "each change of a firewall shows which packets it opens or closes",
+            every_firewall_step_has_its_packets(&shown),
+        )?;
         let now = self.failing_logs_quietly().await?;
         observed("nothing has changed yet", self.are_alike(&now, before))?;
         if fix.manual.is_some() {
@@ -166,7 +171,7 @@ impl Demo<'_> {
         }
 
         say("A person approves exactly this plan");
-        let digest = text(&self.naosu.json(&["plan", "show", &plan]).await?["digest"]);
+        let digest = text(&shown["digest"]);
         self.typed(&["plan", "approve", &plan, "--digest", &digest])
             .await?;
 
@@ -309,6 +314,19 @@ impl Demo<'_> {
         }
         Ok(failing)
     }
+}
+
+/// Whether Naosu computed the packets of each step that changes a firewall.
+fn every_firewall_step_has_its_packets(plan: &serde_json::Value) -> bool {
+    let firewalls = ["nsg_", "firewall_", "ufw_", "iptables_"];
+    let steps = plan["content"]["steps"].as_array();
+    let mut steps = steps.into_iter().flatten().peekable();
+    steps.peek().is_some()
+        && steps.all(|step| {
+            let effect = text(&step["effect"]["kind"]);
+            let is_firewall = firewalls.iter().any(|prefix| effect.starts_with(prefix));
+            !is_firewall || step["delta"]["kind"] == "computed"
+        })
 }
 
 /// One pod with logs for each node.

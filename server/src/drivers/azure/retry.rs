@@ -88,4 +88,23 @@ mod tests {
         let mut retries = Retries::new(&config);
         assert_eq!(retries.next_delay(Some(Duration::from_secs(2))), None);
     }
+
+    #[test]
+    fn delays_differ_between_clients_within_their_bounds() {
+        let config = RetryConfig::default();
+        let first_delay = || Retries::new(&config).next_delay(None);
+        let delays: std::collections::BTreeSet<Duration> = std::iter::repeat_with(first_delay)
+            .take(32)
+            .flatten()
+            .collect();
+        assert!(delays.len() > 16, "{delays:?}");
+        let base = ms(config.base_delay_ms);
+        assert!(delays.iter().all(|delay| (base..=base * 2).contains(delay)));
+        let asked = Duration::from_secs(1);
+        let told = || Retries::new(&config).next_delay(Some(asked));
+        let waits: std::collections::BTreeSet<Duration> =
+            std::iter::repeat_with(told).take(32).flatten().collect();
+        assert!(waits.len() > 16, "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait >= asked));
+    }
 }

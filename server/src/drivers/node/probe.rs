@@ -12,8 +12,8 @@ use crate::drivers::text::{MESSAGE_LIMIT, printable};
 
 /// The exit code of `timeout` when time was up.
 const TIMED_OUT: i32 = 124;
-/// Most hosts of one command, which tries them all at once.
-const HOSTS_AT_MOST: usize = 16;
+/// Most hosts of one command, which tries sixteen at once.
+const HOSTS_AT_MOST: usize = 128;
 
 impl NodeDriver {
     /// Tries to connect from `node` to `host:port`.
@@ -45,11 +45,7 @@ impl NodeDriver {
     ) -> Result<Vec<ProbeResult>, NodeError> {
         if hosts.is_empty() || hosts.len() > HOSTS_AT_MOST {
             let count = hosts.len().to_string();
-            return Err(NodeError::invalid(
-                "hosts",
-                &count,
-                "one to sixteen of them",
-            ));
+            return Err(NodeError::invalid("hosts", &count, "1 to 128 of them"));
         }
         for host in hosts {
             check_host(host)?;

@@ -28,7 +28,7 @@ pub mod body {
     pub const LISTENING_SOCKETS: &str = include_str!("scripts/listening_sockets.sh");
     /// `ss` and tracked connections.
     pub const OUTBOUND_CONNECTIONS: &str = include_str!("scripts/outbound_connections.sh");
-    /// TCP connections, all at once.
+    /// TCP connections, several at once.
     pub const TCP_PROBE: &str = include_str!("scripts/tcp_probe.sh");
     /// Adds or deletes one rule of ufw.
     pub const UFW_RULE: &str = concat!(
