@@ -5,6 +5,7 @@ mod faces;
 
 use axum::http::{Method, StatusCode};
 use faces::{FACES, Face, Faces};
+use naosu_engine::model::Digest;
 use naosu_lab::wire::{CannedResponse, Fault, FaultAction};
 use naosu_tests::mending::text;
 use serde_json::{Value, json};
@@ -192,6 +193,72 @@ async fn a_kubeconfig_spoilt_after_the_approval_cancels_the_run_before_it_writes
     assert_eq!(run["state"], "CANCELLED", "{run:#}");
     assert_eq!(refusals(&run), ["kubeconfig_invalid"]);
     faces.assert_nothing_written().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_two_must_approve_a_person_counts_once_and_nothing_runs_before_the_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tokens = toml::Table::new();
+    let token_file = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["alice", "bob"] {
+        std::fs::write(token_file(name), name).unwrap();
+        let digest = Digest::of_bytes(name.as_bytes()).to_string();
+        let holder = [
+            ("sha256", digest.trim_start_matches("sha256:")),
+            ("role", "approver"),
+        ];
+        let holder = holder.map(|(key, value)| (key.to_owned(), value.into()));
+        tokens.insert(name.to_owned(), toml::Table::from_iter(holder).into());
+    }
+    std::fs::write(token_file("tokens.toml"), tokens.to_string()).unwrap();
+    let faces = Faces::start(&[
+        ("NAOSU_POLICY__APPROVALS", "2"),
+        ("NAOSU_POLICY__STRONG_APPROVALS", "2"),
+        ("NAOSU_AUTH__TOKENS_FILE", &token_file("tokens.toml")),
+    ])
+    .await;
+    let person = |name: &str| {
+        let naosu = faces.naosu.clone();
+        naosu.with_environment("NAOSU_CLIENT__TOKEN_FILE", &token_file(name))
+    };
+    let (alice, bob) = (person("alice"), person("bob"));
+    let server = faces.server.address.as_str();
+    let served = |words: &[&'static str], id: &str| -> Vec<String> {
+        let words = words.iter().copied().chain([id, "--server", server]);
+        words.map(str::to_owned).collect()
+    };
+    let cluster = faces.lab.cluster_id();
+    let one = ["diagnose", "--plugin", "nsg-allow-port"];
+    let diagnosis = alice
+        .json(&str_refs(&served(&one, &cluster)))
+        .await
+        .unwrap();
+    let create = served(&["plan", "create"], &text(&diagnosis["id"]));
+    let plan = alice.json(&str_refs(&create)).await.unwrap();
+    let (id, digest) = (text(&plan["id"]), text(&plan["digest"]));
+    let mut approve = served(&["plan", "approve"], &id);
+    approve.extend(["--digest".to_owned(), digest]);
+    let approve = str_refs(&approve);
+    let apply = served(&["apply"], &id);
+    let apply = str_refs(&apply);
+    faces.forget_requests();
+
+    let after_one = alice.json(&approve).await.unwrap();
+    assert_eq!(after_one["state"], "PENDING_APPROVAL", "{after_one:#}");
+    assert_eq!(
+        alice.failure(&approve).await.unwrap().0,
+        "plan_already_decided"
+    );
+    assert_eq!(alice.failure(&apply).await.unwrap().0, "plan_not_approved");
+    faces.assert_nothing_written().await;
+
+    let after_two = bob.json(&approve).await.unwrap();
+    assert_eq!(after_two["state"], "APPROVED", "{after_two:#}");
+    assert_eq!(alice.json(&apply).await.unwrap()["state"], "SUCCEEDED");
+}
+
+fn str_refs(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
 }
 
 /// The codes of steps that were refused.
