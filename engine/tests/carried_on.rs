@@ -3,13 +3,7 @@
 
 mod support;
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, atomic::Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use naosu_engine::{
@@ -198,11 +192,7 @@ async fn a_store_that_fails_for_a_while_stops_a_run_of_a_live_server_no_longer_t
     for written_anyway in [false, true] {
         let place = tempfile::tempdir().unwrap();
         let world = Arc::new(World::denying(&GROUPS));
-        let store = Arc::new(Faulty {
-            inner: open(place.path()),
-            left: AtomicUsize::new(2),
-            written_anyway,
-        });
+        let store = Arc::new(Faulty::new(open(place.path()), 2, written_anyway));
         let engine = start(
             config(),
             Arc::clone(&store) as _,
@@ -213,11 +203,8 @@ async fn a_store_that_fails_for_a_while_stops_a_run_of_a_live_server_no_longer_t
         .unwrap();
         let plan = approved(&engine).await.unwrap();
         let run = engine.apply(&alice(), &plan.id).await.unwrap();
-        while store.left.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        // Long enough for it to be tried again in vain.
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        // It fails, and is tried again in vain.
+        store.failures.acquire_many(3).await.unwrap().forget();
         let stopped = engine.run(&run.id).await.unwrap();
         assert!(!stopped.state.is_final(), "{stopped:#?}");
         store.left.store(1_000, Ordering::SeqCst);

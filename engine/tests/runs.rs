@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::Arc;
 
 use naosu_engine::{
     Code, Naosu,
@@ -361,11 +361,7 @@ async fn die_and_resume(left: usize, written_anyway: bool, reach: Option<bool>) 
     if let Some(reach) = reach {
         world.force_reach(reach);
     }
-    let faulty = Arc::new(Faulty {
-        inner: open(place.path()),
-        left: AtomicUsize::new(left),
-        written_anyway,
-    });
+    let faulty = Arc::new(Faulty::new(open(place.path()), left, written_anyway));
     let engine = start(config(), faulty.clone(), &world, plugin)
         .await
         .unwrap();

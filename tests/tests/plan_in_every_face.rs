@@ -54,6 +54,9 @@ async fn a_plan_is_applied_only_as_approved_and_once_in_every_face() {
         if let Face::Mcp = face {
             let back = faces.mcp.call("rollback_run", json!({ "run": run })).await;
             assert_eq!(back.unwrap()["run"]["state"], "ROLLING_BACK");
+            let wait = json!({ "run": run, "wait_seconds": 60 });
+            let end = faces.mcp.call("get_run", wait).await.unwrap();
+            assert_eq!(end["run"]["state"], "ROLLED_BACK", "{end:#}");
         } else {
             let back = faces.call(face, &["run", "rollback", &run]).await;
             assert_eq!(back["state"], "ROLLED_BACK", "{face:?}");

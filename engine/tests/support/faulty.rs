@@ -11,6 +11,7 @@ use naosu_engine::{
     model::{Approval, ClusterId, Diagnosis, DiagnosisId, Entry, PlanId, RunId},
     store::{Activity, PlanInputs, PlanRecord, RunRecord, Store, StoreError},
 };
+use tokio::sync::Semaphore;
 
 pub struct Faulty {
     pub inner: Arc<dyn Store>,
@@ -18,19 +19,32 @@ pub struct Faulty {
     pub left: AtomicUsize,
     /// Whether the failing write is durable all the same.
     pub written_anyway: bool,
+    /// One permit a failure.
+    pub failures: Semaphore,
 }
 
 impl Faulty {
+    /// With so many journal writes to succeed.
+    pub fn new(inner: Arc<dyn Store>, left: usize, written_anyway: bool) -> Self {
+        Self {
+            inner,
+            left: AtomicUsize::new(left),
+            written_anyway,
+            failures: Semaphore::new(0),
+        }
+    }
+
+    fn broken<T>(&self) -> Result<T, StoreError> {
+        self.failures.add_permits(1);
+        Err(StoreError::Failed("the disk is gone".into()))
+    }
+
     fn spend(&self) -> bool {
         let take = |left: usize| left.checked_sub(1);
         self.left
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
             .is_ok()
     }
-}
-
-fn broken<T>() -> Result<T, StoreError> {
-    Err(StoreError::Failed("the disk is gone".into()))
 }
 
 #[async_trait]
@@ -56,7 +70,7 @@ impl Store for Faulty {
     }
     async fn plan_inputs(&self, id: &PlanId) -> Result<Option<PlanInputs>, StoreError> {
         if self.left.load(Ordering::SeqCst) == 0 {
-            return broken();
+            return self.broken();
         }
         self.inner.plan_inputs(id).await
     }
@@ -80,7 +94,7 @@ impl Store for Faulty {
         if self.written_anyway {
             self.inner.append(entry, activity).await.ok();
         }
-        broken()
+        self.broken()
     }
     async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.inner.run(id).await
