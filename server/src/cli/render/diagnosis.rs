@@ -3,7 +3,7 @@
 use naosu_engine::model::{Bearing, Diagnosis, Finding, Hint, PluginInfo, Query, Unreadable};
 
 use super::{
-    flow, judgement, principal, resource, time, time_of_day, tunnel_tone, what_to_do::what_to_do,
+    flow, judgement, principal, resource, time, time_of_day, tunnel, what_to_do::what_to_do,
 };
 use crate::cli::page::{Page, Tone};
 
@@ -42,7 +42,7 @@ pub fn diagnosis(page: &mut Page, diagnosis: &Diagnosis, plugins: &[PluginInfo])
         self::unreadable(page, &unreadable);
     }
     if let Some(answers) = &diagnosis.tunnel {
-        page.field(2, "Tunnel", tunnel_tone(answers), &answers.in_words());
+        tunnel::tunnel(page, "Tunnel", answers);
     }
     if let Some(hint) = &diagnosis.hint {
         page.gap();

@@ -10,6 +10,7 @@ mod plugin;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod what_to_do;
 
 pub use diagnosis::diagnosis;
@@ -21,7 +22,7 @@ pub use plugin::plugin;
 pub use run::{Beside, event_words, run};
 
 use jiff::Timestamp;
-use naosu_engine::model::{Judgement, Principal, Risk, RunState, TunnelAnswers};
+use naosu_engine::model::{Judgement, Principal, Risk, RunState};
 
 use super::page::Tone;
 
@@ -67,14 +68,6 @@ fn judgement(judgement: Judgement) -> (&'static str, Tone) {
         Judgement::Suspected => ("suspected", Tone::Caution),
         Judgement::Unknown => ("unknown", Tone::Caution),
         Judgement::RuledOut => ("ruled out", Tone::Good),
-    }
-}
-
-fn tunnel_tone(answers: &TunnelAnswers) -> Tone {
-    if answers.carries() {
-        Tone::Good
-    } else {
-        Tone::Caution
     }
 }
 

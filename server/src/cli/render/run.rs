@@ -4,7 +4,7 @@ use naosu_engine::model::{
     Event, Inverse, Plan, Run, RunState, Step, StepState, TunnelAnswers, journal::Way,
 };
 
-use super::{day, plan::effect_words, principal, run_state, time, time_of_day, tunnel_tone};
+use super::{day, plan::effect_words, principal, run_state, time, time_of_day, tunnel};
 use crate::cli::page::{Page, Tone};
 
 /// What is known beside a run.
@@ -46,7 +46,7 @@ pub fn run(page: &mut Page, run: &Run, beside: &Beside) {
         ("Taken back", run.tunnel_taken_back()),
     ] {
         if let Some(answers) = answers {
-            page.field(2, when, tunnel_tone(answers), &answers.in_words());
+            tunnel::tunnel(page, when, answers);
         }
     }
     if beside.journal_was_shown {
@@ -227,14 +227,17 @@ pub fn event_words(event: &Event) -> (String, Tone) {
         Event::Started { principal: who, .. } => {
             (format!("started by {}", principal(who)), Tone::Plain)
         }
-        Event::Probed { way, tunnel } => {
+        Event::Probed {
+            way,
+            tunnel: answers,
+        } => {
             let when = match way {
                 Way::Forward => "before",
                 Way::Back => "after taking back",
             };
             (
-                format!("probed {when}: {}", tunnel.in_words()),
-                tunnel_tone(tunnel),
+                format!("probed {when}: {}", tunnel::in_short(answers)),
+                tunnel::tone(answers),
             )
         }
         Event::Intent { step, way, attempt } => (
