@@ -8,7 +8,7 @@ use std::fmt;
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
-use super::{Cause, Scenario};
+use super::{Cause, Scenario, ScenarioKind};
 use crate::estate::{Estate, SecurityRule};
 
 /// One thing wrong with a scenario file.
@@ -78,6 +78,10 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
         problems: Vec::new(),
     };
     check.estate(&scenario.estate);
+    if scenario.kind == ScenarioKind::RealCase && scenario.cases.is_empty() {
+        let message = "a real case names its thread in cases".to_owned();
+        check.problem(&[At::Key("kind")], message);
+    }
     check.expectations(&scenario);
     if check.problems.is_empty() {
         return Ok(scenario);
