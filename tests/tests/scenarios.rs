@@ -326,8 +326,8 @@ scenarios! {
     private_route_asymmetric = "private-route-asymmetric",
     route_api_server_direct_decoy = "route-api-server-direct-decoy",
     route_api_server_missing = "route-api-server-missing",
-    route_both_ways_firewall_decoy = "route-both-ways-firewall-decoy",
     route_asymmetric_answers = "route-asymmetric-answers",
+    route_both_ways_firewall_decoy = "route-both-ways-firewall-decoy",
     run_command_busy = "run-command-busy",
     snat_default_ports_large_pool = "snat-default-ports-large-pool",
     snat_exhausted = "snat-exhausted",
@@ -339,8 +339,8 @@ scenarios! {
     snat_nat_gateway_decoy = "snat-nat-gateway-decoy",
     snat_nat_gateway_own_network = "snat-nat-gateway-own-network",
     tunnelfront_stale = "tunnelfront-stale",
-    ufw_absent = "ufw-absent",
     two_agents = "two-agents",
+    ufw_absent = "ufw-absent",
     ufw_allow_after_deny = "ufw-allow-after-deny",
     ufw_and_iptables = "ufw-and-iptables",
     ufw_default_deny = "ufw-default-deny",
@@ -348,6 +348,9 @@ scenarios! {
     ufw_forward_drop = "ufw-forward-drop",
     ufw_french = "ufw-french",
     ufw_inactive_decoy = "ufw-inactive-decoy",
+    vnet_integration_healthy = "vnet-integration-healthy",
+    vnet_integration_iptables_drop = "vnet-integration-iptables-drop",
+    vnet_integration_nsg_deny = "vnet-integration-nsg-deny",
 }
 
 #[test]

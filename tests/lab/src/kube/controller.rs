@@ -33,9 +33,10 @@ pub(super) struct Memory {
 
 impl Memory {
     /// A memory in which the agents' pods belong on these nodes.
-    pub fn at_home(agents: &str, nodes: Vec<String>) -> Self {
+    pub fn at_home(agents: Option<&str>, nodes: Vec<String>) -> Self {
+        let homes = agents.map(|agents| (format!("{NAMESPACE}/{agents}"), nodes));
         Self {
-            homes: BTreeMap::from([(format!("{NAMESPACE}/{agents}"), nodes)]),
+            homes: homes.into_iter().collect(),
             ..Self::default()
         }
     }
@@ -165,7 +166,7 @@ fn keep_deployment(
             .objects
             .remove(types.pods, namespace, meta(pod, "name"));
     }
-    let is_agent = namespace == NAMESPACE && name == state.agents;
+    let is_agent = namespace == NAMESPACE && state.agents == Some(name);
     let mut occupied: Vec<&str> = pods
         .iter()
         .filter_map(|pod| pod["spec"]["nodeName"].as_str())

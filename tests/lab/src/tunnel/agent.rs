@@ -155,7 +155,7 @@ async fn dial(
 }
 
 /// Connects from a machine; a failure is worded as Go's network library does.
-async fn connect(
+pub(crate) async fn connect(
     machine: &Machine,
     target: SocketAddr,
     limit: Duration,
