@@ -263,6 +263,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    agent_hung_and_budget = "agent-hung-and-budget",
     agent_on_blocked_node = "agent-on-blocked-node",
     agent_stale = "agent-stale",
     agent_stale_and_iptables = "agent-stale-and-iptables",
@@ -322,8 +323,10 @@ scenarios! {
     nsg_one_destination = "nsg-one-destination",
     nsg_stricter_rule_above = "nsg-stricter-rule-above",
     out_of_memory_elsewhere_decoy = "out-of-memory-elsewhere-decoy",
-    route_api_server_direct_decoy = "route-api-server-direct-decoy",
     private_nsg_deny = "private-nsg-deny",
+    private_route_asymmetric = "private-route-asymmetric",
+    route_api_server_direct_decoy = "route-api-server-direct-decoy",
+    route_api_server_missing = "route-api-server-missing",
     route_asymmetric_answers = "route-asymmetric-answers",
     route_both_ways_firewall_decoy = "route-both-ways-firewall-decoy",
     run_command_busy = "run-command-busy",
@@ -336,6 +339,7 @@ scenarios! {
     snat_nat_gateway = "snat-nat-gateway",
     snat_nat_gateway_decoy = "snat-nat-gateway-decoy",
     snat_nat_gateway_own_network = "snat-nat-gateway-own-network",
+    tunnelfront_stale = "tunnelfront-stale",
     two_agents = "two-agents",
     ufw_absent = "ufw-absent",
     ufw_allow_after_deny = "ufw-allow-after-deny",
@@ -345,6 +349,9 @@ scenarios! {
     ufw_forward_drop = "ufw-forward-drop",
     ufw_french = "ufw-french",
     ufw_inactive_decoy = "ufw-inactive-decoy",
+    vnet_integration_healthy = "vnet-integration-healthy",
+    vnet_integration_iptables_drop = "vnet-integration-iptables-drop",
+    vnet_integration_nsg_deny = "vnet-integration-nsg-deny",
 }
 
 #[test]

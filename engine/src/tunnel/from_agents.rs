@@ -70,6 +70,8 @@ async fn agents_nodes(reads: &Arc<dyn Reads>) -> BTreeSet<String> {
     });
     pods.flatten()
         .filter(|pod| text(pod, "/status/phase") == "Running")
+        // One that is being deleted is no agent any more.
+        .filter(|pod| text(pod, "/metadata/deletionTimestamp").is_empty())
         .map(|pod| text(&pod, "/spec/nodeName").to_owned())
         .filter(|node| !node.is_empty())
         .collect()
@@ -192,7 +194,8 @@ mod tests {
         json!({ "reached": reached, "error": error, "elapsed_ms": 1 })
     }
 
-    /// Agents on the first two nodes; from the first of them nobody may command.
+    /// Agents on the first two nodes, and one elsewhere that is being deleted; from the
+    /// first of them nobody may command.
     struct Estate;
 
     #[async_trait]
@@ -203,7 +206,10 @@ mod tests {
                 Query::KubernetesList { label_selector, .. }
                     if label_selector == "app=konnectivity-agent" =>
                 {
+                    let mut going = pod("a0", "Running");
+                    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
                     Ok(json!([
+                        going,
                         pod("n0", "Running"),
                         pod("n1", "Running"),
                         pod("n2", "Pending")

@@ -118,7 +118,7 @@ fn judge(
     if let Some(reason) = observed.tunnel.why_not_judged() {
         return Ok(Judged {
             judgement: Judgement::Unknown,
-            summary: reason.to_owned(),
+            summary: reason,
             evidence: Vec::new(),
             nodes: Vec::new(),
             infeasible: None,

@@ -103,7 +103,7 @@ impl<'a> Found<'a> {
             )
         } else {
             let (value, field) = ("no rule that blocks", "iptables-save");
-            let meaning = format!("no rule keeps TCP {KUBELET_PORT} from the agents out");
+            let meaning = format!("no rule keeps the control plane's TCP {KUBELET_PORT} out");
             let alone = nodes.iter().filter(|node| node.hook == Hook::Input);
             let alone = alone.filter_map(|node| node.firewall.as_ref().ok());
             let alone = alone.map(|firewall| firewall.evidence(field, value, &meaning));

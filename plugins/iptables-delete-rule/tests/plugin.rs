@@ -253,3 +253,36 @@ fn a_rule_that_names_the_interface_is_judged_by_the_nodes_routes_or_unknown_with
         assert_eq!(diagnose(&recorded).judgement, judgement, "{interface}");
     }
 }
+
+#[test]
+fn an_api_server_in_the_network_is_kept_out_by_a_rule_on_its_own_subnet_alone() {
+    let integrated = |rule: &str| {
+        let estate = Estate {
+            tunnel: naosu_plugin::TunnelType::VnetIntegration,
+            ..Estate::default()
+        };
+        let mut recorded = estate.record();
+        for (node, rules) in [(0, ""), (1, rule), (2, "")] {
+            let dumps = json!({ "ipv4_nft": dump(rules), "ipv6_nft": dump("") });
+            recorded.put(ruleset(node), dumps);
+        }
+        diagnose(&recorded)
+    };
+    let from_server = "-A INPUT -s 10.226.0.0/28 -p tcp -m tcp --dport 10250 -j DROP\n";
+    let finding = integrated(from_server);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    // Nobody dials from node to node where there are no agents.
+    let from_node = "-A INPUT -s 10.224.0.4/32 -p tcp -m tcp --dport 10250 -j DROP\n";
+    let finding = integrated(from_node);
+    assert_eq!(
+        finding.judgement,
+        Judgement::RuledOut,
+        "{}",
+        finding.summary
+    );
+}

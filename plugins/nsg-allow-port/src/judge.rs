@@ -54,16 +54,6 @@ pub fn diagnose(reads: &dyn Reads, cluster: &Cluster) -> Result<Finding, PluginE
     Ok(builder.subject(&serde_json::json!(subject)).build())
 }
 
-/// What has to pass, in words.
-pub fn words(need: &Need) -> String {
-    let port = need.port;
-    if is_to_nodes(need) {
-        format!("{port} from the agents to nodes")
-    } else {
-        format!("{port} from the agents to the API server")
-    }
-}
-
 /// Judges the security admin rules and every group on the way.
 pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
     if let Some(judged) = nothing_to_judge(situation) {
@@ -80,6 +70,9 @@ pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
         unknown: BTreeSet::new(),
         doubts: BTreeMap::new(),
     };
+    let api_server = situation.tunnel.api_server_subnet();
+    let api_server = api_server.map(|subnet| subnet.evidence.clone());
+    judging.evidence.extend(api_server);
     match &situation.exit {
         Exit::Needed { server, .. } => judging.evidence.push(server.evidence.clone()),
         // Without an agent there is none whose way out could be closed.
@@ -123,7 +116,7 @@ struct Judging<'a> {
 
 impl Judging<'_> {
     fn block(&mut self, need: &Need, rule: String) {
-        let what = words(need);
+        let what = self.situation.words(need);
         match self.blocked.iter_mut().find(|(other, _)| *other == what) {
             Some((_, rules)) => rules.push(rule),
             None => self.blocked.push((what, vec![rule])),
@@ -146,7 +139,7 @@ impl Judging<'_> {
                 self.evidence.extend(evidence);
             }
             for rule in &outcome.always_allows {
-                let (what, named) = (words(need), admin_rule_words(rule));
+                let (what, named) = (situation.words(need), admin_rule_words(rule));
                 self.always_allowed
                     .insert(format!("{named} always allows {what}"));
                 let meaning = format!("lets {what} pass before any group");
@@ -178,7 +171,8 @@ impl Judging<'_> {
             if !outcome.blocks.is_empty() {
                 self.blocking.push(index);
             }
-            self.allowing.extend(allow_evidence(checkpoint, &outcome));
+            let allowing = allow_evidence(situation, checkpoint, &outcome);
+            self.allowing.extend(allowing);
             if !outcome.unknown.is_empty() {
                 self.unknown.extend(outcome.unknown.iter().cloned());
                 self.doubts.insert(index, outcome.unknown);
@@ -246,7 +240,7 @@ fn ruled_out_summary(situation: &Situation, always_allowed: &BTreeSet<String>) -
         return format!("No security rule stops the tunnel: {why}");
     }
     let checkpoints = situation.checkpoints.iter();
-    let mut whats: Vec<String> = checkpoints.map(|one| words(&one.need)).collect();
+    let mut whats: Vec<String> = checkpoints.map(|one| situation.words(&one.need)).collect();
     whats.sort_unstable();
     whats.dedup();
     if whats.is_empty() {
@@ -266,9 +260,9 @@ impl Judged {
 fn nothing_to_judge(situation: &Situation) -> Option<Judged> {
     let unjudged = situation.tunnel.why_not_judged();
     let (judgement, summary) = if let Some(reason) = &unjudged {
-        (Judgement::Unknown, *reason)
+        (Judgement::Unknown, reason.as_str())
     } else if situation.checkpoints.is_empty()
-        && situation.pairs.is_empty()
+        && situation.kubelet_need().is_none()
         && situation.network.nodes_without_interface.is_empty()
         && (situation.needs.is_empty() || situation.admin_rules.is_none_in_force())
     {
@@ -285,29 +279,32 @@ fn nothing_to_judge(situation: &Situation) -> Option<Judged> {
         evidence: vec![tunnel_evidence(&situation.tunnel)],
         blocking: Vec::new(),
         admin_blocks: Vec::new(),
-        unknown: unjudged.into_iter().map(str::to_owned).collect(),
+        unknown: unjudged.into_iter().collect(),
         doubts: BTreeMap::new(),
     })
 }
 
-fn allow_evidence(checkpoint: &Checkpoint, outcome: &Outcome) -> Vec<Evidence> {
+fn allow_evidence(
+    situation: &Situation,
+    checkpoint: &Checkpoint,
+    outcome: &Outcome,
+) -> Vec<Evidence> {
+    let what = situation.words(&checkpoint.need);
     let allows = outcome.allows.iter();
     allows
-        .map(|rule| checkpoint.evidence(rule, format!("lets {} pass", words(&checkpoint.need))))
+        .map(|rule| checkpoint.evidence(rule, format!("lets {what} pass")))
         .collect()
 }
 
-/// The packets of the pairs; and, where the way out is blocked, those of every
+/// The packets to the kubelets; and, where the way out is blocked, those of every
 /// node that an agent may come up on.
 fn required_flows(situation: &Situation, blocking: &[usize]) -> Vec<Flow> {
     let mut flows = Vec::new();
-    if !situation.pairs.is_empty() {
-        let sources = prefixes::exactly(situation.pairs.iter().map(|pair| pair.source));
-        let destinations = prefixes::exactly(situation.pairs.iter().map(|pair| pair.destination));
+    if let Some(need) = situation.kubelet_need() {
         flows.push(Flow {
             protocol: "Tcp".to_owned(),
-            source_prefixes: prefixes::texts(&sources),
-            destination_prefixes: prefixes::texts(&destinations),
+            source_prefixes: prefixes::texts(&prefixes::exactly(need.sources())),
+            destination_prefixes: need.destination_texts(),
             destination_ports: vec![naosu_plugin::KUBELET_PORT.to_string()],
         });
     }

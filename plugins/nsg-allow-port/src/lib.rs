@@ -4,6 +4,7 @@
 //! at a priority that beats the blocking rule and no stricter one. A security admin
 //! rule is its owner's to change.
 
+mod integrated;
 mod judge;
 mod parameters;
 mod propose;

@@ -55,16 +55,24 @@ pub fn plan(
         let after = placement.apply(&before).map_err(flow_error)?;
         steps.push(step_of(checkpoint, &placement, &after));
         groups.insert(key, after);
-        whats.insert(judge::words(&checkpoint.need));
+        whats.insert(situation.words(&checkpoint.need));
         if !is_to_nodes(&checkpoint.need) {
             warnings.push(WAY_OUT_WARNING.to_owned());
         }
     }
     if parameters.scope == Scope::Addresses {
         warnings.push(
-            "The rule names today's agents and nodes; nodes that are added later and agents that \
-             move need another one. Scope \"subnet\" covers them."
-                .to_owned(),
+            match situation.tunnel.api_server_subnet() {
+                Some(_) => {
+                    "The rule names today's nodes; nodes that are added later need another one. \
+                     Scope \"subnet\" covers them."
+                }
+                None => {
+                    "The rule names today's agents and nodes; nodes that are added later and \
+                     agents that move need another one. Scope \"subnet\" covers them."
+                }
+            }
+            .to_owned(),
         );
     }
     warnings.sort_unstable();
@@ -149,7 +157,10 @@ fn rule(
         (
             scoped(situation, parameters.scope, &destinations(&checkpoint.need)),
             "naosu-allow-kubelet",
-            "Tunnel agents to kubelets, so that logs, exec and webhooks work",
+            match situation.tunnel.api_server_subnet() {
+                Some(_) => "API server to kubelets, so that logs and exec work",
+                None => "Tunnel agents to kubelets, so that logs, exec and webhooks work",
+            },
         )
     } else {
         (

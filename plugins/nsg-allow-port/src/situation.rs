@@ -8,7 +8,7 @@ use std::{
 
 use naosu_plugin::{
     AdminRules, Cluster, Destinations, Exit, Need, NodeNetwork, Observed, Pairing, PluginError,
-    Query, Reads, ResourceId, ServicePort, Tunnel, TunnelType,
+    Query, Reads, ResourceId, ServicePort, Tunnel,
     arm::ManagedCluster,
     flow::nsg::{Direction, TagContext},
     kubernetes::{Node, all_nodes},
@@ -16,6 +16,8 @@ use naosu_plugin::{
     security_groups::{self, Checkpoint, Groups, groups_of},
     way_out,
 };
+
+use crate::integrated;
 
 /// Packets of one agent to one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub struct Situation {
     pub cluster: Observed<ManagedCluster>,
     pub tunnel: Tunnel,
     pub network: NodeNetwork,
-    /// Every agent's packets to every other node.
+    /// Every agent's packets to every other node; none where there are no agents.
     pub pairs: Vec<Pair>,
     /// What the agents need to get out; nothing where no agent can be judged.
     pub exit: Exit,
@@ -66,13 +68,16 @@ impl Situation {
             tunnel,
             network,
         };
-        if situation.tunnel.tunnel_type == TunnelType::VnetIntegration {
+        if situation.tunnel.why_not_judged().is_some() {
             return Ok(situation);
         }
         situation.admin_rules = AdminRules::observe(reads, &situation.network);
         situation.needs = situation.to_nodes();
         let mut groups = Groups::new(reads);
-        situation.checkpoints = situation.on_the_way_to_nodes(&mut groups)?;
+        situation.checkpoints = match situation.tunnel.api_server_subnet() {
+            Some(from) => integrated::checkpoints(from, &situation.network, &mut groups)?,
+            None => situation.on_the_way_to_nodes(&mut groups)?,
+        };
         let mut of_server = None;
         if let Exit::Needed { port, server } = &situation.exit {
             let to = &server.destinations;
@@ -108,9 +113,30 @@ impl Situation {
         Ok(situation)
     }
 
+    /// What has to arrive at the kubelets; nothing where nobody dials any from outside.
+    pub fn kubelet_need(&self) -> Option<&Need> {
+        let mut needs = self.needs.iter();
+        needs
+            .find(|(direction, need)| *direction == Direction::Inbound && is_to_nodes(need))
+            .map(|(_, need)| need)
+    }
+
+    /// What has to pass, in words.
+    pub fn words(&self, need: &Need) -> String {
+        let (port, who) = (need.port, self.tunnel.who_dials());
+        if is_to_nodes(need) {
+            format!("{port} from {who} to nodes")
+        } else {
+            format!("{port} from {who} to the API server")
+        }
+    }
+
     /// What has to leave the agents' nodes for others, where those are known, and to
     /// arrive there.
     fn to_nodes(&self) -> Vec<(Direction, Need)> {
+        if let Some(from) = self.tunnel.api_server_subnet() {
+            return integrated::needs(from, &self.network);
+        }
         let leaving = self
             .pairs
             .iter()

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
-    Cluster, Observed, PluginError, Query, Reads,
+    ApiServerSubnet, Cluster, Observed, PluginError, Query, Reads,
     arm::ManagedCluster,
     kubernetes::{Deployment, Node, Pod, all_nodes, system_deployments, system_pods},
     read_json, read_json_many,
@@ -74,6 +74,9 @@ pub struct Tunnel {
     pub agents: Vec<Agent>,
     /// Their deployment; read only where no agent is alive.
     pub deployment: Option<Deployment>,
+    /// Where an API server in the virtual network dials nodes from, or why that is not
+    /// known; `None` where agents dial.
+    pub api_server: Option<Result<ApiServerSubnet, String>>,
     /// When the pods were read.
     pub observed_at: u64,
 }
@@ -129,6 +132,8 @@ impl Tunnel {
         {
             tunnel_type = TunnelType::VnetIntegration;
         }
+        let api_server = (tunnel_type == TunnelType::VnetIntegration)
+            .then(|| ApiServerSubnet::observe(reads, cluster));
         let mut deployment = None;
         if tunnel_type == TunnelType::NotFound
             && let Some((found, of)) = deployment_of_agents(reads)
@@ -147,6 +152,7 @@ impl Tunnel {
             tunnel_type,
             agents,
             deployment,
+            api_server,
             observed_at,
         })
     }
@@ -253,8 +259,12 @@ impl TunnelNodes {
 
 impl Tunnel {
     /// Where packets to kubelets come from, each with its node: the agents, or,
-    /// where none is alive or has a place yet, nodes that one may come up on.
+    /// where none is alive or has a place yet, nodes that one may come up on. None where
+    /// the API server dials by itself.
     pub fn sources<'a>(&'a self, nodes: &'a [Node]) -> Vec<(IpAddr, &'a str)> {
+        if self.api_server.is_some() {
+            return Vec::new();
+        }
         if self.addresses().is_empty() {
             // Agents come up on Linux machines alone.
             let candidates = nodes.iter().filter(|node| node.why_not_read().is_none());
@@ -275,6 +285,9 @@ impl Tunnel {
     /// Where packets to the kubelet of one node come from. An agent on that very
     /// node is not translated on the way.
     pub fn sources_towards(&self, node: &str, nodes: &[Node]) -> BTreeSet<IpAddr> {
+        if let Some(subnet) = self.api_server_subnet() {
+            return subnet.addresses.clone();
+        }
         let elsewhere = self.sources(nodes).into_iter();
         let elsewhere = elsewhere
             .filter(|(_, from)| *from != node)
@@ -287,15 +300,26 @@ impl Tunnel {
         elsewhere.chain(here).collect()
     }
 
-    /// Why the way of the agents' packets cannot be judged, if it cannot.
-    pub fn why_not_judged(&self) -> Option<&'static str> {
+    /// The subnet that an API server in the virtual network dials nodes from.
+    pub fn api_server_subnet(&self) -> Option<&ApiServerSubnet> {
+        self.api_server.as_ref()?.as_ref().ok()
+    }
+
+    /// Who dials the nodes, in words.
+    pub fn who_dials(&self) -> &'static str {
         match self.tunnel_type {
-            TunnelType::VnetIntegration => Some(
-                "The API server is in the virtual network and needs no tunnel agents; \
-                 its own way to the nodes is not judged",
-            ),
-            _ => None,
+            TunnelType::VnetIntegration => "the API server",
+            _ => "the agents",
         }
+    }
+
+    /// Why the way of the packets to the nodes cannot be judged, if it cannot.
+    pub fn why_not_judged(&self) -> Option<String> {
+        let reason = self.api_server.as_ref()?.as_ref().err()?;
+        Some(format!(
+            "The API server is in the virtual network and needs no tunnel agents; where it dials \
+             nodes from is not known: {reason}"
+        ))
     }
 }
 
@@ -384,6 +408,25 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_is_being_deleted_is_none_beside_its_successor() {
+        let labels = json!({ "app": "konnectivity-agent" });
+        let mut going = pod("konnectivity-agent-1", labels.clone(), "Running");
+        going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let successor = pod("konnectivity-agent-2", labels, "Pending");
+        let tunnel = observe(&with_pods(&[going.clone(), successor]));
+        let names: Vec<&str> = tunnel
+            .agents
+            .iter()
+            .map(|agent| agent.pod.metadata.name.as_str())
+            .collect();
+        assert_eq!(names, ["konnectivity-agent-2"]);
+        assert_eq!(
+            observe(&with_pods(&[going])).tunnel_type,
+            TunnelType::NotFound
+        );
+    }
+
+    #[test]
     fn without_agents_their_deployment_tells_the_type_and_nodes_stand_in_as_sources() {
         let mut recorded = with_pods(&[]);
         recorded.put(
@@ -438,7 +481,8 @@ mod tests {
         }
         let tunnel = observe(&recorded);
         assert_eq!(tunnel.tunnel_type, TunnelType::VnetIntegration);
-        assert!(tunnel.why_not_judged().is_some());
+        let reason = tunnel.why_not_judged().unwrap();
+        assert!(reason.contains("subnetId is not there"), "{reason}");
         assert_eq!(tunnel.tunnel_type.egress(), None);
     }
 

@@ -115,7 +115,7 @@ impl UfwJudgement {
             observed,
         };
         if let Some(reason) = judged.observed.tunnel.why_not_judged() {
-            reason.clone_into(&mut judged.summary);
+            judged.summary = reason;
             return Ok(judged);
         }
         let (tunnel, nodes) = (&judged.observed.tunnel, &judged.observed.nodes);

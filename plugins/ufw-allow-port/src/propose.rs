@@ -75,7 +75,10 @@ pub fn plan(
         warnings.push(format!("Not mended by this plan: {kept_in}"));
     }
     Ok(Proposal {
-        summary: format!("Allow TCP {KUBELET_PORT} from the tunnel agents in ufw"),
+        summary: format!(
+            "Allow TCP {KUBELET_PORT} from {} in ufw",
+            judged.observed.tunnel.who_dials()
+        ),
         steps,
         warnings,
     })

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use common::*;
 use naosu_lab::data_plane::NodeName;
+use naosu_lab::estate::TunnelType;
 use naosu_lab::lifecycle::{DataPlaneChoice, Lab, LabOptions};
 use naosu_lab::planes::{Probe, ProbeResult};
 use naosu_lab::scenario::Scenario;
@@ -63,24 +64,28 @@ async fn differences(scenario: &Scenario, base: &Path) -> Option<String> {
         // Time in which an agent that can connect would have: nothing tells that none will.
         tokio::time::sleep(Duration::from_millis(800)).await;
     }
+    // Who dials nodes: connected agents, or an API server in the network.
     let agents = lab.data_plane().agents().await.into_iter();
-    let connected: Vec<NodeName> = agents
+    let mut dialers: Vec<Probe> = agents
         .filter(|agent| agent.connected)
-        .map(|agent| agent.node)
+        .map(|agent| Probe::FromNode(agent.node))
         .collect();
+    if scenario.estate.cluster.tunnel == TunnelType::VnetIntegration {
+        dialers.push(Probe::FromControlPlane);
+    }
     let mut unreachable = BTreeSet::new();
     let mut unreachable_from_themselves = BTreeSet::new();
     for node in &nodes {
         let kubelet = SocketAddr::from((node.address, 10250));
-        if !reaches(plane, &node.name, kubelet).await {
+        if !reaches(plane, &Probe::FromNode(node.name.clone()), kubelet).await {
             unreachable_from_themselves.insert(node.name.clone());
         }
-        let mut always = !connected.is_empty();
-        for agent in &connected {
+        let mut always = !dialers.is_empty();
+        for dialer in &dialers {
             let stale = nodes
                 .iter()
-                .any(|n| &n.name == agent && n.settings.agent_stale);
-            always &= !stale && reaches(plane, agent, kubelet).await;
+                .any(|n| *dialer == Probe::FromNode(n.name.clone()) && n.settings.agent_stale);
+            always &= !stale && reaches(plane, dialer, kubelet).await;
         }
         if !always {
             unreachable.insert(node.name.clone());
@@ -89,8 +94,8 @@ async fn differences(scenario: &Scenario, base: &Path) -> Option<String> {
     let expect = &scenario.expect;
     let listed = |nodes: &[NodeName]| nodes.iter().cloned().collect::<BTreeSet<_>>();
     let mut differences = Vec::new();
-    if connected.is_empty() != expect.tunnel_down {
-        differences.push(format!("connected agents are {connected:?}"));
+    if dialers.is_empty() != expect.tunnel_down {
+        differences.push(format!("nodes are dialled by {dialers:?}"));
     }
     if unreachable != listed(&expect.unreachable_nodes) {
         differences.push(format!("unreachable are {unreachable:?}"));
@@ -109,8 +114,8 @@ async fn differences(scenario: &Scenario, base: &Path) -> Option<String> {
     (!differences.is_empty()).then(|| differences.join("; "))
 }
 
-async fn reaches(plane: &Lab, from: &NodeName, to: SocketAddr) -> bool {
-    let result = plane.probe(&Probe::FromNode(from.clone()), to).await;
+async fn reaches(plane: &Lab, from: &Probe, to: SocketAddr) -> bool {
+    let result = plane.probe(from, to).await;
     result.expect("the probe can be made") == ProbeResult::Connected
 }
 

@@ -143,6 +143,12 @@ impl Estate {
         )
     }
 
+    /// ARM id of the subnet of an API server in the virtual network, 10.226.0.0/28; its
+    /// security group is that of the nodes' subnet.
+    pub fn api_server_subnet_id(&self) -> String {
+        self.network_id("virtualNetworks/vnet/subnets/apiserver")
+    }
+
     /// ARM id of the virtual network.
     pub fn virtual_network_id(&self) -> String {
         self.network_id("virtualNetworks/vnet")
@@ -295,6 +301,10 @@ impl Estate {
                     "loadBalancerProfile": { "managedOutboundIPs": { "count": 1 } } },
             },
         });
+        if self.tunnel == TunnelType::VnetIntegration {
+            body["properties"]["apiServerAccessProfile"] = json!({
+                "enableVnetIntegration": true, "subnetId": self.api_server_subnet_id() });
+        }
         merge(&mut body, &self.cluster);
         body
     }
@@ -356,7 +366,7 @@ impl Estate {
     fn virtual_network(&self) -> Value {
         let subnet = |name: &str, prefix: &str, table: Option<&str>| {
             let mut properties = json!({ "addressPrefix": prefix });
-            if name == "nodes" {
+            if ["nodes", "apiserver"].contains(&name) {
                 properties["networkSecurityGroup"] = json!({ "id": self.subnet_group_id() });
             }
             if let Some(table) = table {
@@ -375,6 +385,9 @@ impl Estate {
                 subnets.push(subnet("nodes", "10.224.0.0/29", table));
                 subnets.push(subnet("second", "10.224.0.8/29", second));
             }
+        }
+        if self.tunnel == TunnelType::VnetIntegration {
+            subnets.push(subnet("apiserver", "10.226.0.0/28", None));
         }
         json!({ "id": self.network_id("virtualNetworks/vnet"), "name": "vnet", "properties": {
             "addressSpace": { "addressPrefixes": ["10.224.0.0/12"] },

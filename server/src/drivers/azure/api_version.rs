@@ -1,7 +1,8 @@
 //! Which version of ARM's API each resource type is asked in.
 //!
-//! The versions of the network, compute and AKS providers are those of recorded
-//! traffic with Azure, so that what is parsed here was seen there.
+//! The versions of the network and compute providers are those of recorded traffic
+//! with Azure, so that what is parsed here was seen there. That of the AKS provider is
+//! the first stable one that tells of an API server in the virtual network.
 
 use super::{error::AzureError, resource_id::ResourceId};
 
@@ -20,7 +21,7 @@ pub fn api_version(id: &ResourceId) -> Result<&'static str, AzureError> {
         ("microsoft.compute", kind) if kind.ends_with("publicipaddresses") => "2018-10-01",
         ("microsoft.network", _) => "2025-05-01",
         ("microsoft.compute", _) => "2025-04-01",
-        ("microsoft.containerservice", _) => "2025-02-01",
+        ("microsoft.containerservice", _) => "2025-04-01",
         ("microsoft.insights", "metrics") => "2018-01-01",
         ("microsoft.managedidentity", _) => "2023-01-31",
         ("microsoft.authorization", "locks") => "2020-05-01",

@@ -95,7 +95,7 @@ async fn answer(
         return location_request(state, &request, &path);
     }
     match request.method {
-        Method::GET => read::get(state, &request, &path),
+        Method::GET => read::get(state, &request, &path, &api_version),
         Method::PUT => write::put(state, &request, &path, &api_version).await,
         Method::DELETE => write::delete(state, &request, &path, &api_version).await,
         Method::POST => post(state, &request, &path, &api_version),

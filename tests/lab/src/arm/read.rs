@@ -6,13 +6,18 @@ use serde_json::{Value, json};
 use super::error::ArmError;
 use super::id::ArmPath;
 use super::reply::{Family, Reply};
-use super::shape::{Kind, instance_view};
+use super::shape::{Kind, as_told_in, instance_view};
 use super::state::State;
 use super::target::{Target, check_group, find};
 use crate::wire::Received;
 
 /// Answers GET for anything below a subscription that is a resource.
-pub(super) fn get(state: &State, request: &Received, path: &ArmPath) -> Result<Reply, ArmError> {
+pub(super) fn get(
+    state: &State,
+    request: &Received,
+    path: &ArmPath,
+    api_version: &str,
+) -> Result<Reply, ArmError> {
     check_instance_id(path)?;
     if path.last_kind() == "instanceview" {
         return get_instance_view(state, path);
@@ -32,7 +37,7 @@ pub(super) fn get(state: &State, request: &Received, path: &ArmPath) -> Result<R
     let body = store.render(stored);
     let etag = stored.etag.render(stored.kind.family());
     let body = match target {
-        Target::Own(_) => body,
+        Target::Own(kind) => as_told_in(kind, api_version, body),
         Target::Embedded(embedded, _) => embedded
             .find_in(&body, path.last_name())
             .cloned()

@@ -122,6 +122,9 @@ impl Seed<'_> {
                 if let Some(name) = &subnet.route_table {
                     properties["routeTable"] = json!({ "id": estate.route_table_id(name) });
                 }
+                if estate.cluster.api_server_subnet.as_ref() == Some(&subnet.name) {
+                    properties["delegations"] = delegation();
+                }
                 json!({ "name": subnet.name, "properties": properties })
             })
             .collect();
@@ -414,6 +417,11 @@ impl Seed<'_> {
         if cluster.private {
             properties["apiServerAccessProfile"] = json!({ "enablePrivateCluster": true });
         }
+        if let Some(subnet) = &cluster.api_server_subnet {
+            let profile = &mut properties["apiServerAccessProfile"];
+            profile["enableVnetIntegration"] = json!(true);
+            profile["subnetId"] = json!(estate.subnet_id(subnet));
+        }
         if cluster.lockdown {
             properties["nodeResourceGroupProfile"] = json!({ "restrictionLevel": "ReadOnly" });
         }
@@ -427,6 +435,15 @@ impl Seed<'_> {
             cluster_effects::apply(&mut self.store, &stored);
         }
     }
+}
+
+/// Gives a subnet to AKS, for API servers.
+fn delegation() -> Value {
+    json!([{ "name": "aks-delegation", "properties": {
+        "serviceName": "Microsoft.ContainerService/managedClusters",
+        "actions": ["Microsoft.Network/virtualNetworks/subnets/join/action"],
+        "provisioningState": "Succeeded",
+    }}])
 }
 
 /// A rule as ARM has it; where its protocols are depends on what holds it.

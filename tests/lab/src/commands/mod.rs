@@ -24,7 +24,7 @@ pub struct Arguments {
 enum Command {
     /// Run a scenario until interrupted, and print how to point naosu and kubectl at it.
     Serve(ServeArguments),
-    /// List the scenarios.
+    /// List the scenarios, each with its kind and the public threads that it stands for.
     List,
     /// Remove what killed labs left; running ones are not touched.
     Cleanup,
@@ -85,7 +85,11 @@ fn list() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for name in names {
         let scenario = builtin_scenario(name)?;
-        writeln!(out, "{name:width$}  {}", scenario.title)?;
+        let kind = scenario.kind;
+        writeln!(out, "{name:width$}  {kind:11}  {}", scenario.title)?;
+        for case in &scenario.cases {
+            writeln!(out, "{:width$}  {:11}  {}", "", "", case.link())?;
+        }
     }
     Ok(())
 }

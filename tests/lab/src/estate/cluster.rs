@@ -15,24 +15,27 @@ pub enum TunnelType {
     Tunnelfront,
     /// `aks-link`, UDP 1194.
     AksLink,
+    /// None: the API server is in the virtual network and dials nodes from its own subnet.
+    VnetIntegration,
 }
 
 impl TunnelType {
-    /// The port the tunnel server listens on.
+    /// The port the tunnel server listens on, or the API server alone.
     pub fn server_port(self) -> u16 {
         match self {
-            Self::Konnectivity => 443,
+            Self::Konnectivity | Self::VnetIntegration => 443,
             Self::Tunnelfront => 9000,
             Self::AksLink => 1194,
         }
     }
 
-    /// Name of the agents' deployment in `kube-system`.
-    pub fn deployment(self) -> &'static str {
+    /// Name of the agents' deployment in `kube-system`, where there are agents.
+    pub fn deployment(self) -> Option<&'static str> {
         match self {
-            Self::Konnectivity => "konnectivity-agent",
-            Self::Tunnelfront => "tunnelfront",
-            Self::AksLink => "aks-link",
+            Self::Konnectivity => Some("konnectivity-agent"),
+            Self::Tunnelfront => Some("tunnelfront"),
+            Self::AksLink => Some("aks-link"),
+            Self::VnetIntegration => None,
         }
     }
 }
@@ -69,6 +72,9 @@ pub struct Cluster {
     pub own_outbound_ips: u32,
     /// Where the API server and the tunnel server listen, in the fabric.
     pub control_plane_address: Ipv4Addr,
+    /// Name of the subnet that is delegated to an API server in the virtual network, which then
+    /// has its first usable address.
+    pub api_server_subnet: Option<String>,
     /// The ladder by which konnectivity agents are scaled, as JSON. What runs at the start is what
     /// the nodes say; the autoscaler follows the ladder when somebody changes it.
     pub konnectivity_ladder: String,
@@ -94,6 +100,7 @@ impl Default for Cluster {
             managed_outbound_ips: 1,
             own_outbound_ips: 0,
             control_plane_address: Ipv4Addr::new(203, 0, 113, 10),
+            api_server_subnet: None,
             konnectivity_ladder: LADDER.into(),
         }
     }

@@ -8,7 +8,7 @@ mod security_admin_rules;
 mod security_rules;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,8 @@ impl Default for Estate {
 impl Estate {
     /// All nodes, pool by pool.
     pub fn nodes(&self) -> Vec<Node> {
-        let nobody_says = self.nodes.iter().all(|settings| settings.agent.is_none());
+        let has_agents = self.cluster.tunnel.deployment().is_some();
+        let nobody_says = has_agents && self.nodes.iter().all(|node| node.agent.is_none());
         let mut nodes = Vec::new();
         for pool in &self.pools {
             for instance in 0..pool.count {
@@ -123,6 +124,14 @@ impl Estate {
         let [.., last] = node.address.octets();
         let pod = FIRST_WORKLOAD_ADDRESS.checked_add(u8::try_from(workload).ok()?)?;
         Some(Ipv4Addr::new(10, 244, last, pod))
+    }
+
+    /// Whether the API server is reached inside the virtual network: by a private endpoint, or
+    /// in a subnet of its own.
+    pub fn api_server_is_inside(&self) -> bool {
+        let address = IpAddr::V4(self.cluster.control_plane_address);
+        let mut prefixes = self.network.address_prefixes.iter();
+        prefixes.any(|prefix| prefix.contains(&address))
     }
 
     /// The subnet of this name.

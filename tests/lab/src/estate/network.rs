@@ -57,6 +57,13 @@ pub struct Subnet {
     pub route_table: Option<String>,
 }
 
+impl Subnet {
+    /// The first address that Azure leaves to those in it: it keeps four for itself.
+    pub fn first_usable(&self) -> Option<IpAddr> {
+        self.address_prefix.hosts().nth(3)
+    }
+}
+
 impl Default for Subnet {
     fn default() -> Self {
         Self {

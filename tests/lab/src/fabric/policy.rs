@@ -95,6 +95,20 @@ impl FabricPolicy {
         }
         let gateways = gateways(resources);
         let subnets = subnets(resources);
+        let port = |address, interface_group, subnet_id: &str| {
+            let subnet = subnets
+                .get(subnet_id)
+                .ok_or_else(|| format!("there is no subnet {subnet_id} for {address}"))?;
+            let network_id = subnet_id.split("/subnets/").next().unwrap_or_default();
+            Ok::<Port, String>(Port {
+                address,
+                admin_rules: governed.get(network_id).copied(),
+                interface_group,
+                subnet_group: reference(subnet, "networkSecurityGroup", &group_indices)?,
+                route_table: reference(subnet, "routeTable", &table_indices)?,
+                nat_gateway: reference(subnet, "natGateway", &gateways)?,
+            })
+        };
         for nic in network_interfaces(resources) {
             let interface_group = reference(nic, "networkSecurityGroup", &group_indices)?;
             for configuration in list(nic, &["properties", "ipConfigurations"]) {
@@ -107,21 +121,20 @@ impl FabricPolicy {
                 let subnet_id = text(configuration, &["properties", "subnet", "id"])
                     .unwrap_or_default()
                     .to_ascii_lowercase();
-                let subnet = subnets
-                    .get(&subnet_id)
-                    .ok_or_else(|| format!("there is no subnet {subnet_id} for {address}"))?;
-                let network_id = subnet_id.split("/subnets/").next().unwrap_or_default();
-                policy.ports.push(Port {
-                    address,
-                    admin_rules: governed.get(network_id).copied(),
-                    interface_group,
-                    subnet_group: reference(subnet, "networkSecurityGroup", &group_indices)?,
-                    route_table: reference(subnet, "routeTable", &table_indices)?,
-                    nat_gateway: reference(subnet, "natGateway", &gateways)?,
-                });
+                policy
+                    .ports
+                    .push(port(address, interface_group, &subnet_id)?);
             }
         }
         policy.outbound_ports = OutboundPorts::read(resources, policy.ports.len());
+        // Behind the nodes, whose places among the ports decide which outbound ports they have.
+        for subnet_id in api_server_subnets(resources) {
+            let subnet = subnets.get(&subnet_id).copied().unwrap_or(&Value::Null);
+            let prefix = text(subnet, &["properties", "addressPrefix"]).unwrap_or_default();
+            let address = net(prefix)?.hosts().nth(3);
+            let address = address.ok_or_else(|| format!("{prefix} has no address to use"))?;
+            policy.ports.push(port(address, None, &subnet_id)?);
+        }
         Ok(policy)
     }
 
@@ -176,6 +189,17 @@ fn subnets(resources: &ArmResources) -> BTreeMap<String, &Value> {
             })
         })
         .collect()
+}
+
+/// Subnets of API servers in the virtual network, whose interfaces ARM does not show. Such an API
+/// server has the first address that Azure leaves to it.
+fn api_server_subnets(resources: &ArmResources) -> impl Iterator<Item = String> {
+    let clusters = resources.of_type("Microsoft.ContainerService/managedClusters");
+    let profiles = clusters.filter_map(|cluster| {
+        let profile = cluster.pointer("/properties/apiServerAccessProfile")?;
+        (profile["enableVnetIntegration"] == true).then_some(profile)
+    });
+    profiles.filter_map(|profile| Some(text(profile, &["subnetId"])?.to_ascii_lowercase()))
 }
 
 fn network_prefixes(resources: &ArmResources) -> Result<Vec<IpNet>, String> {

@@ -24,7 +24,8 @@ pub(super) struct AgentMemory {
 
 /// An agent runs where an agent pod is; a new pod is a new process.
 pub(super) async fn keep(state: &State, types: &Types, memory: &mut AgentMemory) {
-    let prefix = format!("{}-", state.agents);
+    let Some(name) = state.agents else { return };
+    let prefix = format!("{name}-");
     let pods = pods_owned_by(state, types, NAMESPACE, |owner| {
         owner["name"]
             .as_str()
@@ -85,11 +86,14 @@ pub(super) async fn keep(state: &State, types: &Types, memory: &mut AgentMemory)
 
 /// Gives the pods that are there now the past that the estate says they have.
 pub(super) fn remember_memory_kills(state: &State, types: &Types, estate: &Estate) {
-    let prefix = format!("{}-", state.agents);
+    let prefix = state.agents.map(|name| format!("{name}-"));
     let (all, _) = state.objects.list(types.pods, None, &Selector::default());
     for pod in &all {
         let (namespace, name) = (meta(pod, "namespace"), meta(pod, "name"));
-        let is_agent = namespace == NAMESPACE && name.starts_with(&prefix);
+        let is_agent = namespace == NAMESPACE
+            && prefix
+                .as_ref()
+                .is_some_and(|prefix| name.starts_with(prefix));
         let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
         let kills = if is_agent {
             let nodes = estate.nodes.iter().find(|settings| settings.name == node);
@@ -110,7 +114,8 @@ pub(super) fn remember_memory_kills(state: &State, types: &Types, estate: &Estat
 /// The autoscaler follows its ladder when somebody changes it; what the
 /// scenario begins with is left alone.
 pub(super) fn scale_by_ladder(state: &State, types: &Types, memory: &mut AgentMemory) {
-    let Some(map) = state.objects.get(types.config_maps, NAMESPACE, AUTOSCALER) else {
+    let map = state.objects.get(types.config_maps, NAMESPACE, AUTOSCALER);
+    let (Some(map), Some(agents)) = (map, state.agents) else {
         return;
     };
     let ladder = map["data"]["ladder"]
@@ -143,7 +148,7 @@ pub(super) fn scale_by_ladder(state: &State, types: &Types, memory: &mut AgentMe
     if let Some(replicas) = replicas {
         state
             .objects
-            .modify(types.deployments, NAMESPACE, state.agents, |deployment| {
+            .modify(types.deployments, NAMESPACE, agents, |deployment| {
                 deployment["spec"]["replicas"] = json!(replicas);
             });
     }

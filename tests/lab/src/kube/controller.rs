@@ -11,11 +11,13 @@ use sha2::{Digest, Sha256};
 
 use super::agents::{self, AgentMemory};
 use super::budget;
+use super::endings::{self, Endings, is_going};
 use super::events::{self, Happened};
 use super::pods::{self, is_ready};
 use super::resource::ResourceType;
 use super::selector::Selector;
 use super::state::{State, meta};
+use super::taints;
 use crate::data_plane::{KubeletPod, NodeName};
 
 /// Agents connect on their own time, which only asking them tells.
@@ -29,13 +31,15 @@ pub(super) struct Memory {
     homes: BTreeMap<String, Vec<String>>,
     agents: AgentMemory,
     told: BTreeMap<String, Vec<KubeletPod>>,
+    endings: Endings,
 }
 
 impl Memory {
     /// A memory in which the agents' pods belong on these nodes.
-    pub fn at_home(agents: &str, nodes: Vec<String>) -> Self {
+    pub fn at_home(agents: Option<&str>, nodes: Vec<String>) -> Self {
+        let homes = agents.map(|agents| (format!("{NAMESPACE}/{agents}"), nodes));
         Self {
-            homes: BTreeMap::from([(format!("{NAMESPACE}/{agents}"), nodes)]),
+            homes: homes.into_iter().collect(),
             ..Self::default()
         }
     }
@@ -82,8 +86,10 @@ pub(super) async fn run(state: Arc<State>, mut memory: Memory) {
 pub(super) async fn reconcile(state: &State, memory: &mut Memory) {
     let Some(types) = Types::find() else { return };
     let all = Selector::default();
+    endings::finish(&state.objects, types.pods, &mut memory.endings);
     agents::scale_by_ladder(state, &types, &mut memory.agents);
     let (nodes, _) = state.objects.list(types.nodes, None, &all);
+    taints::put_out(&state.objects, types.pods, &nodes);
     let (deployments, _) = state.objects.list(types.deployments, None, &all);
     for deployment in &deployments {
         keep_deployment(state, &types, memory, deployment, &nodes);
@@ -97,6 +103,7 @@ pub(super) async fn reconcile(state: &State, memory: &mut Memory) {
     budget::refresh(&state.objects);
 }
 
+/// Pods that are to stay, of an owner.
 pub(super) fn pods_owned_by(
     state: &State,
     types: &Types,
@@ -107,11 +114,11 @@ pub(super) fn pods_owned_by(
         .objects
         .list(types.pods, Some(namespace), &Selector::default());
     pods.retain(|pod| {
-        pod["metadata"]["ownerReferences"]
+        let mut owners = pod["metadata"]["ownerReferences"]
             .as_array()
             .into_iter()
-            .flatten()
-            .any(&owns)
+            .flatten();
+        !is_going(pod) && owners.any(&owns)
     });
     pods
 }
@@ -161,19 +168,18 @@ fn keep_deployment(
         None
     };
     if let Some(pod) = remove {
-        state
-            .objects
-            .remove(types.pods, namespace, meta(pod, "name"));
+        endings::begin(&state.objects, types.pods, pod, None);
     }
-    let is_agent = namespace == NAMESPACE && name == state.agents;
+    let is_agent = namespace == NAMESPACE && state.agents == Some(name);
     let mut occupied: Vec<&str> = pods
         .iter()
         .filter_map(|pod| pod["spec"]["nodeName"].as_str())
         .collect();
     for _ in pods.len()..wanted {
-        let node = choose_node(nodes, homes, &occupied, is_agent);
+        let template = &deployment["spec"]["template"];
+        let node = choose_node(nodes, &template["spec"], homes, &occupied, is_agent);
         occupied.extend(node.map(|node| meta(node, "name")));
-        let mut template = deployment["spec"]["template"].clone();
+        let mut template = template.clone();
         template["metadata"]["labels"]["pod-template-hash"] =
             set["metadata"]["labels"]["pod-template-hash"].clone();
         let pod_name = format!("{}-{}", meta(&set, "name"), pods::suffix());
@@ -226,25 +232,16 @@ fn replica_set(state: &State, types: &Types, deployment: &Value) -> Option<Value
     state.objects.create(types.replica_sets, set).ok()
 }
 
-/// A home first, then any other; agents one on a node. Nodes that are cordoned
-/// or tainted get nothing new.
+/// A home first, then any other; agents one on a node. Nodes that are cordoned, or
+/// tainted with what the pod does not tolerate, get nothing new.
 fn choose_node<'a>(
     nodes: &'a [Value],
+    pod_spec: &Value,
     homes: &[String],
     occupied: &[&str],
     one_a_node: bool,
 ) -> Option<&'a Value> {
-    let open = |node: &&Value| {
-        let tainted = node["spec"]["taints"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|taint| {
-                taint["key"] != "CriticalAddonsOnly"
-                    && matches!(taint["effect"].as_str(), Some("NoSchedule" | "NoExecute"))
-            });
-        node["spec"]["unschedulable"] != true && !tainted
-    };
+    let open = |node: &&Value| taints::takes(node, pod_spec);
     let free = |node: &&Value| !occupied.contains(&meta(node, "name"));
     let at_home = |node: &&Value| homes.iter().any(|home| home == meta(node, "name"));
     nodes

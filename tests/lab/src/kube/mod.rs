@@ -6,6 +6,7 @@ mod budget;
 mod controller;
 mod discovery;
 mod dispatch;
+mod endings;
 mod events;
 mod kubeconfig;
 mod kubelet;
@@ -18,6 +19,7 @@ mod selector;
 mod state;
 mod status;
 mod table;
+mod taints;
 mod watching;
 
 use std::collections::BTreeSet;

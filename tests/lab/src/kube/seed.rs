@@ -45,12 +45,16 @@ pub(super) fn fill(objects: &Objects, estate: &Estate) {
         .map(|node| create("nodes", "", node_object(estate, node)))
         .collect();
     let agents = estate.nodes().iter().filter(|node| node.agent).count();
-    create(
-        "deployments",
-        "apps",
-        agent_deployment(estate.cluster.tunnel, agents),
-    );
-    if agents > 0 {
+    let name = estate.cluster.tunnel.deployment();
+    if let Some(name) = name {
+        let labels = agent_labels(estate.cluster.tunnel);
+        create(
+            "deployments",
+            "apps",
+            deployment(name, &labels, name, agents),
+        );
+    }
+    if let Some(name) = name.filter(|_| agents > 0) {
         // With one agent a budget that wants one could never be evicted from;
         // AKS itself always runs two.
         let budget = if agents > 1 {
@@ -58,7 +62,6 @@ pub(super) fn fill(objects: &Objects, estate: &Estate) {
         } else {
             "maxUnavailable"
         };
-        let name = estate.cluster.tunnel.deployment();
         let selector = json!({ "matchLabels": agent_labels(estate.cluster.tunnel) });
         create(
             "poddisruptionbudgets",
@@ -129,16 +132,8 @@ pub(super) fn agent_labels(tunnel: TunnelType) -> Value {
         TunnelType::Konnectivity => json!({ "app": "konnectivity-agent", "component": "tunnel" }),
         TunnelType::Tunnelfront => json!({ "component": "tunnel" }),
         TunnelType::AksLink => json!({ "app": "aks-link" }),
+        TunnelType::VnetIntegration => json!({}),
     }
-}
-
-fn agent_deployment(tunnel: TunnelType, replicas: usize) -> Value {
-    deployment(
-        tunnel.deployment(),
-        &agent_labels(tunnel),
-        tunnel.deployment(),
-        replicas,
-    )
 }
 
 fn deployment(name: &str, labels: &Value, container: &str, replicas: usize) -> Value {

@@ -17,8 +17,8 @@ pub(super) struct State {
     pub data_plane: Arc<dyn DataPlane>,
     pub tokens: Mutex<BTreeSet<String>>,
     pub kubernetes_version: String,
-    /// Name of the tunnel agents' deployment.
-    pub agents: &'static str,
+    /// Name of the tunnel agents' deployment, where there are agents.
+    pub agents: Option<&'static str>,
     pub stop: CancellationToken,
 }
 

@@ -22,9 +22,14 @@ use crate::fabric::{FabricPolicy, nft_script};
 use crate::kubelet::Authority;
 use crate::machine::{AddressedCable, Machine, MachineError, connect_to_fabric, succeed};
 use crate::scenario::Scenario;
-use crate::tunnel::{Agent, AgentSettings, ServerSocket, TUNNEL_SERVER_NAME, TunnelServer};
+use crate::tunnel::{
+    Agent, AgentSettings, ServerSocket, TUNNEL_SERVER_NAME, TunnelServer, connect,
+};
 
 const CONTROL_PLANE_INTERFACE: &str = "control";
+
+/// What lies beyond the virtual network where the API server does not: nothing of the lab.
+const NOTHING_OUTSIDE: &str = "outside";
 
 /// Between two looks whether workloads have settled; each of their tries has a time limit.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(20);
@@ -211,13 +216,21 @@ impl DataPlane for NamespacedDataPlane {
                 return Err(DataPlaneError::ResourcesInvalid(message));
             }
         }
+        let cluster = &self.estate.cluster;
         let interface_of = |address| {
+            if address == IpAddr::V4(cluster.control_plane_address) {
+                return Some(CONTROL_PLANE_INTERFACE.to_owned());
+            }
             self.nodes
                 .values()
                 .find(|running| IpAddr::V4(running.node.address) == address)
                 .map(|running| running.interface.clone())
         };
-        let script = nft_script(&policy, interface_of, CONTROL_PLANE_INTERFACE);
+        let outside = match self.estate.api_server_is_inside() {
+            true => NOTHING_OUTSIDE,
+            false => CONTROL_PLANE_INTERFACE,
+        };
+        let script = nft_script(&policy, interface_of, outside);
         let _one_at_a_time = self.enforcing.lock().await;
         self.fabric
             .attempt("writing the fabric's rules", move || {
@@ -242,7 +255,13 @@ impl DataPlane for NamespacedDataPlane {
         node_address: IpAddr,
         port: u16,
     ) -> Result<TunnelStream, TunnelError> {
-        self.server.dial(node_address, port).await
+        if self.estate.cluster.tunnel != TunnelType::VnetIntegration {
+            return self.server.dial(node_address, port).await;
+        }
+        let target = SocketAddr::new(node_address, port);
+        let dialled = connect(&self.control_plane, target, self.options.dial_limit).await;
+        let socket = dialled.map_err(TunnelError::Dial)?;
+        Ok(Box::new(socket))
     }
 
     fn kubelet_tls(&self) -> Arc<rustls::ClientConfig> {
@@ -277,11 +296,17 @@ impl DataPlane for NamespacedDataPlane {
             datagram_tls: over_datagrams.then(|| Arc::clone(&self.kubelet_tls)),
             dial_limit: self.options.dial_limit,
             stale: false,
+            hung: false,
         };
         match locked(&self.agents).entry(node.clone()) {
             Entry::Vacant(first) => {
-                let stale = running.node.settings.agent_stale;
-                first.insert(Some(Agent::start(AgentSettings { stale, ..settings })));
+                let of_first = &running.node.settings;
+                let settings = AgentSettings {
+                    stale: of_first.agent_stale,
+                    hung: of_first.agent_hung,
+                    ..settings
+                };
+                first.insert(Some(Agent::start(settings)));
             }
             Entry::Occupied(mut later) => {
                 later

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -101,7 +101,7 @@ impl SimulatedDataPlane {
         let packet = Packet {
             protocol: match cluster.tunnel {
                 TunnelType::AksLink => Protocol::Udp,
-                TunnelType::Konnectivity | TunnelType::Tunnelfront => Protocol::Tcp,
+                _ => Protocol::Tcp,
             },
             source: IpAddr::V4(node.address),
             destination: IpAddr::V4(cluster.control_plane_address),
@@ -109,6 +109,24 @@ impl SimulatedDataPlane {
             destination_port: cluster.tunnel.server_port(),
         };
         state.enforced && self.passes(&state.policy, &packet)
+    }
+
+    /// Where a dial to a node begins: at any connected agent, or at an API server in the network.
+    fn dials_from(&self) -> Result<Ipv4Addr, TunnelError> {
+        let cluster = &self.estate.cluster;
+        if cluster.tunnel == TunnelType::VnetIntegration {
+            return Ok(cluster.control_plane_address);
+        }
+        let agent = self
+            .state()
+            .agents
+            .iter()
+            .filter(|(_, connected)| **connected == Some(true))
+            .map(|(node, _)| node.clone())
+            .choose(&mut rand::rng())
+            .ok_or(TunnelError::NoAgent)?;
+        let agent = self.node(&agent).map_err(|_| TunnelError::NoAgent)?;
+        Ok(agent.node.address)
     }
 
     fn retry_agents(&self) {
@@ -157,18 +175,9 @@ impl DataPlane for SimulatedDataPlane {
         node_address: IpAddr,
         port: u16,
     ) -> Result<TunnelStream, TunnelError> {
-        let agent = self
-            .state()
-            .agents
-            .iter()
-            .filter(|(_, connected)| **connected == Some(true))
-            .map(|(node, _)| node.clone())
-            .choose(&mut rand::rng())
-            .ok_or(TunnelError::NoAgent)?;
-        let agent = self.node(&agent).map_err(|_| TunnelError::NoAgent)?;
         let packet = Packet {
             protocol: Protocol::Tcp,
-            source: IpAddr::V4(agent.node.address),
+            source: IpAddr::V4(self.dials_from()?),
             destination: node_address,
             source_port: EPHEMERAL_PORT,
             destination_port: port,

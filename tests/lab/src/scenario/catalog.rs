@@ -65,6 +65,60 @@ pub fn builtin_scenario(name: &str) -> Result<Scenario, ScenarioError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{Case, ScenarioKind};
+
+    /// Threads on tunnels that were lost, each of which the product has to get right.
+    const REAL_CASES: [&str; 14] = [
+        "https://github.com/mspnp/aks-baseline/issues/97",
+        "https://github.com/mspnp/aks-baseline/issues/223",
+        "https://github.com/MicrosoftDocs/azure-docs/issues/65809",
+        "https://github.com/Azure/AKS/issues/1433",
+        "https://github.com/Azure/AKS/issues/1456",
+        "https://github.com/Azure/AKS/issues/5149",
+        "https://github.com/Azure/AKS/issues/642",
+        "https://github.com/Azure/AKS/issues/449",
+        "https://github.com/Azure/AKS/issues/4762",
+        "https://github.com/kubernetes/kubernetes/issues/102582",
+        "https://github.com/kubernetes-sigs/apiserver-network-proxy/issues/152",
+        "https://github.com/kubernetes-sigs/apiserver-network-proxy/issues/855",
+        "https://github.com/Azure/azure-cli/issues/5797",
+        "https://github.com/Azure/azure-rest-api-specs/issues/6789",
+    ];
+
+    fn all() -> Vec<Scenario> {
+        let names = builtin_scenario_names().into_iter();
+        let scenarios = names.map(|name| builtin_scenario(name).expect("it is valid"));
+        scenarios.collect()
+    }
+
+    #[test]
+    fn there_are_thirty_scenarios_and_a_third_are_more_than_one_plain_fault() {
+        let all = all();
+        assert!(all.len() >= 30, "{}", all.len());
+        let more = all.iter().filter(|s| s.kind != ScenarioKind::Fault).count();
+        assert!(more * 3 >= all.len(), "{more} of {}", all.len());
+        for kind in [
+            ScenarioKind::Decoy,
+            ScenarioKind::Combination,
+            ScenarioKind::RealCase,
+        ] {
+            assert!(all.iter().any(|s| s.kind == kind), "no {kind}");
+        }
+    }
+
+    #[test]
+    fn every_real_case_has_a_scenario_that_names_its_thread() {
+        let real = all().into_iter();
+        let real = real.filter(|scenario| scenario.kind == ScenarioKind::RealCase);
+        let links: Vec<String> = real
+            .flat_map(|scenario| scenario.cases)
+            .map(|case: Case| case.link())
+            .collect();
+        let missing = REAL_CASES
+            .iter()
+            .filter(|link| !links.iter().any(|l| l == *link));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
 
     #[test]
     fn every_scenario_that_comes_with_the_lab_is_valid() {

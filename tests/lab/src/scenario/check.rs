@@ -1,5 +1,6 @@
 //! Strict reading of scenario files: everything wrong with one is said together, with lines.
 
+mod api_server;
 mod security_admin_rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use std::fmt;
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
-use super::{Cause, Scenario};
+use super::{Cause, Scenario, ScenarioKind};
 use crate::estate::{Estate, SecurityRule};
 
 /// One thing wrong with a scenario file.
@@ -77,6 +78,10 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
         document: document.get_ref(),
         problems: Vec::new(),
     };
+    if scenario.kind == ScenarioKind::RealCase && scenario.cases.is_empty() {
+        let message = "a real case names its thread in cases".to_owned();
+        check.problem(&[At::Key("kind")], message);
+    }
     check.estate(&scenario.estate);
     check.expectations(&scenario);
     if check.problems.is_empty() {
@@ -130,6 +135,7 @@ impl Check<'_> {
 
     fn estate(&mut self, estate: &Estate) {
         self.network(estate);
+        self.api_server(estate);
         self.pools(estate);
         self.security_groups(estate);
         self.security_admin_rules(estate);
@@ -261,11 +267,14 @@ impl Check<'_> {
                 self.problem(&path, message);
             }
             if let Some(subnet) = estate.subnet(&node.subnet) {
-                let first_usable = subnet.address_prefix.hosts().nth(3);
                 let outside = !subnet
                     .address_prefix
                     .contains(&IpNet::from(std::net::IpAddr::V4(node.address)));
-                if outside || first_usable.is_none_or(|first| node.address < first) {
+                if outside
+                    || subnet
+                        .first_usable()
+                        .is_none_or(|first| node.address < first)
+                {
                     let message = format!(
                         "{} of {} is not a usable address of {} (Azure keeps the first four)",
                         node.address, node.name, subnet.address_prefix

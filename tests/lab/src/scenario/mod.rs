@@ -3,6 +3,7 @@
 mod catalog;
 mod check;
 mod expectations;
+mod kind;
 mod switches;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use catalog::{builtin_scenario, builtin_scenario_names};
 pub use check::{ScenarioError, ScenarioProblem};
 pub use expectations::{Cause, Expectations, ExpectedAdvice, ExpectedFix, Judgement};
+pub use kind::{Case, ScenarioKind};
 pub use switches::Switches;
 
 use crate::estate::Estate;
@@ -23,6 +25,12 @@ pub struct Scenario {
     pub name: String,
     /// One line for a list.
     pub title: String,
+    /// What it is there for.
+    #[serde(default)]
+    pub kind: ScenarioKind,
+    /// The public threads that it stands for; a real case has at least one.
+    #[serde(default)]
+    pub cases: Vec<Case>,
     /// What went wrong, and what a user sees of it.
     pub story: String,
     /// What exists.

@@ -6,6 +6,7 @@ mod datagrams;
 mod multiplexer;
 mod server;
 
+pub(crate) use agent::connect;
 pub use agent::{Agent, AgentSettings};
 pub(crate) use datagrams::SERVER_NAME as TUNNEL_SERVER_NAME;
 pub use server::{ServerSocket, TunnelServer};

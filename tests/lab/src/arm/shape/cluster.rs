@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::super::error::ArmError;
 use super::super::id::name_of;
-use super::{fill_in, keep_missing, load_balancer_profile, nat_gateway_profile};
+use super::{Kind, fill_in, keep_missing, load_balancer_profile, nat_gateway_profile};
 
 /// Where the provisioning states of a cluster's pools are.
 pub const AGENT_POOL_STATES: &str = "/properties/agentPoolProfiles";
@@ -147,6 +147,22 @@ fn set_effective_addresses(id: &str, body: &mut Value) {
         let count = profile["managedOutboundIPProfile"]["count"].clone();
         profile["effectiveOutboundIPs"] = made("aks-nat-gateway", &count);
     }
+}
+
+/// The first stable api-version that tells of an API server in the virtual network.
+const FIRST_INTEGRATION_VERSION: &str = "2025-04-01";
+
+/// A resource as it is told in an api-version: older ones lack newer fields.
+pub fn as_told_in(kind: &Kind, api_version: &str, mut body: Value) -> Value {
+    let is_older = !api_version.ends_with("-preview") && api_version < FIRST_INTEGRATION_VERSION;
+    if kind.name == "Microsoft.ContainerService/managedClusters" && is_older {
+        let profile = body.pointer_mut("/properties/apiServerAccessProfile");
+        if let Some(profile) = profile.and_then(Value::as_object_mut) {
+            profile.remove("enableVnetIntegration");
+            profile.remove("subnetId");
+        }
+    }
+    body
 }
 
 fn defaults(id: &str, body: &Value) -> Value {

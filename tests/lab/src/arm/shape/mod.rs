@@ -14,7 +14,7 @@ mod security_rule;
 use serde_json::{Value, json};
 
 pub use child::EmbeddedKind;
-pub use cluster::AGENT_POOL_STATES;
+pub use cluster::{AGENT_POOL_STATES, as_told_in};
 pub use compute::{instance, instance_view, network_interface};
 pub use defaults::{fill_in, keep_missing};
 
