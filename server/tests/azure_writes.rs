@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use naosu_engine::{
     driver::{Effector, PerformError, Performed},
     error::Code,
-    model::{Effect, Observation, Query},
+    model::{
+        Effect, Observation, Query,
+        effect::{Access as FirewallAccess, FirewallRuleEffect},
+    },
 };
 use naosu_flow::nsg::{Access, Direction, NsgRule};
 use serde_json::{Value, json};
@@ -407,26 +410,143 @@ async fn an_operation_elsewhere_is_not_followed() {
     assert!(elsewhere.received().is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_dry_run_shows_the_request_that_would_be_sent_and_sends_nothing() {
-    let peer = Peer::with(|_| answer(200, DONE)).await;
-    let files = Files::new();
-    let drivers = drivers(&peer, &files);
-    let before = group(Some(ETAG), &[]);
-    let shown = drivers
-        .dry_run(&cluster(), &create(), &before)
-        .await
+/// Something of every kind that Azure performs, and its resource as it is before.
+fn written() -> Vec<(Effect, Value)> {
+    let network = nsg_id()
+        .rsplit_once("/networkSecurityGroups")
         .unwrap()
-        .unwrap();
-    assert!(peer.received().is_empty());
-    drivers
-        .perform(&cluster(), &create(), &before, &key())
-        .await
-        .unwrap();
-    let sent = peer.received().remove(0);
-    assert_eq!(shown.request, format!("PUT {}{}", peer.url, sent.path));
-    assert_eq!(
-        shown.body.unwrap(),
-        serde_json::from_str::<Value>(&sent.body).unwrap()
-    );
+        .0
+        .to_owned();
+    let firewall = format!("{network}/azureFirewalls/fw");
+    let home = format!("{network}/firewallPolicies/p/ruleCollectionGroups/g");
+    let network_rule = |resource: &str, name: &str| FirewallRuleEffect {
+        resource: resource.to_owned(),
+        collection: "tunnel".to_owned(),
+        collection_priority: 200,
+        access: FirewallAccess::Allow,
+        name: name.to_owned(),
+        protocols: vec!["TCP".to_owned()],
+        source_addresses: vec!["10.224.0.0/16".to_owned()],
+        destination_addresses: vec!["AzureCloud.eastus".to_owned()],
+        destination_ports: vec!["9000".to_owned()],
+    };
+    let old = |protocols: &str| {
+        json!({
+            "name": "old", "ruleType": "NetworkRule", protocols: ["TCP"],
+            "sourceAddresses": ["10.224.0.0/16"], "destinationAddresses": ["AzureCloud.eastus"],
+            "destinationPorts": ["9000"],
+        })
+    };
+    let classic = json!({
+        "id": firewall, "name": "fw", "location": "eastus", "etag": ETAG,
+        "properties": { "provisioningState": "Succeeded", "networkRuleCollections": [{
+            "name": "tunnel", "properties": {
+                "priority": 200, "action": { "type": "Allow" }, "rules": [old("protocols")] } }] },
+    });
+    let group_of_policy = json!({
+        "id": home, "name": "g", "etag": ETAG,
+        "properties": { "priority": 400, "ruleCollections": [{
+            "name": "tunnel", "priority": 200, "action": { "type": "Allow" },
+            "ruleCollectionType": "FirewallPolicyFilterRuleCollection",
+            "rules": [old("ipProtocols")] }] },
+    });
+    let aks = json!({
+        "id": cluster(), "name": "aks", "location": "eastus", "eTag": ETAG,
+        "properties": { "provisioningState": "Succeeded", "dnsPrefix": "x", "networkProfile": {
+            "outboundType": "loadBalancer",
+            "loadBalancerProfile": { "allocatedOutboundPorts": 0,
+                "managedOutboundIPs": { "count": 1 },
+                "effectiveOutboundIPs": [{ "id": "/ip" }] } } },
+    });
+    let profile = |patch: Value| Effect::NetworkProfileSet {
+        cluster: cluster().to_string(),
+        patch,
+    };
+    let of_group = |rules: &[NsgRule]| -> Value {
+        let read = group(Some(ETAG), rules).answer.unwrap();
+        serde_json::from_str(&read).unwrap()
+    };
+    let nsg = nsg_id();
+    let other = NsgRule {
+        name: "other".to_owned(),
+        ..rule()
+    };
+    vec![
+        (create(), of_group(&[])),
+        (
+            Effect::NsgRuleDelete {
+                nsg: nsg.clone(),
+                rule: rule(),
+            },
+            of_group(&[rule()]),
+        ),
+        (
+            Effect::NsgRulesReplace {
+                nsg: nsg.clone(),
+                rules: vec![other],
+            },
+            of_group(&[rule()]),
+        ),
+        (
+            Effect::FirewallRuleAdd(network_rule(&firewall, "ours")),
+            classic.clone(),
+        ),
+        (
+            Effect::FirewallRuleRemove(network_rule(&firewall, "old")),
+            classic,
+        ),
+        (
+            Effect::FirewallRuleAdd(network_rule(&home, "ours")),
+            group_of_policy.clone(),
+        ),
+        (
+            Effect::FirewallRuleRemove(network_rule(&home, "old")),
+            group_of_policy,
+        ),
+        (
+            profile(json!({ "loadBalancerProfile": {
+                "allocatedOutboundPorts": 8000, "managedOutboundIPs": { "count": 3 } } })),
+            aks.clone(),
+        ),
+        (
+            profile(json!({
+                "outboundType": "managedNATGateway", "loadBalancerProfile": null,
+                "natGatewayProfile": { "managedOutboundIPProfile": { "count": 2 } } })),
+            aks,
+        ),
+        (
+            Effect::ArmPatch {
+                resource: nsg,
+                patch: json!({ "tags": { "a": "b" } }),
+            },
+            of_group(&[]),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_dry_run_shows_the_request_that_is_sent_then_and_sends_nothing() {
+    let files = Files::new();
+    for (effect, resource) in written() {
+        let kind = effect.kind();
+        let peer = Peer::with(|_| answer(200, DONE)).await;
+        let drivers = drivers(&peer, &files);
+        let query = naosu_engine::effect::target(&effect);
+        let before = observation(query, &resource.to_string(), Some(ETAG));
+        let shown = drivers.dry_run(&cluster(), &effect, &before).await;
+        let shown = shown.unwrap().unwrap();
+        assert!(peer.received().is_empty(), "{kind:?}");
+        assert_eq!(shown.by, "simulated", "{kind:?}");
+        assert_ne!(shown.before, shown.after, "{kind:?}");
+        let performed = drivers.perform(&cluster(), &effect, &before, &key()).await;
+        assert!(!performed.unwrap().already_in_place, "{kind:?}");
+        let [sent] = &peer.received()[..] else {
+            panic!("{kind:?} {:?}", peer.received());
+        };
+        assert_eq!(sent.method, "PUT", "{kind:?}");
+        assert_eq!(sent.header("if-match"), Some(ETAG), "{kind:?}");
+        assert_eq!(shown.request, format!("PUT {}{}", peer.url, sent.path));
+        let body: Value = serde_json::from_str(&sent.body).unwrap();
+        assert_eq!(shown.body, Some(body), "{kind:?}");
+    }
 }

@@ -7,7 +7,7 @@ use naosu_engine::{
     driver::{Effector, Observer, PerformError},
     error::Code,
     model::{
-        Effect, ObserveErrorKind, Query,
+        Effect, EffectKind, ObserveErrorKind, Query,
         query::{ObjectRef, ProbeResult},
     },
 };
@@ -480,41 +480,116 @@ async fn a_ready_pod_waits_for_its_siblings_and_the_next_step_for_its_successor(
     assert_eq!(peer.count("POST"), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_dry_run_asks_the_api_server_to_change_nothing() {
-    let after = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"k": "new"}});
-    let peer = Peer::with(move |_| body(200, &after)).await;
-    let files = Files::new();
-    let effect = Effect::ConfigMapSet {
+fn deployment() -> ObjectRef {
+    ObjectRef {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        namespace: "kube-system".to_owned(),
+        name: "m".to_owned(),
+    }
+}
+
+/// Something of every kind that the API server performs, the object as it is before,
+/// and the method it is sent with.
+fn written() -> Vec<(Effect, Value, &'static str)> {
+    let template = json!({"metadata": {}, "spec": {}});
+    let workload = json!({"metadata": {"resourceVersion": "5"}, "spec": {"template": template}});
+    let restart = |kind: &str| Effect::RolloutRestart {
+        workload: kind.to_owned(),
+        namespace: "kube-system".to_owned(),
+        name: "m".to_owned(),
+    };
+    let set = Effect::ConfigMapSet {
         namespace: "kube-system".to_owned(),
         name: "m".to_owned(),
         key: "k".to_owned(),
         value: "new".to_owned(),
     };
-    let query = Query::KubernetesGet {
-        object: ObjectRef {
-            api_version: "v1".to_owned(),
-            kind: "ConfigMap".to_owned(),
-            namespace: "kube-system".to_owned(),
-            name: "m".to_owned(),
-        },
+    let patch = Effect::KubernetesPatch {
+        object: deployment(),
+        patch: json!({"metadata": {"labels": {"a": "new"}}}),
     };
-    let before = observation(
-        query,
-        r#"{"metadata":{"resourceVersion":"5"},"data":{"k":"old"}}"#,
-        Some("5"),
-    );
-    let shown = drivers(&peer, &files)
-        .dry_run(&cluster(), &effect, &before)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(shown.by, "system");
-    assert!(shown.after.contains("new"));
-    let sent = peer.received().remove(0);
-    assert!(sent.path.contains("dryRun=All"), "{}", sent.path);
-    let sent: Value = serde_json::from_str(&sent.body).unwrap();
-    assert_eq!(sent["metadata"]["resourceVersion"], "5");
+    let map = json!({"metadata": {"resourceVersion": "5"}, "data": {"k": "old"}});
+    let pod = json!({"metadata": {"name": "agent", "uid": "u-1", "resourceVersion": "5"}});
+    vec![
+        (evict(), pod, "POST"),
+        (restart("Deployment"), workload.clone(), "PATCH"),
+        (restart("DaemonSet"), workload.clone(), "PATCH"),
+        (restart("StatefulSet"), workload.clone(), "PATCH"),
+        (set, map, "PATCH"),
+        (patch, workload, "PATCH"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_dry_run_asks_the_api_server_to_change_nothing_and_shows_what_is_sent() {
+    let files = Files::new();
+    for (effect, object, method) in written() {
+        let kind = effect.kind();
+        let after = json!({"kind": "X", "metadata": {"managedFields": [1], "name": "answered"}});
+        let peer = Peer::with(move |_| body(200, &after)).await;
+        let query = naosu_engine::effect::target(&effect);
+        let before = observation(query, &object.to_string(), Some("5"));
+        let drivers = drivers(&peer, &files);
+        let shown = drivers.dry_run(&cluster(), &effect, &before).await;
+        let shown = shown.unwrap().unwrap();
+        assert_eq!(shown.by, "system", "{kind:?}");
+        let [asked] = &peer.received()[..] else {
+            panic!("{kind:?} {:?}", peer.received());
+        };
+        assert_eq!(asked.method, method, "{kind:?}");
+        assert!(asked.path.ends_with("&dryRun=All"), "{}", asked.path);
+        assert_eq!(shown.request, format!("{method} {}", asked.path));
+        let asked_body: Value = serde_json::from_str(&asked.body).unwrap();
+        assert_eq!(shown.body.as_ref(), Some(&asked_body), "{kind:?}");
+        assert!(!shown.after.contains("managedFields"), "{}", shown.after);
+        if kind == EffectKind::PodEvict {
+            assert!(shown.after.is_empty(), "{}", shown.after);
+        } else {
+            assert!(shown.after.contains("answered"), "{}", shown.after);
+            assert_eq!(asked_body["metadata"]["resourceVersion"], "5", "{kind:?}");
+        }
+        // What is sent then is the same, but for the question, and for when and by
+        // whom something is restarted.
+        let performed = drivers.perform(&cluster(), &effect, &before, &key()).await;
+        performed.unwrap();
+        let sent = peer.received().pop().unwrap();
+        let asked_path = asked.path.strip_suffix("&dryRun=All").unwrap();
+        assert_eq!(
+            (sent.method.as_str(), sent.path.as_str()),
+            (method, asked_path)
+        );
+        assert_eq!(sent.header("content-type"), asked.header("content-type"));
+        let timeless = |text: &str| {
+            let mut body: Value = serde_json::from_str(text).unwrap();
+            if let Some(template) = body.pointer_mut("/spec/template/metadata/annotations") {
+                let annotations = template.as_object_mut().unwrap();
+                assert_eq!(annotations.len(), 2, "{kind:?}");
+                annotations
+                    .values_mut()
+                    .for_each(|value| *value = json!("some"));
+            }
+            body
+        };
+        assert_eq!(timeless(&sent.body), timeless(&asked.body), "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_server_would_refuse_is_refused_by_the_dry_run() {
+    let files = Files::new();
+    for (effect, object, _) in written() {
+        let kind = effect.kind();
+        let peer = Peer::with(|_| failure(403, "Forbidden", "admission says no")).await;
+        let query = naosu_engine::effect::target(&effect);
+        let before = observation(query, &object.to_string(), Some("5"));
+        let refused = drivers(&peer, &files)
+            .dry_run(&cluster(), &effect, &before)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code, Code::KubernetesForbidden, "{kind:?}");
+        assert!(refused.message.contains("admission says no"), "{refused}");
+    }
 }
 
 /// A peer whose managed cluster has another API server than the kubeconfig's, and

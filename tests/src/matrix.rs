@@ -76,6 +76,9 @@ impl Walked {
     }
 
     /// What a plan shows.
+    ///
+    /// # Panics
+    /// When a step does not say rightly who made its dry run.
     pub fn add_plan(&mut self, plugin: &str, plan: &Value) {
         let steps = plan["content"]["steps"].as_array();
         let steps = steps.map(Vec::as_slice).unwrap_or_default();
@@ -83,13 +86,15 @@ impl Walked {
             return;
         }
         self.add(plugin, Phase::Plan);
-        let is_shown = |step: &Value| {
-            let request = step["dry_run"]["request"].as_str();
-            request.is_some_and(|request| !request.is_empty())
-        };
-        if steps.iter().all(is_shown) {
-            self.add(plugin, Phase::DryRun);
+        for (index, step) in steps.iter().enumerate() {
+            let warnings = &plan["content"]["warnings"];
+            if let Err(why) =
+                require_dry_run(step, steps.get(..index).unwrap_or_default(), warnings)
+            {
+                panic!("{plugin}, step {}: {why}\n{step:#}", index + 1);
+            }
         }
+        self.add(plugin, Phase::DryRun);
     }
 
     /// What the plan and the journal of a mending show, and no more.
@@ -124,6 +129,53 @@ impl Walked {
             self.add(plugin, Phase::RollBack);
         }
     }
+}
+
+/// Kinds of effects that a system can try: `ufw --dry-run`, `iptables-restore --test`
+/// and `dryRun=All` of Kubernetes. The host simulates the others.
+const TRIED_BY_SYSTEMS: [&str; 10] = [
+    "ufw_rule_insert",
+    "ufw_rule_delete",
+    "ufw_enable",
+    "ufw_disable",
+    "iptables_rule_insert",
+    "iptables_rule_delete",
+    "pod_evict",
+    "rollout_restart",
+    "config_map_set",
+    "kubernetes_patch",
+];
+
+/// Whether a step was tried by whoever can, and shown as it would be sent.
+///
+/// # Errors
+/// With what is wrong.
+fn require_dry_run(step: &Value, earlier: &[Value], warnings: &Value) -> Result<(), String> {
+    let kind = step["effect"]["kind"].as_str().unwrap_or_default();
+    let shown = &step["dry_run"];
+    if shown["request"].as_str().unwrap_or_default().is_empty() {
+        return Err("no request is shown".to_owned());
+    }
+    // No system can try a step on what another step is still to make of its target.
+    let target = &step["precondition"]["query"];
+    let comes_first = earlier
+        .iter()
+        .all(|other| other["precondition"]["query"] != *target);
+    // Nor an eviction that a disruption budget forbids for now.
+    let mut warnings = warnings.as_array().into_iter().flatten();
+    let must_wait = kind == "pod_evict" && warnings.any(|w| w["code"] == "disruption_budget");
+    let by = match TRIED_BY_SYSTEMS.contains(&kind) && comes_first && !must_wait {
+        true => "system",
+        false => "simulated",
+    };
+    if shown["by"] != by {
+        return Err(format!("its dry run is by {}, not {by}", shown["by"]));
+    }
+    let is_arm = target["kind"] == "azure_get";
+    if is_arm && !shown["body"].is_object() {
+        return Err("the body of the request is not shown".to_owned());
+    }
+    Ok(())
 }
 
 /// What a walk through a scenario has to show of the plugins that there are.
@@ -225,7 +277,51 @@ pub fn placed(document: &str, matrix: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn step(kind: &str, target: Value, by: &str) -> Value {
+        json!({
+            "effect": { "kind": kind },
+            "precondition": { "query": target },
+            "dry_run": { "by": by, "request": "what is sent", "body": {} },
+        })
+    }
+
+    #[test]
+    fn a_dry_run_is_the_systems_own_wherever_it_has_one() {
+        let node = || json!({ "kind": "node", "node": "a" });
+        let arm = || json!({ "kind": "azure_get", "resource": "/nsg" });
+        let none = Value::Null;
+        let is_right = |step: &Value| require_dry_run(step, &[], &none).is_ok();
+        for kind in TRIED_BY_SYSTEMS {
+            assert!(is_right(&step(kind, node(), "system")), "{kind}");
+            assert!(!is_right(&step(kind, node(), "simulated")), "{kind}");
+        }
+        for kind in [
+            "nsg_rule_create",
+            "firewall_rule_add",
+            "network_profile_set",
+        ] {
+            assert!(is_right(&step(kind, arm(), "simulated")), "{kind}");
+            assert!(!is_right(&step(kind, arm(), "system")), "{kind}");
+        }
+        // What is not there yet no system can try.
+        let first = step("ufw_rule_insert", node(), "system");
+        let second = step("ufw_rule_insert", node(), "simulated");
+        assert!(require_dry_run(&second, std::slice::from_ref(&first), &none).is_ok());
+        assert!(require_dry_run(&first, std::slice::from_ref(&first), &none).is_err());
+        let budget = json!([{ "code": "disruption_budget" }]);
+        let waiting = step("pod_evict", json!({}), "simulated");
+        assert!(require_dry_run(&waiting, &[], &budget).is_ok());
+        // Nothing shown is no dry run.
+        for field in ["request", "body"] {
+            let mut bare = step("nsg_rule_create", arm(), "simulated");
+            bare["dry_run"][field] = Value::Null;
+            assert!(!is_right(&bare), "{field}");
+        }
+    }
 
     #[test]
     fn the_matrix_counts_what_was_walked_and_takes_its_place_alone() {

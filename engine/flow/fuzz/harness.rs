@@ -4,18 +4,23 @@
 //! Shared by the fuzz targets and by the bounded run in the normal tests, so
 //! that the targets cannot rot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use naosu_flow::firewall::{Firewall, RouteTable};
+use naosu_flow::field::{FieldError, parse_json};
+use naosu_flow::firewall::{Firewall, RouteTable, ip_group_addresses};
 use naosu_flow::iptables::{
-    Exemplar, Family, FirewallRuleset, Hook, Knowledge, NodeFirewall, Ruleset, Specifications,
+    Exemplar, Family, FirewallRuleset, Hook, Knowledge, NftChain, NodeFirewall, NodeRoutes, Rule,
+    Ruleset, Specifications, managed_rule, managed_specification,
 };
 use naosu_flow::nsg::{
-    AdminPolicy, AdminRule, Nsg, NsgChain, NsgRule, PlacementRequest, Side, TagContext, place,
+    AdminPolicy, AdminRule, AdminRulesInForce, Nsg, NsgChain, NsgRule, PlacementRequest, Side,
+    TagContext, VirtualNetworkTag, place, route_tables,
 };
 use naosu_flow::policy::Policy;
 use naosu_flow::set::{AddressSet, Budget, FlowBox, PacketSet, PortSet, Space};
-use naosu_flow::ufw::{UfwPolicy, UfwStatus, parse_added, parse_user_rules};
+use naosu_flow::ufw::{
+    UfwChange, UfwPolicy, UfwRules, UfwStatus, parse_added, parse_user_rules, ufw_change,
+};
 use serde_json::Value;
 
 /// One parser's harness.
@@ -23,7 +28,7 @@ pub type Harness = fn(&str);
 
 /// Every harness by the name of its fuzz target.
 #[allow(dead_code, reason = "a fuzz target uses one harness")]
-pub const HARNESSES: [(&str, Harness); 9] = [
+pub const HARNESSES: [(&str, Harness); 17] = [
     ("iptables_save", iptables_save),
     ("ufw_status", ufw_status),
     ("ufw_added", ufw_added),
@@ -33,6 +38,14 @@ pub const HARNESSES: [(&str, Harness); 9] = [
     ("route_table_json", route_table_json),
     ("service_tags_json", service_tags_json),
     ("admin_rules_json", admin_rules_json),
+    ("node_routes", node_routes),
+    ("nft_chains", nft_chains),
+    ("typed_rule", typed_rule),
+    ("ufw_files", ufw_files),
+    ("ip_group_json", ip_group_json),
+    ("virtual_network_json", virtual_network_json),
+    ("admin_in_force_json", admin_in_force_json),
+    ("strict_json", strict_json),
 ];
 
 /// Room for small questions only: whatever is read, an answer comes soon.
@@ -258,5 +271,195 @@ pub fn admin_rules_json(text: &str) {
     let chain = NsgChain::new("nic", None, None, &tags);
     if let (Ok(chain), Ok(admin)) = (chain, AdminPolicy::new(&rules, &tags)) {
         decide(&admin.before(&chain));
+    }
+}
+
+/// Reads a node's routes; what is listed twice tells nothing more.
+pub fn node_routes(text: &str) {
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let Some(routes) = NodeRoutes::parse(family, text) else {
+            continue;
+        };
+        assert_eq!(routes.interfaces().loopback, routes.local);
+        if let Some((_, behind)) = &routes.network {
+            let both = behind.intersection(&routes.local);
+            assert!(both.is_empty(), "an own address is behind an interface");
+        }
+        let twice = NodeRoutes::parse(family, &format!("{text}\n{text}"));
+        assert_eq!(twice.as_ref(), Some(&routes));
+    }
+}
+
+/// Reads the chains of tables that iptables does not show, one a line, and writes
+/// them again.
+pub fn nft_chains(text: &str) {
+    for chain in text.lines().filter_map(NftChain::from_line) {
+        let _ = chain.may_drop();
+        let written = format!(
+            "{} {} {} {} {} {} {}",
+            chain.family,
+            chain.table,
+            chain.chain,
+            chain.kind,
+            chain.hook,
+            chain.policy,
+            chain.rules
+        );
+        assert_eq!(NftChain::from_line(&written), Some(chain));
+    }
+}
+
+/// Reads rules as they are typed, one a line, prints them, and tells whose they are.
+pub fn typed_rule(text: &str) {
+    const CHAINS: [&str; 3] = ["OWN", "KUBE-FIREWALL", "ufw-user-input"];
+    for line in text.lines() {
+        for family in [Family::Ipv4, Family::Ipv6] {
+            for chain in ["INPUT", "KUBE-FIREWALL"] {
+                let managed = managed_specification(family, chain, line);
+                assert!(managed.is_some() || chain == "INPUT", "{chain}");
+            }
+            let Ok(rule) = Rule::parse(family, line, &CHAINS) else {
+                continue;
+            };
+            let printed = rule.to_string();
+            let again = Rule::parse(family, &printed, &CHAINS).expect("what was printed");
+            assert_eq!(again.to_string(), printed, "printing is stable");
+            let owner = managed_rule("INPUT", &rule);
+            assert_eq!(managed_rule("INPUT", &again), owner, "{printed}");
+        }
+    }
+}
+
+/// Stands between the files in [`ufw_files`].
+const NEXT_FILE: &str = "\n==== next file\n";
+
+/// Reads the files that ufw starts from, in this order: its defaults, what comes
+/// before a user's rules, after them, these, and programs that it runs. Then stops it.
+pub fn ufw_files(text: &str) {
+    let mut texts = text.split(NEXT_FILE).map(str::to_owned);
+    let mut next = || texts.next().unwrap_or_default();
+    let v6 = |text: &str| text.replace("ufw-", "ufw6-");
+    let (defaults, before_rules, after_rules, user_rules, hooks) =
+        (next(), next(), next(), next(), next());
+    let files = UfwRules {
+        installed: true,
+        before6_rules: v6(&before_rules),
+        after6_rules: v6(&after_rules),
+        user6_rules: v6(&user_rules),
+        defaults,
+        before_rules,
+        after_rules,
+        user_rules,
+        hooks,
+        ..UfwRules::default()
+    };
+    let bare = |family| {
+        let text =
+            "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+        Ruleset::parse(family, text).expect("a ruleset")
+    };
+    let rulesets = [bare(Family::Ipv4), bare(Family::Ipv6)];
+    let firewall = NodeFirewall::new(rulesets, Knowledge::default());
+    let Ok(started) = ufw_change(&firewall, &[], UfwChange::Enable { files: &files }) else {
+        return;
+    };
+    assert!(
+        files.hooks.trim().is_empty(),
+        "what programs do is not known"
+    );
+    let mut space = small();
+    for loaded in &started.rulesets {
+        let printed = loaded.ruleset.to_string();
+        let again = Ruleset::parse(loaded.ruleset.family, &printed);
+        let again = again.expect("what ufw loads can be read");
+        assert_eq!(again.to_string(), printed, "printing is stable");
+    }
+    if let Ok(decided) = started.analyse(&mut space, Hook::Input, PacketSet::ALL) {
+        let _ = decided.decisions.partition(&mut space);
+    }
+    let defaults = &files.defaults;
+    let _ = ufw_change(&started, &[], UfwChange::Disable { defaults });
+}
+
+/// Reads an IP group, whose addresses mean the same in any order.
+pub fn ip_group_json(text: &str) {
+    let Ok(mut value) = serde_json::from_str::<Value>(text) else {
+        return;
+    };
+    let Ok(addresses) = ip_group_addresses(&value) else {
+        return;
+    };
+    let listed = value.pointer_mut("/properties/ipAddresses");
+    if let Some(listed) = listed.and_then(Value::as_array_mut) {
+        listed.reverse();
+    }
+    assert_eq!(ip_group_addresses(&value), Ok(addresses));
+}
+
+/// Reads networks, one or a list, and what their service tag stands for, with route
+/// tables that are read and that are not. Their order means nothing.
+pub fn virtual_network_json(text: &str) {
+    let Ok(value) = serde_json::from_str::<Value>(text) else {
+        return;
+    };
+    let networks = match &value {
+        Value::Array(networks) => networks.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    let ids = route_tables(networks, None);
+    let read = |answer: &Result<Value, String>| -> BTreeMap<String, Result<Value, String>> {
+        let ids = ids.iter();
+        ids.map(|id| (id.to_ascii_lowercase(), answer.clone()))
+            .collect()
+    };
+    // A network is as good a table as any other text.
+    let table = networks.first().cloned().unwrap_or_default();
+    for answer in [Ok(table), Err("it may not be read".to_owned())] {
+        let tables = read(&answer);
+        assert_eq!(tables.len(), ids.len(), "each table is named once");
+        let tag = VirtualNetworkTag::of_networks(networks, None, &tables);
+        let backwards = VirtualNetworkTag::of_networks(networks.iter().rev(), None, &tables);
+        assert_eq!(tag, backwards);
+        let tags = TagContext::new().with_virtual_network_tag(tag);
+        let _ = tags.tag("VirtualNetwork", Side::Source);
+    }
+}
+
+/// Reads the security admin rules in force on networks, and decides by them. What
+/// networks do not agree on is not known.
+pub fn admin_in_force_json(text: &str) {
+    let Ok(Value::Array(rules)) = serde_json::from_str::<Value>(text) else {
+        return;
+    };
+    let told = AdminRulesInForce::of_networks([("/v/one", Ok(rules.clone()))]);
+    let same = AdminRulesInForce::of_networks([
+        ("/v/one", Ok(rules.clone())),
+        ("/v/two", Ok(rules.into_iter().rev().collect())),
+    ]);
+    assert_eq!(told.rules, same.rules, "Azure promises no order");
+    assert_eq!(told.unread.is_some(), same.unread.is_some());
+    assert!(told.rules.is_empty() || told.unread.is_none());
+    let apart = AdminRulesInForce::of_networks([
+        ("/v/one", Ok(Vec::new())),
+        ("/v/two", Err("it may not be read".to_owned())),
+    ]);
+    let tags = TagContext::new();
+    for in_force in [told, apart] {
+        let _ = in_force.named_places().count();
+        let chain = NsgChain::new("nic", None, None, &tags);
+        if let (Ok(chain), Ok(admin)) = (chain, in_force.policy(&tags)) {
+            decide(&admin.before(&chain));
+        }
+    }
+}
+
+/// Reads JSON strictly: what it takes is what any reader takes, and what it alone
+/// refuses has a field twice.
+pub fn strict_json(text: &str) {
+    match (parse_json(text), serde_json::from_str::<Value>(text)) {
+        (Ok(strict), Ok(any)) => assert_eq!(strict, any),
+        (Ok(strict), Err(error)) => panic!("{strict} is no JSON: {error}"),
+        (Err(error), Ok(_)) => assert!(matches!(error, FieldError::Repeated { .. }), "{error}"),
+        (Err(_), Err(_)) => {}
     }
 }

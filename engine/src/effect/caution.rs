@@ -26,6 +26,14 @@ impl Caution {
     fn at_least(&mut self, risk: Risk) {
         self.risk = self.risk.max(risk);
     }
+
+    /// Whatever the step's risk is otherwise, it is higher where its packets are not
+    /// known, and never below high.
+    fn delta_unknown(&mut self, message: String) {
+        self.warn("delta_partly_unknown", message);
+        self.risk = self.risk.raised();
+        self.at_least(Risk::High);
+    }
 }
 
 /// The ARM resource or the node that an effect writes to.
@@ -202,6 +210,7 @@ fn on_node(caution: &mut Caution, node: &str, facts: &ClusterFacts) -> Result<()
     Ok(())
 }
 
+/// Last, because it raises what all else makes of the risk.
 fn packets(caution: &mut Caution, delta: &Delta) {
     match delta {
         Delta::NotAFirewall => {}
@@ -230,20 +239,16 @@ fn packets(caution: &mut Caution, delta: &Delta) {
             }
             if report.is_partly_unknown() {
                 let names: Vec<&str> = report.atoms.iter().map(|a| a.name.as_str()).collect();
-                caution.warn(
-                    "delta_partly_unknown",
-                    format!("which packets it changes depends on: {}", names.join("; ")),
-                );
-                caution.at_least(Risk::High);
+                caution.delta_unknown(format!(
+                    "which packets it changes depends on: {}",
+                    names.join("; ")
+                ));
             }
         }
-        Delta::Unknown { error } => {
-            caution.warn(
-                "delta_partly_unknown",
-                format!("which packets it changes is not known: {}", error.message),
-            );
-            caution.at_least(Risk::High);
-        }
+        Delta::Unknown { error } => caution.delta_unknown(format!(
+            "which packets it changes is not known: {}",
+            error.message
+        )),
     }
 }
 

@@ -357,3 +357,6 @@ impl Semantics for RuleDelete<'_> {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;

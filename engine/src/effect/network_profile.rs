@@ -35,6 +35,35 @@ fn settled(mut profile: Value) -> Value {
     profile
 }
 
+/// Minutes that Azure sets where the idle time of a NAT gateway is not given.
+const IDLE_DEFAULT: u64 = 4;
+
+/// A field that stands in an object of the patch's own making beside what the patch
+/// put there; `now` has all that the patch sets.
+fn put_beside(was: &Value, patch: &Value, now: &Value) -> Option<String> {
+    let below = |key: &String, found: Option<String>| found.map(|field| format!("{key}.{field}"));
+    let nothing = Value::Null;
+    let mut changes = patch.as_object().into_iter().flatten();
+    changes.find_map(|(key, change)| {
+        let now = now.get(key).unwrap_or(&nothing);
+        match was.get(key) {
+            Some(was @ Value::Object(_)) => below(key, put_beside(was, change, now)),
+            _ => below(key, more_than(change, now)),
+        }
+    })
+}
+
+/// A field that is in `now` and not in what was set.
+fn more_than(set: &Value, now: &Value) -> Option<String> {
+    let (set, now) = (set.as_object()?, now.as_object()?);
+    now.iter().find_map(|(key, value)| match set.get(key) {
+        Some(set) => more_than(set, value).map(|field| format!("{key}.{field}")),
+        None if key == "idleTimeoutInMinutes" && *value == IDLE_DEFAULT => None,
+        None if value.is_null() => None,
+        None => Some(key.clone()),
+    })
+}
+
 impl Semantics for Set<'_> {
     fn target(&self) -> Query {
         arm(self.cluster)
@@ -85,6 +114,15 @@ impl Semantics for Set<'_> {
             after: text::pretty(&settled(after)),
             state: before.with_json(&resource),
         })
+    }
+
+    /// What the step made goes as a whole on the way back, with whatever someone put
+    /// into it since.
+    fn hidden_change(&self, before: &State, now: &State) -> Result<Option<String>, Error> {
+        let was = settled(profile(&before.json()?));
+        let now = settled(profile(&now.json()?));
+        let added = put_beside(&was, self.patch, &now);
+        Ok(added.map(|field| format!("it has {field} now, which the step did not set")))
     }
 
     fn holds(&self) -> String {

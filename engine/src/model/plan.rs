@@ -39,6 +39,18 @@ pub enum Risk {
     Highest,
 }
 
+impl Risk {
+    /// One level more, where there is one.
+    #[must_use]
+    pub fn raised(self) -> Self {
+        match self {
+            Self::Low => Self::Medium,
+            Self::Medium => Self::High,
+            Self::High | Self::Highest => Self::Highest,
+        }
+    }
+}
+
 /// Something the approver must know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {

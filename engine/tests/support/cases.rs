@@ -14,6 +14,8 @@ use naosu_engine::{
 };
 use serde_json::{Value, json};
 
+mod variants;
+
 /// One effect on something.
 pub struct Case {
     pub effect: Effect,
@@ -61,6 +63,13 @@ impl Case {
         self.between.push(Between { what, change, then });
         self
     }
+}
+
+/// All cases of a kind: [`case`], and what else it can be performed on.
+pub fn cases(kind: EffectKind) -> Vec<Case> {
+    let mut cases = vec![case(kind)];
+    cases.extend(variants::of(kind));
+    cases
 }
 
 /// The case of a kind.

@@ -241,18 +241,34 @@ fn renumbering_warning(group: &Nsg, placement: &Placement) -> Option<String> {
         .iter()
         .map(|moved| format!("{} from {} to {}", moved.rule, moved.from, moved.to))
         .collect();
+    let fewer = if placement.is_fewest {
+        ""
+    } else {
+        ". There are too many ways to try them all: moving fewer rules might do"
+    };
     Some(format!(
-        "No priority is free in {}; these rules move, which changes no packet's verdict: {}",
+        "No priority is free in {}; these rules move, which changes no packet's verdict: {}{fewer}",
         group.name,
         moves.join(", ")
     ))
+}
+
+/// What is left for rules to come at the same place.
+fn room(placement: &Placement) -> String {
+    match (placement.renumbered.len(), placement.room_left) {
+        (0, 0) => "the last number free there".to_owned(),
+        (0, 1) => "1 more number free there".to_owned(),
+        (0, left) => format!("{left} more numbers free there"),
+        (1, _) => "by moving 1 rule".to_owned(),
+        (moved, _) => format!("by moving {moved} rules"),
+    }
 }
 
 fn step_of(checkpoint: &Checkpoint, placement: &Placement, after: &Nsg) -> Step {
     let group = &checkpoint.group;
     let rule = &placement.rule;
     let title = format!(
-        "Allow {} {} in {} at priority {}, before {}",
+        "Allow {} {} in {} at priority {}, before {} ({})",
         checkpoint.need.port,
         match checkpoint.direction {
             Direction::Inbound => "inbound",
@@ -260,7 +276,8 @@ fn step_of(checkpoint: &Checkpoint, placement: &Placement, after: &Nsg) -> Step 
         },
         group.value.name,
         rule.priority,
-        placement.blocking
+        placement.blocking,
+        room(placement)
     );
     let nsg = group.resource.clone();
     let effect = if placement.renumbered.is_empty() {

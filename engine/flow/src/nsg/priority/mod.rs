@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use error::PlacementError;
 
 use self::order::Ordered;
-use self::renumber::Freed;
+use self::renumber::{Freed, Moves};
 use super::error::NsgError;
 use super::group::Nsg;
 use super::rule::{MAX_PRIORITY, MAX_RULES, MIN_PRIORITY, NsgRule};
@@ -67,6 +67,9 @@ pub struct Placement {
     /// Rules to move so that the number is free; to be written together with
     /// the rule in one write of the whole group. Empty when it is free already.
     pub renumbered: Vec<Renumbered>,
+    /// Whether it is proved that no fewer rules could move; not where there were
+    /// too many ways to try.
+    pub is_fewest: bool,
     /// How many other free numbers would do, for rules to come.
     pub room_left: u16,
     /// What the insert does to packets.
@@ -127,16 +130,20 @@ fn place_in(
     let question = Question::new(space, group, request, tags)?;
     let insert = question.insert(space)?;
     let free = free_numbers(group, request, &insert);
-    let (priority, renumbered, room_left) = match free.last() {
-        Some(&latest) => (latest, Vec::new(), free.len() as u16 - 1),
+    let freed = match free.last() {
+        Some(&latest) => Moves {
+            number: latest,
+            moves: Vec::new(),
+            are_fewest: true,
+        },
         None => match renumber::find(space, group, request, &insert, tags)? {
-            Freed::Moves(number, moves) => (number, moves, 0),
+            Freed::Moves(moves) => moves,
             Freed::Never => return Err(insert.no_free_number(space, true)),
             Freed::NotFound => return Err(insert.no_free_number(space, false)),
         },
     };
     let mut rule = request.rule.clone();
-    rule.priority = priority;
+    rule.priority = freed.number;
     let placement = Placement {
         rule,
         blocking: insert.blocking.name.clone(),
@@ -145,8 +152,9 @@ fn place_in(
             .iter()
             .map(|rule| rule.name.clone())
             .collect(),
-        renumbered,
-        room_left,
+        renumbered: freed.moves,
+        is_fewest: freed.are_fewest,
+        room_left: free.len().saturating_sub(1) as u16,
         delta: FlowDelta::of_sets(space, question.passed, insert.passing)
             .and_then(|delta| delta.report(space))
             .map_err(NsgError::from)?,

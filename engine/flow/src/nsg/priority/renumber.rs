@@ -13,11 +13,31 @@ use crate::set::{AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, Space}
 /// How a number is freed.
 pub(super) enum Freed {
     /// By these moves, for the new rule's number.
-    Moves(u16, Vec<Renumbered>),
+    Moves(Moves),
     /// Not at all: every renumbering was ruled out.
     Never,
     /// None was found, and not all could be tried.
     NotFound,
+}
+
+/// Moves that free a number.
+pub(super) struct Moves {
+    /// The number of the new rule.
+    pub(super) number: u16,
+    /// The rules that move.
+    pub(super) moves: Vec<Renumbered>,
+    /// Whether every renumbering of fewer rules was ruled out.
+    pub(super) are_fewest: bool,
+}
+
+impl Freed {
+    fn by((number, moves): (u16, Vec<Renumbered>), are_fewest: bool) -> Self {
+        Self::Moves(Moves {
+            number,
+            moves,
+            are_fewest,
+        })
+    }
 }
 
 /// The fewest moves that free a number between the stricter rules and the
@@ -27,7 +47,7 @@ pub(super) enum Freed {
 /// towards smaller numbers, each taking the number of the next, the last a free one.
 /// A rule may jump over another where that changes no packet's verdict. Then every
 /// renumbering of fewer rules is tried, in both directions at once; where those are
-/// too many to try, the chain is the answer, and fewer moves might do.
+/// too many to try, the chain is the answer, which says that fewer moves might do.
 pub(super) fn find(
     space: &mut Space,
     group: &Nsg,
@@ -36,19 +56,15 @@ pub(super) fn find(
     tags: &TagContext,
 ) -> Result<Freed, NsgError> {
     let chain = shortest_chain(space, group, request, insert, tags)?;
-    if let Some((number, moves)) = &chain
-        && moves.len() < 2
-    {
-        return Ok(Freed::Moves(*number, moves.clone()));
-    }
+    let chain = match chain {
+        Some(chain) if chain.1.len() < 2 => return Ok(Freed::by(chain, true)),
+        chain => chain,
+    };
     let direction = request.rule.direction;
     let rules = group.rules.iter();
     let rules = rules.filter(|rule| rule.direction == direction).collect();
     let Some(kinds) = Kinds::new(rules, request, insert, tags)? else {
-        return Ok(match chain {
-            Some((number, moves)) => Freed::Moves(number, moves),
-            None => Freed::NotFound,
-        });
+        return Ok(chain.map_or(Freed::NotFound, |chain| Freed::by(chain, false)));
     };
     // A chain minds only the rules it passes.
     let chain = chain.filter(|(number, moves)| {
@@ -61,9 +77,9 @@ pub(super) fn find(
     });
     let limit = chain.as_ref().map_or(usize::MAX, |(_, moves)| moves.len());
     Ok(match (fewest(&kinds, request, insert, limit), chain) {
-        (Fewest::Moves(number, moves), _) | (_, Some((number, moves))) => {
-            Freed::Moves(number, moves)
-        }
+        (Fewest::Moves(number, moves), _) => Freed::by((number, moves), true),
+        (Fewest::None, Some(chain)) => Freed::by(chain, true),
+        (Fewest::NotAllTried, Some(chain)) => Freed::by(chain, false),
         (Fewest::None, None) => Freed::Never,
         (Fewest::NotAllTried, None) => Freed::NotFound,
     })

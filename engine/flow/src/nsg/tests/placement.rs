@@ -205,6 +205,7 @@ fn the_rule_goes_right_before_the_one_that_blocks() {
     assert_eq!(placement.blocking, "deny-all");
     assert!(placement.stricter.is_empty());
     assert_eq!(placement.room_left, 898);
+    assert!(placement.is_fewest);
     assert_eq!(
         placement.delta.words,
         ["newly allowed: inbound TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16"]
@@ -259,6 +260,7 @@ fn without_a_free_number_the_fewest_rules_move() {
         moves,
         [("deny-low", 102), ("allow-middle", 103), ("deny-high", 104)]
     );
+    assert!(placement.is_fewest);
     // With an unrelated rule in the middle, a jump saves a move.
     let mut rules = rules;
     rules[2] = rule("deny-ftp", 102, Access::Deny, "*", "21");

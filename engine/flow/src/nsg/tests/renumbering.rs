@@ -206,6 +206,7 @@ proptest! {
         let placed = place(&group, &request(new.clone(), pinned), &small_network());
         let (blocking, fewer) = match &placed {
             Ok(placement) if !placement.renumbered.is_empty() => {
+                prop_assert!(placement.is_fewest);
                 (&placement.blocking, placement.renumbered.len() - 1)
             }
             Err(PlacementError::NoFreePriority { blocking, all_were_tried, .. }) => {
@@ -279,9 +280,8 @@ fn rules_move_both_ways_where_neither_way_alone_would_do() {
     assert_eq!(placement.rule.priority, 102);
 }
 
-#[test]
-fn where_too_many_rules_would_have_to_move_it_is_said_that_not_all_was_tried() {
-    // Nine rules, none of which may pass the next, before one that stays.
+/// Nine rules, none of which may pass the next, before one that allows.
+fn line() -> Nsg {
     let access = |odd: u16| {
         if odd == 1 {
             Access::Allow
@@ -302,19 +302,26 @@ fn where_too_many_rules_would_have_to_move_it_is_said_that_not_all_was_tried() {
         })
         .collect();
     rules[9] = rule("last", 109, Access::Allow, "*", "1-20000");
-    let group = Nsg::new("nsg", rules).unwrap();
-    let new = rule("allow-kubelet", 0, Access::Allow, "10.0.0.0/8", "10250");
+    Nsg::new("nsg", rules).unwrap()
+}
+
+fn into_line(pinned: BTreeSet<String>) -> PlacementRequest {
     let packet = Packet::new_tcp(
         "10.224.0.4".parse().unwrap(),
         "10.224.0.5".parse().unwrap(),
         10_250,
     );
-    let request = PlacementRequest {
-        rule: new,
+    PlacementRequest {
+        rule: rule("allow-kubelet", 0, Access::Allow, "10.0.0.0/8", "10250"),
         required: vec![FlowBox::one(&packet)],
-        pinned: BTreeSet::from(["last".to_owned()]),
-    };
-    let error = place(&group, &request, &small_network()).unwrap_err();
+        pinned,
+    }
+}
+
+#[test]
+fn where_too_many_rules_would_have_to_move_it_is_said_that_not_all_was_tried() {
+    let request = into_line(BTreeSet::from(["last".to_owned()]));
+    let error = place(&line(), &request, &small_network()).unwrap_err();
     let PlacementError::NoFreePriority { all_were_tried, .. } = &error else {
         panic!("another error: {error}");
     };
@@ -323,4 +330,12 @@ fn where_too_many_rules_would_have_to_move_it_is_said_that_not_all_was_tried() {
         error.to_string().contains("no proved renumbering"),
         "{error}"
     );
+}
+
+#[test]
+fn moves_of_more_rules_than_can_be_tried_do_not_claim_to_be_the_fewest() {
+    let request = into_line(BTreeSet::new());
+    let placement = place(&line(), &request, &small_network()).unwrap();
+    assert_eq!(placement.renumbered.len(), 10);
+    assert!(!placement.is_fewest);
 }

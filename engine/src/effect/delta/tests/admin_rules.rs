@@ -7,7 +7,7 @@ use crate::model::effect::{Access, Direction, NsgRule};
 
 const NETWORK: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network";
 
-fn allow() -> Effect {
+pub(super) fn allow() -> Effect {
     Effect::NsgRuleCreate {
         nsg: format!("{NETWORK}/networkSecurityGroups/n"),
         rule: NsgRule {
@@ -27,13 +27,13 @@ fn allow() -> Effect {
     }
 }
 
-fn admin_rules() -> Query {
+pub(super) fn admin_rules() -> Query {
     Query::AzureList {
         path: format!("{NETWORK}/virtualNetworks/v/listNetworkManagerEffectiveSecurityAdminRules"),
     }
 }
 
-fn recorded() -> Recorded {
+pub(super) fn recorded() -> Recorded {
     let mut recorded = Recorded::default();
     recorded.arm(
         &format!("{NETWORK}/networkSecurityGroups/n"),

@@ -11,7 +11,7 @@ fn id(tail: &str) -> String {
     format!("{NETWORK}/{tail}")
 }
 
-fn classic_id() -> String {
+pub(super) fn classic_id() -> String {
     id("azureFirewalls/fw")
 }
 
@@ -19,7 +19,7 @@ fn group_id() -> String {
     id("firewallPolicies/child/ruleCollectionGroups/net")
 }
 
-fn rule(resource: &str, destination: &str) -> FirewallRuleEffect {
+pub(super) fn rule(resource: &str, destination: &str) -> FirewallRuleEffect {
     FirewallRuleEffect {
         resource: resource.into(),
         collection: "tunnel".into(),
@@ -33,7 +33,7 @@ fn rule(resource: &str, destination: &str) -> FirewallRuleEffect {
     }
 }
 
-fn needed(source: &str, destination: &str) -> [Flow; 1] {
+pub(super) fn needed(source: &str, destination: &str) -> [Flow; 1] {
     [Flow {
         protocol: "Tcp".into(),
         source_prefixes: vec![source.into()],
@@ -49,7 +49,7 @@ fn network_rule(sources: &str, destination: &str, ports: &str) -> Value {
 }
 
 /// A firewall of its own rules that denies 20.9.0.0/16 first.
-fn classic() -> Recorded {
+pub(super) fn classic() -> Recorded {
     let mut recorded = Recorded::default();
     recorded.arm(
         &classic_id(),

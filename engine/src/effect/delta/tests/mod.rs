@@ -1,6 +1,7 @@
 //! Which packets effects change, from recorded reads.
 
 mod admin_rules;
+mod caution;
 mod firewall;
 mod node;
 

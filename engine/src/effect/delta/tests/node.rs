@@ -15,14 +15,14 @@ local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1
 ";
 const ROUTES_V6: &str = "local ::1 dev lo table local proto kernel metric 0 pref medium\n";
 
-fn node(what: NodeObservation) -> Query {
+pub(super) fn node(what: NodeObservation) -> Query {
     Query::Node {
         node: "a".into(),
         what,
     }
 }
 
-fn kernel(ipv4: &str) -> Value {
+pub(super) fn kernel(ipv4: &str) -> Value {
     json!(FirewallRuleset {
         ipv4_nft: Some(format!("*filter\n{ipv4}COMMIT\n")),
         ipv6_nft: Some(String::new()),
@@ -32,7 +32,7 @@ fn kernel(ipv4: &str) -> Value {
     })
 }
 
-fn recorded(ipv4: &str, status: &str) -> Recorded {
+pub(super) fn recorded(ipv4: &str, status: &str) -> Recorded {
     let mut recorded = Recorded::default();
     recorded.put(node(NodeObservation::FirewallRuleset), kernel(ipv4));
     let head = "Status: active\n\nTo  Action  From\n--  ------  ----\n";
@@ -48,7 +48,7 @@ fn recorded(ipv4: &str, status: &str) -> Recorded {
     recorded
 }
 
-fn needed() -> [Flow; 1] {
+pub(super) fn needed() -> [Flow; 1] {
     [Flow {
         protocol: "Tcp".into(),
         source_prefixes: vec!["10.224.0.4/32".into()],
@@ -57,7 +57,7 @@ fn needed() -> [Flow; 1] {
     }]
 }
 
-fn deletion(specification: &str) -> Effect {
+pub(super) fn deletion(specification: &str) -> Effect {
     Effect::IptablesRuleDelete(IptablesRuleEffect {
         node: "a".into(),
         family: IpFamily::Ipv4,
