@@ -14,8 +14,8 @@ pub(crate) fn in_box(flow: &FlowBox, packet: &Packet) -> bool {
     let ports_match = flow.source_ports.contains(packet.source_port)
         && flow.destination_ports.contains(packet.destination_port);
     let ports_free = flow.source_ports.is_full() && flow.destination_ports.is_full();
-    flow.directions
-        .contains(u8::from(packet.direction == Direction::Outbound))
+    flow.directions()
+        .any(|direction| direction == packet.direction)
         && flow
             .states
             .contains(u8::from(packet.state == ConnectionState::Established))
@@ -39,7 +39,7 @@ pub(crate) fn universe() -> Vec<Packet> {
         })
         .collect();
     let mut packets = Vec::new();
-    for direction in [Direction::Inbound, Direction::Outbound] {
+    for direction in Direction::ALL {
         for state in [ConnectionState::New, ConnectionState::Established] {
             for protocol in [Protocol::ICMP, Protocol::TCP, Protocol::UDP] {
                 for (source, destination) in &pairs {
@@ -76,7 +76,7 @@ pub(crate) fn ranges<const MAX: u128>(top: u128) -> impl Strategy<Value = RangeS
 /// Boxes that cut the small universe.
 pub(crate) fn flow() -> impl Strategy<Value = FlowBox> {
     (
-        (ranges(2), ranges(2), ranges(18)),
+        (ranges(3), ranges(2), ranges(18)),
         (ranges(4), ranges(2), ranges(4), ranges(2)),
         (ranges(2), ranges(3)),
     )

@@ -148,6 +148,10 @@ fn ufw_is_disabled_on_a_node_with_thousands_of_services_and_the_delta_is_told() 
                 "newly allowed: inbound protocols 0-5, protocols 7-255 from 127.0.0.0/8 to 127.0.0.0/8",
                 "newly allowed: inbound TCP 0-21, 23-65535 from any-ipv4 to 0.0.0.0-126.255.255.255, 128.0.0.0/1",
                 "newly allowed: inbound TCP 0-21, 23-65535 from 127.0.0.0/8 to 127.0.0.0/8",
+                // What nat sends on to pods is among them, and no service is named.
+                "newly allowed: forwarded protocols 0-5, protocols 7-255 from any-ipv4 to any-ipv4",
+                "newly allowed: forwarded TCP 80, 32526 from any-ipv4 to 0.0.0.0-168.63.129.15, 168.63.129.17-255.255.255.255",
+                "newly allowed: forwarded TCP 0-79, 81-32525, 32527-65535 from any-ipv4 to any-ipv4",
                 // It stopped those, whatever their port.
                 "newly allowed: invalid inbound TCP 22 from any-ipv4 to 0.0.0.0-126.255.255.255, 128.0.0.0/1",
                 "newly allowed: invalid inbound TCP 22 from 127.0.0.0/8 to 127.0.0.0/8",

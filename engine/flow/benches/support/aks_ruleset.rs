@@ -20,8 +20,8 @@ pub fn aks_ruleset(rules: usize, input: &str) -> String {
     text
 }
 
-/// The same on a node where ufw is active: what it denies by default, and the
-/// kubelet's port by a rule.
+/// The same on a node where ufw is active and no network policy accepts: what ufw
+/// denies by default, to the node and through it, and the kubelet's port by a rule.
 #[allow(dead_code, reason = "not every bench and test has use for it")]
 pub fn aks_ruleset_with_ufw(rules: usize) -> String {
     const CHAINS: &str = ":ufw-before-logging-input - [0:0]\n:ufw-before-input - [0:0]\n:ufw-user-input - [0:0]\n\
@@ -30,6 +30,7 @@ pub fn aks_ruleset_with_ufw(rules: usize) -> String {
         -A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
         -A ufw-before-input -m conntrack --ctstate INVALID -j DROP\n\
         -A ufw-before-input -j ufw-user-input\n\
+        -A ufw-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
         -A ufw-before-output -o lo -j ACCEPT\n\
         -A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
         -A ufw-before-output -j ufw-user-output\n\
@@ -41,6 +42,16 @@ pub fn aks_ruleset_with_ufw(rules: usize) -> String {
         &format!(":INPUT DROP [1:1]\n{CHAINS}"),
         1,
     );
+    let (tables, filter) = text.split_once("*filter\n").unwrap_or((&text, ""));
+    let filter = filter
+        .replacen(":FORWARD ACCEPT", ":FORWARD DROP", 1)
+        .replacen(
+            "-A FORWARD ",
+            "-A FORWARD -j ufw-before-forward\n-A FORWARD ",
+            1,
+        )
+        .replacen("-A AZURE-NPM-ACCEPT -j ACCEPT\n", "", 1);
+    let text = format!("{tables}*filter\n{filter}");
     text.replacen(
         "-A OUTPUT -j KUBE-FIREWALL\n",
         "-A OUTPUT -j KUBE-FIREWALL\n-A OUTPUT -j ufw-before-output\n",

@@ -6,14 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FlowDelta;
-use crate::set::{self, AnalysisTooComplex, AtomId, PacketSet, Space, port_texts, protocol_texts};
+use crate::set::{
+    self, AnalysisTooComplex, AtomId, Direction, PacketSet, Space, port_texts, protocol_texts,
+};
 
 /// A set of packets that is a product of ranges, written down. Source and
 /// destination of a packet are of one address family. Several values in one
 /// field are separated by ", ".
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct FlowBox {
-    /// "inbound", "outbound" or "any", seen from the machine that is filtered.
+    /// "inbound", "outbound" or "forwarded", seen from the machine that is filtered, or
+    /// "any" of them. Forwarded packets pass through it, and are told as they come to
+    /// what changes: with the destination that a rule of `nat` before it gave them.
     pub direction: String,
     /// Prefixes, addresses or ranges; "any", "any-ipv4", "any-ipv6".
     pub source: String,
@@ -79,13 +83,11 @@ impl FlowBox {
             [all] if all == "*" => "any".to_owned(),
             _ => texts.join(", "),
         };
-        let either = |pair: &set::PairSet, first: &str, second: &str| {
-            let text = match (pair.contains(0_u8), pair.contains(1_u8)) {
-                (true, false) => first,
-                (false, true) => second,
-                _ => "any",
-            };
-            text.to_owned()
+        let directions: Vec<&str> = flow.directions().map(Direction::as_str).collect();
+        let state = match (flow.states.contains(0_u8), flow.states.contains(1_u8)) {
+            (true, false) => "new",
+            (false, true) => "established",
+            _ => "any",
         };
         let (other_states, atoms) = space.split_states(atoms);
         let mut conditions: Vec<String> = atoms
@@ -95,14 +97,17 @@ impl FlowBox {
             .collect();
         conditions.sort_unstable();
         Self {
-            direction: either(&flow.directions, "inbound", "outbound"),
+            direction: match flow.directions.is_full() {
+                true => "any".to_owned(),
+                false => directions.join(", "),
+            },
             source: flow.sources.to_string(),
             destination: flow.destinations.to_string(),
             protocol: protocol_texts(&flow.effective_protocols()).join(", "),
             source_ports: any_or(port_texts(&flow.source_ports)),
             destination_ports: any_or(port_texts(&flow.destination_ports)),
             state: match other_states.as_slice() {
-                [] => either(&flow.states, "new", "established"),
+                [] => state.to_owned(),
                 states => {
                     // What is not known may concern new packets as well.
                     let new = (!atoms.is_empty()).then_some("new");

@@ -19,13 +19,18 @@ pub enum Hook {
 }
 
 /// A built-in chain of a table, where a hook consults it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stage {
     pub(super) chain: &'static str,
     pub(super) table: TableName,
 }
 
 impl Stage {
+    /// The chain with its table, in words.
+    pub(super) fn words(self) -> String {
+        format!("{} {}", self.table.as_str(), self.chain)
+    }
+
     /// Whether address translation here changes where the packet goes.
     pub(super) fn rewrites_destination(self) -> bool {
         matches!(self.chain, "PREROUTING" | "OUTPUT")
@@ -52,6 +57,9 @@ pub(super) enum Presence {
 }
 
 impl Hook {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Input, Self::Forward, Self::Output];
+
     /// The built-in chains a packet passes, in order.
     pub(super) fn stages(self) -> &'static [Stage] {
         use TableName::{Filter, Mangle, Nat, Raw, Security};
@@ -131,9 +139,10 @@ impl Hook {
     }
 
     /// Which way the hook's packets go.
-    pub(super) fn direction(self) -> Direction {
+    pub fn direction(self) -> Direction {
         match self {
-            Self::Input | Self::Forward => Direction::Inbound,
+            Self::Input => Direction::Inbound,
+            Self::Forward => Direction::Forwarded,
             Self::Output => Direction::Outbound,
         }
     }

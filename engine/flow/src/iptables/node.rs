@@ -15,8 +15,8 @@ use super::target::Target;
 use super::walk::{IndexedTable, Walk};
 use crate::policy::{DecidingRule, Decisions, Policy, Verdict};
 use crate::set::{
-    AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, OtherState, PacketSet,
-    Protocol, ProtocolSet, Space,
+    AddressSet, AnalysisTooComplex, ConnectionState, FlowBox, OtherState, PacketSet, Protocol,
+    ProtocolSet, Space,
 };
 
 /// A ruleset and the backend that holds it.
@@ -408,7 +408,8 @@ impl NodeDecisions {
     }
 }
 
-/// Inbound packets are decided by `INPUT`, outbound ones by `OUTPUT`.
+/// Inbound packets are decided by `INPUT`, outbound ones by `OUTPUT`, those that the
+/// node passes on by `FORWARD`.
 impl Policy for NodeFirewall {
     fn name(&self) -> &str {
         POLICY_NAME
@@ -420,11 +421,8 @@ impl Policy for NodeFirewall {
         within: PacketSet,
     ) -> Result<Decisions, AnalysisTooComplex> {
         let mut hooks = Vec::new();
-        for (direction, hook) in [
-            (Direction::Inbound, Hook::Input),
-            (Direction::Outbound, Hook::Output),
-        ] {
-            let set = space.flow(&FlowBox::any().with_direction(direction))?;
+        for hook in Hook::ALL {
+            let set = space.flow(&FlowBox::any().with_direction(hook.direction()))?;
             hooks.push((hook, space.intersection(set, within)?));
         }
         Ok(self.decide_hooks(space, within, &hooks)?.decisions)

@@ -97,6 +97,16 @@ impl Verdicts {
         })
     }
 
+    /// How many sets of packets have ended their way.
+    pub(super) fn ended_count(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// Forgets those that ended it after the first ones.
+    pub(super) fn keep_ended(&mut self, count: usize) {
+        self.ended.truncate(count);
+    }
+
     /// The map of all decisions, and what its labels stand for.
     pub(super) fn finish(
         self,

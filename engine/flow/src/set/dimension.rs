@@ -25,6 +25,7 @@ pub(super) fn direction_number(direction: Direction) -> u128 {
     match direction {
         Direction::Inbound => 0,
         Direction::Outbound => 1,
+        Direction::Forwarded => 2,
     }
 }
 

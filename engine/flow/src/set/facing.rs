@@ -9,7 +9,7 @@ use super::space::{PacketSet, Space};
 impl Space {
     /// What a set says of packets in one direction, as a set that does not ask
     /// the direction. A packet that leaves one host and enters another meets
-    /// rules of both directions; this lets their verdicts be combined.
+    /// rules of either direction; this lets their verdicts be combined.
     pub fn facing(&self, set: PacketSet, direction: Direction) -> PacketSet {
         PacketSet(self.face(set.0, direction))
     }

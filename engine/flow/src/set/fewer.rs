@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::address::AddressSet;
 use super::flow_box::{FlowBox, protocols_with_ports};
-use super::ranges::{PairSet, RangeSet};
+use super::ranges::{DirectionSet, PairSet, RangeSet};
 use super::{Ipv4Set, Ipv6Set};
 
 /// Dimensions a product of numbers has here; addresses are of one family.
@@ -106,7 +106,7 @@ fn flow(product: &Product, is_v4: bool) -> FlowBox {
         },
     };
     FlowBox {
-        directions: PairSet::from_ranges(directions),
+        directions: DirectionSet::from_ranges(directions),
         states: PairSet::from_ranges(states),
         protocols: RangeSet::from_ranges(protocols),
         sources: addresses(sources),

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::address::AddressSet;
 use super::dimension;
 use super::packet::{ConnectionState, Direction, Packet, Protocol};
-use super::ranges::{PairSet, PortSet, ProtocolSet};
+use super::ranges::{DirectionSet, PairSet, PortSet, ProtocolSet};
 
 /// The packets that are, in every dimension, inside the given values. Source
 /// and destination are always of one family.
@@ -13,8 +13,8 @@ use super::ranges::{PairSet, PortSet, ProtocolSet};
 /// Limiting a port leaves only protocols that have ports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowBox {
-    /// Inbound (0), outbound (1) or both.
-    pub directions: PairSet,
+    /// Inbound (0), outbound (1), forwarded (2), or several.
+    pub directions: DirectionSet,
     /// New (0), established (1) or both.
     pub states: PairSet,
     /// Protocol numbers.
@@ -39,7 +39,7 @@ impl FlowBox {
     /// Every packet.
     pub fn any() -> Self {
         Self {
-            directions: PairSet::full(),
+            directions: DirectionSet::full(),
             states: PairSet::full(),
             protocols: ProtocolSet::full(),
             sources: AddressSet::any(),
@@ -77,8 +77,17 @@ impl FlowBox {
     /// Only this direction.
     #[must_use]
     pub fn with_direction(mut self, direction: Direction) -> Self {
-        self.directions = PairSet::single(dimension::direction_number(direction));
+        self.directions = DirectionSet::single(dimension::direction_number(direction));
         self
+    }
+
+    /// The directions, in order.
+    pub fn directions(&self) -> impl Iterator<Item = Direction> + '_ {
+        let directions = Direction::ALL.into_iter();
+        directions.filter(|direction| {
+            let number = dimension::direction_number(*direction);
+            self.directions.contains(number)
+        })
     }
 
     /// Only this connection state.

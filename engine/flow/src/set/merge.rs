@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::address::AddressSet;
 use super::fewer::other_cuts;
 use super::flow_box::FlowBox;
-use super::ranges::{PairSet, PortSet, ProtocolSet};
+use super::ranges::{DirectionSet, PairSet, PortSet, ProtocolSet};
 
 /// Few sets need more than three rounds; the bound keeps the cost near linear.
 const ROUNDS: usize = 16;
@@ -101,7 +101,7 @@ fn joined(mut boxes: Vec<FlowBox>) -> Vec<FlowBox> {
             |boxes| {
                 join(
                     boxes,
-                    |flow| std::mem::replace(&mut flow.directions, PairSet::empty()),
+                    |flow| std::mem::replace(&mut flow.directions, DirectionSet::empty()),
                     |flow, part| flow.directions = flow.directions.union(&part),
                 )
             },

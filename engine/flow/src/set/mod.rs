@@ -25,7 +25,7 @@ pub use map::{Label, PacketMap};
 pub use other_state::OtherState;
 pub use packet::{ConnectionState, Direction, Packet, Protocol};
 pub use query::Membership;
-pub use ranges::{Ipv4Set, Ipv6Set, PairSet, PortSet, ProtocolSet, RangeSet};
+pub use ranges::{DirectionSet, Ipv4Set, Ipv6Set, PairSet, PortSet, ProtocolSet, RangeSet};
 pub use space::{Atom, AtomId, PacketSet, Space};
 pub use words::{port_texts, protocol_texts};
 

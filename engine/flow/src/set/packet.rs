@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether a packet enters or leaves the place where a policy is enforced.
+/// Whether a packet enters the place where a policy is enforced, leaves it, or is
+/// passed on by it.
 #[derive(
     Debug,
     Clone,
@@ -25,6 +26,23 @@ pub enum Direction {
     Inbound,
     /// Away from it.
     Outbound,
+    /// Through it: from others to others. Machines that route know such packets;
+    /// rules of Azure do not.
+    Forwarded,
+}
+
+impl Direction {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::Forwarded];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+            Self::Forwarded => "forwarded",
+        }
+    }
 }
 
 /// Whether a packet opens a connection or belongs to one already open.
@@ -154,10 +172,7 @@ impl Packet {
 
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = match self.direction {
-            Direction::Inbound => "inbound",
-            Direction::Outbound => "outbound",
-        };
+        let direction = self.direction.as_str();
         let state = match self.state {
             ConnectionState::New => "new",
             ConnectionState::Established => "established",

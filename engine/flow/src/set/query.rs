@@ -109,10 +109,10 @@ impl Space {
             }
         };
         Some(Packet {
-            direction: if choice[DIRECTION as usize] == 0 {
-                Direction::Inbound
-            } else {
-                Direction::Outbound
+            direction: match choice[DIRECTION as usize] {
+                0 => Direction::Inbound,
+                1 => Direction::Outbound,
+                _ => Direction::Forwarded,
             },
             state: if choice[STATE as usize] == 0 {
                 ConnectionState::New

@@ -21,7 +21,9 @@ pub type ProtocolSet = RangeSet<255>;
 pub type Ipv4Set = RangeSet<{ u32::MAX as u128 }>;
 /// A set of IPv6 addresses as numbers.
 pub type Ipv6Set = RangeSet<{ u128::MAX }>;
-/// A set of two-valued things (direction, connection state).
+/// A set of directions.
+pub type DirectionSet = RangeSet<2>;
+/// A set of two-valued things (connection state).
 pub type PairSet = RangeSet<1>;
 
 impl<const MAX: u128> RangeSet<MAX> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::flow_box::{FlowBox, protocols_with_ports};
-use super::packet::Protocol;
+use super::packet::{Direction, Protocol};
 use super::ranges::{PortSet, ProtocolSet};
 
 /// Ports as text, each range as `first-last` or one number; `*` for all.
@@ -82,8 +82,8 @@ impl FlowBox {
             f.write_str("established ")?;
         }
         if !self.directions.is_full() {
-            let outbound = self.directions.contains(1_u8);
-            f.write_str(if outbound { "outbound " } else { "inbound " })?;
+            let directions: Vec<&str> = self.directions().map(Direction::as_str).collect();
+            write!(f, "{} ", directions.join(" and "))?;
         }
         if self.protocols.is_full() {
             f.write_str("any protocol")?;

@@ -10,7 +10,7 @@ mod tests;
 use naosu_flow::{
     delta::{FlowBox, FlowDelta},
     nsg::{Nsg, NsgError, TagContext, nsg_delta_behind},
-    set::{AnalysisTooComplex, Space},
+    set::{AnalysisTooComplex, PacketSet, Space},
 };
 
 use super::{
@@ -116,7 +116,8 @@ fn computed(
     needed: &[Flow],
     tags: &TagContext,
 ) -> Result<Delta, Error> {
-    computed_of(space, delta, (needed, tags), &Vec::new)
+    let needed = needed::packets(space, needed, tags)?;
+    computed_of(space, delta, needed, &Vec::new)
 }
 
 /// The same; `changed` names the rules that change, for an answer of too many
@@ -124,11 +125,10 @@ fn computed(
 fn computed_of(
     space: &mut Space,
     delta: &FlowDelta,
-    (needed, tags): (&[Flow], &TagContext),
+    needed: PacketSet,
     changed: &dyn Fn() -> Vec<String>,
 ) -> Result<Delta, Error> {
     let complex = |e: AnalysisTooComplex| too_complex(&e.naming(changed()));
-    let needed = needed::packets(space, needed, tags)?;
     let excess = delta.excess(space, needed).map_err(complex)?;
     Ok(Delta::Computed {
         report: delta.report(space).map_err(complex)?,

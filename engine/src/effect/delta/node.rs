@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use naosu_flow::{
     iptables::{NodeFirewall, changed_rules, node_delta},
     nsg::TagContext,
-    set::{PacketSet, Space},
+    set::{Direction, FlowBox, PacketSet, Space},
     ufw::{self, UfwChange, UfwRule, ufw_change},
 };
 use serde_json::{Value, json};
 
-use super::{computed_of, computing, not_analysed, too_complex};
+use super::{computed_of, computing, needed, not_analysed, too_complex};
 use crate::{
     effect::{State, state::refused_effect, ufw::arguments},
     error::{Code, Error},
@@ -151,6 +151,16 @@ fn firewall(ruleset: &FirewallRuleset, own: &[IpAddr]) -> Result<NodeFirewall, E
 fn between(old: &NodeFirewall, new: &NodeFirewall, needed: &[Flow]) -> Result<Delta, Error> {
     let mut space = Space::new();
     let delta = node_delta(&mut space, old, new, PacketSet::ALL).map_err(|e| too_complex(&e))?;
-    let needed = (needed, &TagContext::new());
+    let needed = needed_here(&mut space, needed)?;
     computed_of(&mut space, &delta, needed, &|| changed_rules(old, new))
+}
+
+/// The packets that are needed on their way into the node or out of it: whatever else
+/// it passes on is none of them.
+fn needed_here(space: &mut Space, needed: &[Flow]) -> Result<PacketSet, Error> {
+    let needed = needed::packets(space, needed, &TagContext::new())?;
+    let forwarded = FlowBox::any().with_direction(Direction::Forwarded);
+    let forwarded = space.flow(&forwarded).map_err(|e| too_complex(&e))?;
+    let here = space.difference(needed, forwarded);
+    here.map_err(|e| too_complex(&e))
 }

@@ -4,10 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use naosu_flow::{
     iptables::{Hook, NodeFirewall},
-    set::{
-        AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, PacketSet, PortSet,
-        Space,
-    },
+    set::{AddressSet, AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, PortSet, Space},
 };
 
 use super::{NodeBlock, is_managed, is_ufws};
@@ -27,13 +24,9 @@ pub(super) fn packets(
         AddressSet::prefixes(&prefixes::exactly(to)),
         PortSet::single(KUBELET_PORT),
     );
-    let direction = match hook {
-        Hook::Input | Hook::Forward => Direction::Inbound,
-        Hook::Output => Direction::Outbound,
-    };
     space.flow(
         &flow
-            .with_direction(direction)
+            .with_direction(hook.direction())
             .with_state(ConnectionState::New),
     )
 }

@@ -273,7 +273,7 @@ impl JudgedNode {
             let addresses = || AddressSet::any_v4();
             let web = FlowBox::new_tcp(addresses(), addresses(), PortSet::single(443_u16));
             let flow = web
-                .with_direction(Direction::Inbound)
+                .with_direction(Direction::Forwarded)
                 .with_state(ConnectionState::New);
             let passed_on = space.flow(&flow)?;
             let decided = firewall.analyse(space, Hook::Forward, passed_on)?;

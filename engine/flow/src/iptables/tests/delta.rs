@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::*;
 use crate::delta::{DeltaReport, FlowDelta};
 use crate::policy::Policy;
-use crate::set::{OtherState, PacketSet, Space};
+use crate::set::{AddressSet, Direction, FlowBox, OtherState, PacketSet, PortSet, Protocol, Space};
 
 fn firewall(text: &str) -> NodeFirewall {
     let v4 = Ruleset::parse(Family::Ipv4, text).unwrap();
@@ -171,14 +171,16 @@ fn rule() -> impl Strategy<Value = String> {
     })
 }
 
+const CHAINS: [&str; 5] = ["INPUT", "OUTPUT", "FORWARD", "A", "B"];
+
 /// Chains with their rules; later chains alone are led to.
-fn chains() -> impl Strategy<Value = [Vec<String>; 4]> {
+fn chains() -> impl Strategy<Value = [Vec<String>; 5]> {
     let chain = || prop::collection::vec(rule(), 0..4);
-    [chain(), chain(), chain(), chain()].prop_map(|mut chains| {
+    [chain(), chain(), chain(), chain(), chain()].prop_map(|mut chains| {
         for (at, chain) in chains.iter_mut().enumerate() {
             let closes_a_circle = |rule: &str| match at {
-                2 => rule.ends_with("-j A"),
-                3 => rule.ends_with("-j A") || rule.ends_with("-j B"),
+                3 => rule.ends_with("-j A"),
+                4 => rule.ends_with("-j A") || rule.ends_with("-j B"),
                 _ => false,
             };
             chain.retain(|rule| !closes_a_circle(rule));
@@ -187,12 +189,12 @@ fn chains() -> impl Strategy<Value = [Vec<String>; 4]> {
     })
 }
 
-fn text(nat: &str, policy: &str, chains: &[Vec<String>; 4]) -> String {
+fn text(nat: &str, policy: &str, chains: &[Vec<String>; 5]) -> String {
     let mut text = format!(
         "{nat}*mangle\n:PREROUTING ACCEPT\n-A PREROUTING -s 10.0.0.1/32 -m limit --limit 1/sec -j \
-         MARK --set-xmark 0x1/0x1\nCOMMIT\n*filter\n:INPUT {policy}\n:OUTPUT ACCEPT\n:A -\n:B -\n"
+         MARK --set-xmark 0x1/0x1\nCOMMIT\n*filter\n:INPUT {policy}\n:FORWARD {policy}\n:OUTPUT ACCEPT\n:A -\n:B -\n"
     );
-    for (name, rules) in ["INPUT", "OUTPUT", "A", "B"].iter().zip(chains) {
+    for (name, rules) in CHAINS.iter().zip(chains) {
         for rule in rules {
             text.push_str(&format!("-A {name} {rule}\n"));
         }
@@ -201,7 +203,7 @@ fn text(nat: &str, policy: &str, chains: &[Vec<String>; 4]) -> String {
 }
 
 /// An index into one of the chains, to take a rule from there.
-fn without(chains: &[Vec<String>; 4], at: usize) -> [Vec<String>; 4] {
+fn without(chains: &[Vec<String>; 5], at: usize) -> [Vec<String>; 5] {
     let mut changed = chains.clone();
     let lengths: usize = chains.iter().map(Vec::len).sum();
     let mut at = at.checked_rem(lengths).unwrap_or_default();
@@ -220,7 +222,7 @@ proptest! {
 
     #[test]
     fn asked_narrowly_is_never_surer_and_misses_nothing(
-        chains in chains(), (first, second) in (0_usize..16, 0_usize..16), policy_changes in any::<bool>(), has_nat in any::<bool>(),
+        chains in chains(), (first, second) in (0_usize..20, 0_usize..20), policy_changes in any::<bool>(), has_nat in any::<bool>(),
     ) {
         let nat = if has_nat { NAT } else { "" };
         let policy = if policy_changes { "DROP" } else { "ACCEPT" };
@@ -232,6 +234,17 @@ proptest! {
         // In full, only new packets and established ones are looked at.
         let others = OtherState::ALL.map(|state| space.in_other_state(state).unwrap());
         let others = space.union_all(others).unwrap();
+        // In full, a forwarded packet is told with the destination it came with.
+        let sent_on = FlowBox::any()
+            .with_direction(Direction::Forwarded)
+            .with_protocol(Protocol::TCP)
+            .with_destinations(AddressSet::host([10, 0, 0, 1].into()))
+            .with_destination_ports(PortSet::single(443_u16));
+        let sent_on = match has_nat {
+            true => space.flow(&sent_on).unwrap(),
+            false => PacketSet::EMPTY,
+        };
+        let others = space.union(others, sent_on).unwrap();
         let modelled = space.complement(others).unwrap();
         let narrow = narrow.among(&mut space, modelled).unwrap();
         let full = full.among(&mut space, modelled).unwrap();

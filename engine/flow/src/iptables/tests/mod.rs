@@ -3,5 +3,6 @@
 mod decide;
 mod delta;
 mod edit;
+mod forwarded;
 mod parse;
 mod sharing;

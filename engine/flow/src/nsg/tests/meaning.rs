@@ -656,15 +656,16 @@ fn judge_in(world: World, group: &Nsg, packet: &Packet) -> bool {
         other => panic!("no such protocol: {other}"),
     };
     let direction = match packet.direction {
-        set::Direction::Inbound => Direction::Inbound,
-        set::Direction::Outbound => Direction::Outbound,
+        set::Direction::Inbound => Some(Direction::Inbound),
+        set::Direction::Outbound => Some(Direction::Outbound),
+        set::Direction::Forwarded => None,
     };
     let deciding = group
         .rules
         .iter()
         .chain(&group.default_rules)
         .filter(|rule| {
-            rule.direction == direction
+            Some(rule.direction) == direction
                 && protocol(&rule.protocol)
                 && side(
                     &rule.source_prefixes,

@@ -67,7 +67,7 @@ fn brute_force(group: &Nsg, new: &NsgRule, required: &FlowBox) -> BruteForce {
         .filter(|packet| packet.state == ConnectionState::New)
         .collect();
     let mut wanted = required.clone();
-    wanted.directions = set::PairSet::full();
+    wanted.directions = set::DirectionSet::full();
     wanted.states = set::PairSet::full();
     let required: Vec<Packet> = packets
         .iter()

@@ -94,6 +94,56 @@ async fn a_rule_that_names_the_interface_is_exact_by_the_nodes_own_routes() {
 }
 
 #[tokio::test]
+async fn what_opens_on_the_way_through_the_node_is_told_and_never_needed() {
+    let rule = "-p tcp -m tcp --dport 10250 -j DROP";
+    let rules = format!(
+        ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:U - [0:0]\n-A INPUT -j U\n\
+         -A FORWARD -j U\n-A FORWARD {rule}\n-A INPUT {rule}\n-A U {rule}\n"
+    );
+    // Whoever asks for the port from anybody to anybody does not ask for that.
+    let needed = [Flow {
+        protocol: "Tcp".into(),
+        source_prefixes: vec!["*".into()],
+        destination_prefixes: vec!["*".into()],
+        destination_ports: vec!["10250".into()],
+    }];
+    let opened = async |chain: &str, without: &str| {
+        let effect = match deletion(rule) {
+            Effect::IptablesRuleDelete(deleted) => Effect::IptablesRuleDelete(IptablesRuleEffect {
+                chain: chain.into(),
+                position: if chain == "U" { 1 } else { 2 },
+                ..deleted
+            }),
+            other => other,
+        };
+        let rules = rules.replace(without, "");
+        words(&effect, &needed, &recorded(&rules, "")).await
+    };
+    let (received, excess) = opened("INPUT", &format!("-A U {rule}\n")).await;
+    assert_eq!(excess, 0);
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(
+        received[0].starts_with("newly allowed: inbound TCP 10250 from"),
+        "{received:?}"
+    );
+    let (through, excess) = opened("FORWARD", &format!("-A U {rule}\n")).await;
+    assert!(excess > 0);
+    assert!(
+        through
+            .iter()
+            .all(|line| line.starts_with("newly allowed: forwarded TCP 10250 from")),
+        "{through:?}"
+    );
+    let others = format!("-A FORWARD {rule}\n-A INPUT {rule}\n");
+    let (both, excess) = opened("U", &others).await;
+    assert!(excess > 0);
+    assert!(
+        both[0].starts_with("newly allowed: inbound and forwarded TCP 10250 from"),
+        "{both:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_a_table_of_nft_does_besides_is_unknown() {
     let rule = "-p tcp -m tcp --dport 10250 -j DROP";
     let rules = format!(":INPUT ACCEPT [0:0]\n-A INPUT {rule}\n");
@@ -210,10 +260,21 @@ async fn disabled_ufw_lets_everything_pass_but_what_others_stop() {
         panic!();
     };
     assert!(!excess.is_empty() && report.newly_denied.is_empty());
+    // Its FORWARD drops by default, and is opened, too.
+    let through = |flow: &FlowBox| flow.direction == "forwarded" || flow.direction == "any";
+    assert!(
+        report.newly_allowed.iter().any(through),
+        "{:?}",
+        report.words
+    );
+    assert!(excess.iter().any(through), "{excess:?}");
     assert!(!report.is_partly_unknown(), "{:?}", report.words);
     let udp = |flow: &FlowBox| flow.protocol.split(", ").any(|p| p == "UDP" || p == "any");
     assert!(
-        report.newly_allowed.iter().all(|flow| !udp(flow)),
+        report
+            .newly_allowed
+            .iter()
+            .all(|flow| flow.direction == "forwarded" || !udp(flow)),
         "{:?}",
         report.words
     );

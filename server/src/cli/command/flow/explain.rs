@@ -61,7 +61,7 @@ fn hops<'a>(
     // Azure asks its security admin rules before any group, in both directions.
     let azure = |groups: Vec<Hop<'a>>| admin_rules.into_iter().chain(groups);
     Ok(match packet.direction {
-        Direction::Inbound => azure(groups).chain(firewall).collect(),
+        Direction::Inbound | Direction::Forwarded => azure(groups).chain(firewall).collect(),
         Direction::Outbound => {
             groups.reverse();
             firewall.into_iter().chain(azure(groups)).collect()

@@ -117,7 +117,8 @@ fn named_rule(hop: &str, priority: Option<u16>, rule: &DecidingRule) -> HopRule 
 
 fn of_group(direction: Direction) -> nsg::Direction {
     match direction {
-        Direction::Inbound => nsg::Direction::Inbound,
+        // To Azure, what a machine is to pass on comes in to it.
+        Direction::Inbound | Direction::Forwarded => nsg::Direction::Inbound,
         Direction::Outbound => nsg::Direction::Outbound,
     }
 }
@@ -148,6 +149,7 @@ fn node_decisions(
     let hook = match packet.direction {
         Direction::Inbound => Hook::Input,
         Direction::Outbound => Hook::Output,
+        Direction::Forwarded => Hook::Forward,
     };
     let within = space.flow(&FlowBox::one(packet))?;
     let analysed = firewall.analyse(space, hook, within)?;
