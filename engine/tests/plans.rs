@@ -86,9 +86,9 @@ async fn a_plan_shows_exactly_the_packets_that_the_rule_opens_and_no_excess() {
     };
     assert_eq!(
         (
-            &*opened.source,
-            &*opened.destination,
-            &*opened.destination_ports,
+            &*opened.src.join(" "),
+            &*opened.dst.join(" "),
+            &*opened.ports.join(" "),
             &*opened.direction
         ),
         ("10.224.0.0/16", "10.224.0.0/16", "10250", "inbound")

@@ -82,6 +82,12 @@ async fn each_answer_has_its_code_and_only_failures_that_pass_are_asked_again() 
         ),
         ("empty", answer(200, ""), Code::AzureBadResponse, 1),
         (
+            "a field twice",
+            answer(200, r#"{"id":"/a","properties":{"rules":[1],"rules":[]}}"#),
+            Code::AzureBadResponse,
+            1,
+        ),
+        (
             "redirect",
             answer_with(302, &[("location", "http://127.0.0.1:1/")], ""),
             Code::AzureBadResponse,

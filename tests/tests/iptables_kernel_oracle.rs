@@ -1,6 +1,12 @@
 //! The Linux kernel decides generated packets as the analysis says it does,
 //! wherever the analysis does not say that it does not know.
 //!
+//! Packets that come in, to the host or through it, are such as open a connection or
+//! belong to an open one, ICMP errors about such (RELATED), such as connection tracking
+//! takes for none of these (INVALID), and such as it is told to pass over (UNTRACKED).
+//! A connection that a helper expects is RELATED, too; none is made here, as helpers
+//! are modules that a kernel may not have.
+//!
 //! A failure prints its seed; `NAOSU_ORACLE_SEED=<seed>` runs that case alone.
 //! `NAOSU_ORACLE_RULESETS` sets how many rulesets are tried in all.
 
@@ -9,9 +15,10 @@ use std::time::Instant;
 use naosu_flow::iptables::{
     Backend, Family, Hook, Knowledge, LoadedRuleset, NodeFirewall, Ruleset, Target,
 };
-use naosu_flow::set::{Direction, PacketSet, Space};
+use naosu_flow::set::{Direction, OtherState, PacketSet, Space};
 use naosu_tests::netfilter::{
-    Case, Generator, Judge, NetfilterHost, SETS, SentPacket, Tally, Transport, established, missing,
+    Case, Generator, Judge, LAST_SOURCES, NetfilterHost, SETS, SentPacket, Tally, Transport,
+    established, missing,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -40,6 +47,48 @@ fn nft_rules_decide_as_the_kernel_does() {
 #[test]
 fn rules_of_both_backends_decide_as_the_kernel_does() {
     ask_kernel(&[Backend::Legacy, Backend::Nft], 3_000_000, 10);
+}
+
+#[test]
+fn packets_are_in_the_states_that_they_were_made_for() {
+    if let Some(reason) = missing(&TOOLS) {
+        println!("skipped: {reason}");
+        return;
+    }
+    let mut host = host();
+    let states = [None, Some(OtherState::Related)]
+        .into_iter()
+        .chain([OtherState::Invalid, OtherState::Untracked].map(Some));
+    for state in states {
+        for (family, last) in [Family::Ipv4, Family::Ipv6].into_iter().zip(LAST_SOURCES) {
+            let matching = state.map_or("NEW,ESTABLISHED".to_owned(), |state| {
+                state.as_str().to_ascii_uppercase()
+            });
+            let rule = format!("-m conntrack --ctstate {matching} -j ACCEPT");
+            let text = format!(
+                "*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n-A INPUT -s {last} -j ACCEPT\n\
+                 -A INPUT {rule}\n-A FORWARD {rule}\nCOMMIT\n"
+            );
+            for backend in [Backend::Legacy, Backend::Nft] {
+                let other = match backend {
+                    Backend::Legacy => Backend::Nft,
+                    Backend::Nft => Backend::Legacy,
+                };
+                host.load(other, family, OPEN).expect("loaded rules");
+                host.load(backend, family, &text).expect("loaded rules");
+                let mut packets = Generator::new(1, family).packets(240);
+                for packet in &mut packets {
+                    packet.id = host.next_id();
+                }
+                let passing = host.passing(family, &packets).expect("verdicts");
+                for packet in &packets {
+                    let is_meant = packet.other == state;
+                    let passed = passing.contains(&packet.id);
+                    assert_eq!(passed, is_meant, "{backend:?} {matching}: {packet:?}");
+                }
+            }
+        }
+    }
 }
 
 /// A chain of `OUTPUT` that looks at marks, and changes them.
@@ -95,6 +144,7 @@ fn what_the_node_itself_sends_is_decided_with_the_mark_of_its_socket() {
                     source: "10.1.0.1".parse().expect("an address"),
                     destination: "10.2.0.9".parse().expect("an address"),
                     transport,
+                    other: None,
                     id: host.next_id(),
                 };
                 (at % 4, packet)
@@ -201,6 +251,10 @@ fn ask_kernel(backends: &[Backend], first_seed: u64, share: u64) {
         );
         assert!(tally.passed * 6 > all, "too seldom passed: {tally:?}");
         assert!(tally.stopped * 6 > all, "too seldom stopped: {tally:?}");
+        for state in OtherState::ALL {
+            let sure = tally.sure_of.get(&state).copied().unwrap_or_default();
+            assert!(sure * 16 > all, "too seldom sure of {state:?}: {tally:?}");
+        }
     }
 }
 

@@ -451,7 +451,8 @@ impl Sequence {
                 .expect("decisions");
             for sent in &packets {
                 let (hook, packet) = judge.analysed(sent);
-                if hook != Hook::Input {
+                // Of other states its words say nothing.
+                if hook != Hook::Input || sent.other.is_some() {
                     continue;
                 }
                 let answer = decisions.answer(&mut space, &packet).expect("an answer");

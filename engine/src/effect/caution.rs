@@ -1,5 +1,7 @@
 //! How much can go wrong with a step, and what the approver must know.
 
+use naosu_flow::delta::FlowBox;
+
 use super::facts::ClusterFacts;
 use crate::{
     error::{Code, Error},
@@ -210,6 +212,20 @@ fn on_node(caution: &mut Caution, node: &str, facts: &ClusterFacts) -> Result<()
     Ok(())
 }
 
+fn in_short(flow: &FlowBox) -> String {
+    let mut words = format!(
+        "{} {} from {} to {}",
+        flow.direction,
+        flow.protocol,
+        flow.sources_in_words(),
+        flow.destinations_in_words()
+    );
+    if !flow.ports.is_empty() {
+        words.push_str(&format!(" port {}", flow.ports.join(", ")));
+    }
+    words
+}
+
 /// Last, because it raises what all else makes of the risk.
 fn packets(caution: &mut Caution, delta: &Delta) {
     match delta {
@@ -222,14 +238,7 @@ fn packets(caution: &mut Caution, delta: &Delta) {
                         "it opens more than the finding needs: {}",
                         excess
                             .iter()
-                            .map(|b| format!(
-                                "{} {} from {} to {} port {}",
-                                b.direction,
-                                b.protocol,
-                                b.source,
-                                b.destination,
-                                b.destination_ports
-                            ))
+                            .map(in_short)
                             .take(5)
                             .collect::<Vec<_>>()
                             .join("; ")

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use naosu_flow::field::parse_json;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -91,7 +92,9 @@ impl State {
     /// # Errors
     /// The driver's error, or `ruleset_malformed` when it does not fit.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_str(self.text()?).map_err(|e| self.malformed(&e))
+        // Of a field given twice one value would win in silence.
+        let value = parse_json(self.text()?).map_err(|e| self.malformed(&e))?;
+        serde_json::from_value(value).map_err(|e| self.malformed(&e))
     }
 
     /// The error for a body that makes no sense.

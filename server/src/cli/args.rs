@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 
 pub use flow::{
-    AdminRulesArg, DeltaArgs, ExplainArgs, FlowCommand, KnownNetwork, KnownNode, PacketArgs,
-    RulesetKind,
+    AccessArg, AdminRulesArg, BetweenArgs, DeltaArgs, DirectionArg, ExplainArgs, FlowCommand,
+    KnownNetwork, KnownNode, PacketArgs, PlaceArgs, RulesetKind, SourceArgs,
 };
 
 use super::exit;

@@ -5,7 +5,7 @@ use naosu_engine::{
     Naosu,
     model::{Delta, PlanId},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{product::Scripted, served::Served};
 
@@ -32,7 +32,7 @@ async fn the_command_line_shows_what_is_opened_what_is_too_much_and_what_is_not_
         .await;
     let plan: Value = serde_json::from_slice(&json.stdout).unwrap();
     let delta = &plan["content"]["steps"][0]["delta"];
-    assert_eq!(delta["excess"][0]["source"], "10.224.128.0/17");
+    assert_eq!(delta["excess"][0]["src"], json!(["10.224.128.0/17"]));
     assert_eq!(
         delta["report"]["unknown"][0]["conditions"][0],
         "source in service tag Sql"
@@ -58,9 +58,9 @@ async fn grpc_carries_boxes_and_atoms_and_not_only_words() {
     let Delta::Computed { report, excess } = &plan.content.steps[0].delta else {
         panic!("{:?}", plan.content.steps[0].delta);
     };
-    assert_eq!(report.newly_allowed[0].source, "10.224.0.0/16");
+    assert_eq!(report.newly_allowed[0].src, ["10.224.0.0/16"]);
     assert!(report.is_partly_unknown());
     assert_eq!(report.atoms[0].reason, "it was not read");
-    assert_eq!(excess[0].source, "10.224.128.0/17");
+    assert_eq!(excess[0].src, ["10.224.128.0/17"]);
     served.end().await;
 }

@@ -69,6 +69,35 @@ fn a_malformed_file_is_named_with_its_line_or_field() {
             &["admin-rules-page.json", "skipToken", "one page of several"],
         ),
         (
+            "explain --admin-rules admin-rules-repeated.json",
+            &["admin-rules-repeated.json", "line 3", "value", "twice"],
+        ),
+        (
+            "explain --nsg nsg-open.json --service-tags service-tags-repeated.json",
+            &["service-tags-repeated.json", "line 7", "addressPrefixes"],
+        ),
+        (
+            "explain --firewall firewall-repeated.json",
+            &["firewall-repeated.json", "line 5", "networkRuleCollections"],
+        ),
+        ("explain --firewall node.save", &["node.save", "line 1"]),
+        (
+            "explain --vnet-prefix 10.20.0.0/16 --route-table nsg-open.json",
+            &["nsg-open.json", "properties.routes"],
+        ),
+        (
+            "explain --firewall firewall.json --ip-group nsg-open.json",
+            &["nsg-open.json", "ipAddresses"],
+        ),
+        (
+            "place --name new --nsg nsg-bad-port.json",
+            &["nsg-bad-port.json", "destinationPortRange", "70000"],
+        ),
+        (
+            "explain --from-iptables node-bad-port.save",
+            &["node-bad-port.save", "line 8"],
+        ),
+        (
             "explain --iptables node.save --nft-tables node.save",
             &["node.save", "line 1", "table FAMILY NAME"],
         ),
@@ -108,8 +137,85 @@ fn a_wrong_parameter_is_named_with_its_value() {
             "--from \"here\"",
         ),
         (
-            with_group("--from 10.20.1.4 --to 10.20.0.0/16 --port 1/tcp"),
-            "10.20.0.0/16",
+            with_group("--from 10.20.1.4 --to 10.20.0.5/16 --port 1/tcp"),
+            "--to 10.20.0.5/16 has host bits set",
+        ),
+        (
+            with_group("--from 10.20.1.9-10.20.1.4 --to 10.20.0.5 --port 1/tcp"),
+            "10.20.1.9-10.20.1.4",
+        ),
+        (
+            with_group("--from 10.20.1.4,fd00::/64 --to 10.20.0.0/16 --port 1/tcp"),
+            "two address families",
+        ),
+        (
+            with_group("--from 10.20.1.4 --to 10.20.0.5 --port 1/tcp,9100-9000/tcp"),
+            "9100-9000",
+        ),
+        (
+            with_group(&format!(
+                "{PACKET} --direction outbound --from-nsg nsg-open.json"
+            )),
+            "--direction outbound",
+        ),
+        (
+            with_group(&format!("{PACKET} --from-node-address 10.20.1.4")),
+            "--from-node-address",
+        ),
+        (
+            with_group(&format!("{PACKET} --from-nft-tables tables.nft")),
+            "--from-nft-tables",
+        ),
+        (
+            with_group(&format!(
+                "{PACKET} --from-nsg nsg-open.json --ip-group ip-group.json"
+            )),
+            "--ip-group",
+        ),
+        (
+            format!(
+                "explain {PACKET} --firewall-policy firewall-policy.json \
+                 --rule-collections rule-collections.json --route-table routes.json \
+                 --vnet-prefix 10.20.0.0/16"
+            ),
+            "which routes lead to the firewall",
+        ),
+        (
+            format!(
+                "explain {PACKET} --firewall-policy firewall-policy.json \
+                 --firewall-policy firewall-policy.json --rule-collections rule-collections.json"
+            ),
+            "2 and --rule-collections 1",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name allow-agents {PACKET}"),
+            "--name \"allow-agents\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name new --pin absent {PACKET}"),
+            "--pin \"absent\"",
+        ),
+        (
+            "place --nsg nsg-open.json --name new --from 10.20.1.4 --to 10.20.0.5 \
+             --port 1/tcp,1/udp"
+                .to_owned(),
+            "one protocol",
+        ),
+        (
+            "place --nsg nsg-open.json --name new --from 10.20.1.4,fd00::4 \
+             --to 10.20.0.5,fd00::5 --port 1/tcp"
+                .to_owned(),
+            "both families",
+        ),
+        (
+            format!(
+                "place --nsg nsg-open.json --name new --rule-from Internet,10.0.0.0/8 {PACKET}"
+            ),
+            "--rule-from \"Internet\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name new --rule-to 10.0.0.1/8 {PACKET}"),
+            "--rule-to 10.0.0.1/8 has host bits set",
         ),
         (
             with_group("--from 10.20.1.4 --to ::1 --port 1/tcp"),

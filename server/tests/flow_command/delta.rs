@@ -12,10 +12,10 @@ fn a_rule_added_to_a_security_group_opens_exactly_its_packets() {
     );
     let boxes = opened["newly_allowed"].as_array().unwrap();
     assert_eq!(boxes.len(), 1, "{opened:#}");
-    assert_eq!(boxes[0]["source"], "10.20.1.0/24");
-    assert_eq!(boxes[0]["destination"], "10.20.0.0/16");
+    assert_eq!(boxes[0]["src"], json!(["10.20.1.0/24"]));
+    assert_eq!(boxes[0]["dst"], json!(["10.20.0.0/16"]));
     assert_eq!(boxes[0]["protocol"], "TCP");
-    assert_eq!(boxes[0]["destination_ports"], "10250");
+    assert_eq!(boxes[0]["ports"], json!(["10250"]));
     assert_eq!(opened["newly_denied"], json!([]));
     assert_eq!(opened["unknown"], json!([]));
 
@@ -32,7 +32,7 @@ fn a_security_group_opens_nothing_that_security_admin_rules_decide() {
     );
     let boxes = opened["newly_allowed"].as_array().unwrap();
     assert_eq!(boxes.len(), 1, "{opened:#}");
-    assert_eq!(boxes[0]["source"], "10.20.1.128/25");
+    assert_eq!(boxes[0]["src"], json!(["10.20.1.128/25"]));
 }
 
 #[test]
@@ -58,9 +58,12 @@ fn a_rule_deleted_from_iptables_opens_what_it_alone_closed() {
     assert!(!boxes.is_empty());
     for opened in boxes {
         assert_eq!(opened["direction"], "inbound");
-        assert_eq!(opened["destination_ports"], "10250");
+        assert_eq!(opened["ports"], json!(["10250"]));
         // The neighbours of the source that an earlier rule accepts.
-        assert_eq!(opened["source"], "10.20.0.0/24, 10.20.2.0-10.20.255.255");
+        assert_eq!(
+            opened["src"],
+            json!(["10.20.0.0/24", "10.20.2.0-10.20.255.255"])
+        );
     }
 }
 

@@ -3,6 +3,10 @@
 mod bad_input;
 mod delta;
 mod explain;
+mod help;
+mod place;
+mod set;
+mod way;
 
 use std::{
     path::{Path, PathBuf},
@@ -65,4 +69,23 @@ fn the_schema_refuses_an_answer_without_a_verdict() {
     assert!(validator.is_valid(&answer));
     answer.as_object_mut().unwrap().remove("verdict");
     assert!(!validator.is_valid(&answer));
+}
+
+#[test]
+fn the_schema_refuses_lists_that_are_joined_in_one_text() {
+    let schema: Value = serde_json::from_str(&text("schema")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let answer = json("delta --kind nsg --before nsg-closed.json --after nsg-open.json");
+    for (field, joined) in [
+        ("src", "10.20.0.0/24, 10.20.2.0/24"),
+        ("dst", "10.20.0.0/24, 10.20.2.0/24"),
+        ("ports", "10250, 10255"),
+        ("source_ports", "any"),
+    ] {
+        let mut changed = answer.clone();
+        changed["newly_allowed"][0][field] = serde_json::json!([joined]);
+        assert!(!validator.is_valid(&changed), "{field}");
+        changed["newly_allowed"][0][field] = serde_json::json!(joined);
+        assert!(!validator.is_valid(&changed), "{field}");
+    }
 }

@@ -188,8 +188,8 @@ fn warnings() -> Value {
 
 fn flow(source: &str, conditions: &[&str]) -> Value {
     json!({
-        "direction": "inbound", "source": source, "destination": "10.224.0.5", "protocol": "TCP",
-        "source_ports": "any", "destination_ports": "10250", "state": "new",
+        "direction": "inbound", "src": [source], "dst": ["10.224.0.5"], "protocol": "TCP",
+        "source_ports": ["0-65535"], "ports": ["10250"], "state": ["new"],
         "conditions": conditions,
     })
 }

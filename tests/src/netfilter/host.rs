@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use naosu_flow::iptables::{Backend, Family};
+use naosu_flow::set::OtherState;
 use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -62,7 +63,14 @@ pub const LAST_SOURCES: [&str; 2] = ["192.0.2.254", "2001:db8::254"];
 const LOG_GROUP: u16 = 7;
 const LAST_ID: u32 = u32::MAX;
 
+/// Who sends what is exempted from tracking: behind the table `raw`, as the kernel
+/// itself exempts packets, for then that table does not see it.
+const UNTRACKED_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
 const OBSERVER: &str = "table inet naosu_observer {
+  chain untracked {
+    type filter hook prerouting priority -250; ether saddr 02:00:00:00:00:02 notrack;
+  }
   chain input { type filter hook input priority 1000; log group 7; drop; }
   chain postrouting { type filter hook postrouting priority 1000; log group 7; drop; }
 }
@@ -234,12 +242,15 @@ impl NetfilterHost {
     /// # Errors
     /// What `conntrack` refused.
     pub fn establish(&self, connections: &[SentPacket]) -> Result<(), HostError> {
-        std::fs::write("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", "1").map_err(
-            |source| HostError::Kernel {
+        // A packet of an established connection is one whatever its window, and one of
+        // no connection is not taken for such.
+        for (name, value) in [("tcp_be_liberal", "1"), ("tcp_loose", "0")] {
+            let path = format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
+            std::fs::write(path, value).map_err(|source| HostError::Kernel {
                 action: "a sysctl",
                 source,
-            },
-        )?;
+            })?;
+        }
         for packet in connections {
             let (protocol, source, destination) = match packet.transport {
                 Transport::Tcp {
@@ -304,6 +315,7 @@ impl NetfilterHost {
                 source: 9,
                 destination: 9,
             },
+            other: None,
             id: LAST_ID,
         })?;
         let mut passed = BTreeSet::new();
@@ -331,7 +343,10 @@ impl NetfilterHost {
         };
         let mut frame = Vec::with_capacity(100);
         frame.extend_from_slice(&self.destination_mac);
-        frame.extend_from_slice(&[2, 0, 0, 0, 0, 1]);
+        frame.extend_from_slice(match packet.other {
+            Some(OtherState::Untracked) => &UNTRACKED_MAC,
+            _ => &[2, 0, 0, 0, 0, 1],
+        });
         frame.extend_from_slice(&ethertype.to_be_bytes());
         frame.extend_from_slice(&packet.to_bytes());
         // SAFETY: all-zero is a valid `sockaddr_ll`.

@@ -1,13 +1,15 @@
 //! Compares what the analysis says of packets with what the kernel did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use naosu_flow::iptables::{
     Family, Hook, InterfaceKnowledge, Knowledge, LocalAddresses, NodeFirewall, NodeRoutes,
 };
 use naosu_flow::policy::{DecidingRule, Verdict};
-use naosu_flow::set::{AddressSet, ConnectionState, Direction, Packet, PacketSet, Protocol, Space};
+use naosu_flow::set::{
+    AddressSet, ConnectionState, FlowBox, OtherState, Packet, PacketSet, Protocol, Space,
+};
 
 use super::generate::{SETS, established};
 use super::host::{ADDRESSES, HostError, IN_INTERFACE, NetfilterHost, OUT_INTERFACE};
@@ -22,6 +24,9 @@ pub struct Tally {
     pub stopped: u64,
     /// Packets it does not know about.
     pub unknown: u64,
+    /// Those that it knows about, by the state they are in where it is another than
+    /// that of a connection.
+    pub sure_of: BTreeMap<OtherState, u64>,
 }
 
 /// Knows the host's addresses, sets and established connections.
@@ -78,12 +83,15 @@ impl Judge {
     /// The packet as the analysis sees it, and the hook that decides it.
     pub fn analysed(&self, sent: &SentPacket) -> (Hook, Packet) {
         let (source, destination, protocol, source_port, destination_port) = flow(sent);
-        let state = match self.established.contains(&flow(sent)) {
+        let is_open = sent.other.is_none() && self.established.contains(&flow(sent));
+        let state = match is_open {
             true => ConnectionState::Established,
             false => ConnectionState::New,
         };
+        let local = self.local.contains(&destination);
+        let hook = if local { Hook::Input } else { Hook::Forward };
         let packet = Packet {
-            direction: Direction::Inbound,
+            direction: hook.direction(),
             state,
             protocol: Protocol(protocol),
             source,
@@ -91,8 +99,7 @@ impl Judge {
             source_port,
             destination_port,
         };
-        let local = self.local.contains(&destination);
-        (if local { Hook::Input } else { Hook::Forward }, packet)
+        (hook, packet)
     }
 
     /// Whether the analysis agrees with the kernel about every packet.
@@ -113,15 +120,27 @@ impl Judge {
         let forward = forward.map_err(|error| error.to_string())?;
         for sent in packets {
             let (hook, packet) = self.analysed(sent);
-            let decisions = if hook == Hook::Input {
-                &input
-            } else {
-                &forward
+            let other;
+            let decisions = match (sent.other, hook) {
+                (Some(state), _) => {
+                    let asked = space.flow(&FlowBox::one(&packet));
+                    let asked = asked.map_err(|error| error.to_string())?;
+                    let decided = firewall.analyse_in_state(&mut space, (hook, state), asked);
+                    other = decided.map_err(|error| error.to_string())?;
+                    &other
+                }
+                (None, Hook::Input) => &input,
+                (None, _) => &forward,
             };
             let answer = decisions.decisions.answer(&mut space, &packet);
             let answer = answer.map_err(|error| error.to_string())?;
             let passed = passing.contains(&sent.id);
             tally.judge(answer.verdict, &answer.rules, passed, sent)?;
+            if let Some(state) = sent.other
+                && answer.verdict != Verdict::Unknown
+            {
+                *tally.sure_of.entry(state).or_default() += 1;
+            }
         }
         Ok(())
     }

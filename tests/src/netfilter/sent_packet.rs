@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use naosu_flow::set::OtherState;
+
 /// What a packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -23,6 +25,18 @@ pub enum Transport {
     },
     /// An echo request of ICMP or ICMPv6.
     EchoRequest,
+    /// The ICMP error that a port is not reached, about a packet that the destination
+    /// sent to `about`.
+    Unreachable {
+        /// Whom that packet was for.
+        about: IpAddr,
+        /// Whether it was one of TCP; one of UDP otherwise.
+        is_tcp: bool,
+        /// Its source port.
+        source: u16,
+        /// Its destination port.
+        destination: u16,
+    },
     /// A protocol without ports, by number.
     Other(u8),
 }
@@ -36,12 +50,18 @@ pub struct SentPacket {
     pub destination: IpAddr,
     /// What it carries.
     pub transport: Transport,
+    /// The state that connection tracking finds it in, where it neither opens a
+    /// connection nor belongs to an open one.
+    pub other: Option<OtherState>,
     /// The number.
     pub id: u32,
 }
 
 /// Marks a payload as ours.
 const MAGIC: [u8; 8] = *b"naosu-or";
+/// Marks the payload of a packet that an error of ours is about: an error that the
+/// kernel makes about a packet of ours quotes the other words.
+const QUOTED_MAGIC: [u8; 8] = *b"naosu-qu";
 
 impl SentPacket {
     /// The IP protocol number.
@@ -49,8 +69,8 @@ impl SentPacket {
         match (self.transport, self.source) {
             (Transport::Tcp { .. }, _) => 6,
             (Transport::Udp { .. }, _) => 17,
-            (Transport::EchoRequest, IpAddr::V4(_)) => 1,
-            (Transport::EchoRequest, IpAddr::V6(_)) => 58,
+            (Transport::EchoRequest | Transport::Unreachable { .. }, IpAddr::V4(_)) => 1,
+            (Transport::EchoRequest | Transport::Unreachable { .. }, IpAddr::V6(_)) => 58,
             (Transport::Other(protocol), _) => protocol,
         }
     }
@@ -58,11 +78,17 @@ impl SentPacket {
     /// The packet from the IP header on, with correct checksums: the kernel's
     /// connection tracking takes others for invalid.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut body = self.body();
+        self.bytes_with(MAGIC)
+    }
+
+    fn bytes_with(&self, magic: [u8; 8]) -> Vec<u8> {
+        let mut body = self.body(magic);
         if let Some(at) = self.checksum_offset() {
             let mut covered = match self.transport {
                 // Only ICMP for IPv4 leaves the addresses out.
-                Transport::EchoRequest if self.source.is_ipv4() => Vec::new(),
+                Transport::EchoRequest | Transport::Unreachable { .. } if self.source.is_ipv4() => {
+                    Vec::new()
+                }
                 _ => self.pseudo_header(body.len()),
             };
             covered.extend_from_slice(&body);
@@ -84,6 +110,10 @@ impl SentPacket {
 
     /// The number in a packet that starts with its IP header, if it is ours.
     pub fn id_of(packet: &[u8]) -> Option<u32> {
+        Self::id_by(packet, MAGIC)
+    }
+
+    fn id_by(packet: &[u8], magic: [u8; 8]) -> Option<u32> {
         // Nothing else in the namespace says the magic words, and answers the
         // kernel makes about our packets put them at the very end only if the
         // packet itself was let through untouched, so its length tells.
@@ -91,17 +121,21 @@ impl SentPacket {
             4 => (*packet.get(9)?, packet.get(20..)?),
             _ => (*packet.get(6)?, packet.get(40..)?),
         };
+        if let (1, Some(3)) | (58, Some(1)) = (protocol, body.first()) {
+            let quoted = body.get(8..)?;
+            return (magic == MAGIC).then(|| Self::id_by(quoted, QUOTED_MAGIC))?;
+        }
         let header = match protocol {
             6 => 20,
             1 | 17 | 58 => 8,
             _ => 0,
         };
         let payload = body.get(header..)?;
-        let id = payload.strip_prefix(&MAGIC)?;
+        let id = payload.strip_prefix(&magic)?;
         (id.len() == 4).then(|| u32::from_be_bytes([id[0], id[1], id[2], id[3]]))
     }
 
-    fn body(&self) -> Vec<u8> {
+    fn body(&self, magic: [u8; 8]) -> Vec<u8> {
         let mut body = Vec::with_capacity(40);
         match self.transport {
             Transport::Tcp {
@@ -132,10 +166,56 @@ impl SentPacket {
                 body.extend_from_slice(&[kind, 0, 0, 0]);
                 body.extend_from_slice(&self.id.to_be_bytes());
             }
+            Transport::Unreachable { .. } => {
+                let kind: [u8; 2] = if self.source.is_ipv4() {
+                    [3, 3]
+                } else {
+                    [1, 4]
+                };
+                body.extend_from_slice(&kind);
+                body.extend_from_slice(&[0; 6]);
+                body.extend(
+                    self.quoted()
+                        .map(|quoted| quoted.bytes_with(QUOTED_MAGIC))
+                        .unwrap_or_default(),
+                );
+                return body;
+            }
             Transport::Other(_) => {}
         }
-        body.extend_from_slice(&self.payload());
+        body.extend_from_slice(&magic);
+        body.extend_from_slice(&self.id.to_be_bytes());
         body
+    }
+
+    /// The packet that an error is about.
+    fn quoted(&self) -> Option<Self> {
+        let Transport::Unreachable {
+            about,
+            is_tcp,
+            source,
+            destination,
+        } = self.transport
+        else {
+            return None;
+        };
+        Some(Self {
+            source: self.destination,
+            destination: about,
+            transport: match is_tcp {
+                true => Transport::Tcp {
+                    source,
+                    destination,
+                    flags: 0x10,
+                },
+                false => Transport::Udp {
+                    source,
+                    destination,
+                },
+            },
+            other: None,
+            id: self.id,
+        })
     }
 
     /// What the packet is known again by.
@@ -149,7 +229,7 @@ impl SentPacket {
         match self.transport {
             Transport::Tcp { .. } => Some(16),
             Transport::Udp { .. } => Some(6),
-            Transport::EchoRequest => Some(2),
+            Transport::EchoRequest | Transport::Unreachable { .. } => Some(2),
             Transport::Other(_) => None,
         }
     }
@@ -216,13 +296,35 @@ mod tests {
             },
             Transport::EchoRequest,
             Transport::Other(253),
+            Transport::Unreachable {
+                about: "10.0.0.3".parse().unwrap(),
+                is_tcp: true,
+                source: 1,
+                destination: 2,
+            },
         ];
         for transport in transports {
             for (source, destination) in [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")] {
+                let source: IpAddr = source.parse().unwrap();
+                let transport = match transport {
+                    Transport::Unreachable {
+                        is_tcp,
+                        source: from,
+                        destination,
+                        ..
+                    } => Transport::Unreachable {
+                        about: source,
+                        is_tcp,
+                        source: from,
+                        destination,
+                    },
+                    other => other,
+                };
                 let packet = SentPacket {
-                    source: source.parse().unwrap(),
+                    source,
                     destination: destination.parse().unwrap(),
                     transport,
+                    other: None,
                     id: 0x0102_0304,
                 };
                 let mut bytes = packet.to_bytes();

@@ -97,7 +97,13 @@ pub fn firewall_delta(
     Ok(FlowDelta::of_policies(space, &before, &after)?)
 }
 
-fn conditional(name: &str, flow: FlowBox, atom: &str, reason: &str, verdict: Verdict) -> Rule {
+pub(super) fn conditional(
+    name: &str,
+    flow: FlowBox,
+    atom: &str,
+    reason: &str,
+    verdict: Verdict,
+) -> Rule {
     let mut matches = RuleMatch::from(flow);
     matches.conditions.push(Atom {
         name: atom.to_owned(),

@@ -10,6 +10,7 @@ mod error;
 mod parse;
 mod read_rule;
 mod route;
+mod routed;
 
 pub use collection::{
     CollectionAction, Firewall, FirewallRule, RuleCollection, RuleCollectionGroup, RuleKind,

@@ -25,6 +25,9 @@ pub enum NextHop {
     None,
 }
 
+/// The name of the routes that a table need not have.
+pub(super) const SYSTEM_ROUTE: &str = "system route";
+
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -73,7 +76,7 @@ impl RouteTable {
     #[must_use]
     pub fn with_system_routes<'a>(mut self, network: impl IntoIterator<Item = &'a IpNet>) -> Self {
         let system = |prefix: IpNet, next_hop| Route {
-            name: "system route".to_owned(),
+            name: SYSTEM_ROUTE.to_owned(),
             prefix,
             next_hop,
         };

@@ -82,14 +82,27 @@ impl NodeFirewall {
         hook: Hook,
         within: PacketSet,
     ) -> Result<NodeDecisions, AnalysisTooComplex> {
-        self.decide_hooks(space, within, &[(hook, within)])
+        self.decide_hooks(space, (within, None), &[(hook, within)])
+    }
+
+    /// The same of packets in another state than their set tells.
+    ///
+    /// # Errors
+    /// [`AnalysisTooComplex`], naming the rule that was too much.
+    pub fn analyse_in_state(
+        &self,
+        space: &mut Space,
+        (hook, state): (Hook, OtherState),
+        within: PacketSet,
+    ) -> Result<NodeDecisions, AnalysisTooComplex> {
+        self.decide_hooks(space, (within, Some(state)), &[(hook, within)])
     }
 
     /// Decides the packets of each hook; the sets are disjoint.
     fn decide_hooks(
         &self,
         space: &mut Space,
-        within: PacketSet,
+        (within, other): (PacketSet, Option<OtherState>),
         hooks: &[(Hook, PacketSet)],
     ) -> Result<NodeDecisions, AnalysisTooComplex> {
         let changed_sets = self.changed_sets();
@@ -98,7 +111,7 @@ impl NodeFirewall {
             for family in [Family::Ipv4, Family::Ipv6] {
                 let set = of_family(walk.space, family, *packets)?;
                 if !set.is_empty() {
-                    self.family(&mut walk, family, (*hook, None), set)?;
+                    self.family(&mut walk, family, (*hook, other), set)?;
                 }
             }
         }
@@ -425,6 +438,6 @@ impl Policy for NodeFirewall {
             let set = space.flow(&FlowBox::any().with_direction(hook.direction()))?;
             hooks.push((hook, space.intersection(set, within)?));
         }
-        Ok(self.decide_hooks(space, within, &hooks)?.decisions)
+        Ok(self.decide_hooks(space, (within, None), &hooks)?.decisions)
     }
 }

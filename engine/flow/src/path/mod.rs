@@ -4,7 +4,7 @@
 
 mod report;
 
-pub use report::{HopReport, PathReport, StopReport};
+pub use report::{HopReport, PartReport, PathReport, StopReport};
 
 use crate::policy::{DecidingRule, Decisions, Partition, Policy, Verdict};
 use crate::set::{
@@ -39,8 +39,12 @@ pub struct HopAnswer {
 pub struct Stop {
     /// The hop.
     pub hop: String,
+    /// Its place among the hops.
+    pub place: usize,
     /// The rule.
     pub rule: DecidingRule,
+    /// The rule's place among those of the hop's decisions.
+    pub index: usize,
     /// The packets that get there and no further, with the atoms that decides
     /// on.
     pub part: PacketSet,
@@ -55,6 +59,8 @@ pub struct PathAnswer {
     pub partition: Partition,
     /// Every rule that stops some of them, in the order they meet it.
     pub stops: Vec<Stop>,
+    /// Which way all packets go, where every hop sees them go the same way.
+    direction: Option<Direction>,
 }
 
 impl PathAnswer {
@@ -76,25 +82,30 @@ impl PathAnswer {
     }
 }
 
-/// Follows the new connections of `required` through the hops.
+/// Follows the new connections of all the boxes through the hops, each of which sees
+/// them in its own direction.
 ///
 /// # Errors
 /// [`AnalysisTooComplex`], naming the rules of the hop that was too much.
 pub fn follow_path(
     space: &mut Space,
     hops: &[Hop<'_>],
-    required: &FlowBox,
+    required: &[FlowBox],
 ) -> Result<PathAnswer, AnalysisTooComplex> {
     let mut answers = Vec::with_capacity(hops.len());
     let mut stops = Vec::new();
-    let question = space.flow(&required.clone().with_state(ConnectionState::New))?;
-    // The direction belongs to each hop, not to the question.
-    let question = match required.directions.contains(0_u8) {
-        true => space.facing(question, Direction::Inbound),
-        false => space.facing(question, Direction::Outbound),
-    };
+    let mut question = PacketSet::EMPTY;
+    for flow in required {
+        // The direction belongs to each hop, not to the question.
+        let flow = FlowBox {
+            directions: FlowBox::any().directions,
+            ..flow.clone().with_state(ConnectionState::New)
+        };
+        let packets = space.flow(&flow)?;
+        question = space.union(question, packets)?;
+    }
     let mut arriving = question;
-    for hop in hops {
+    for (place, hop) in hops.iter().enumerate() {
         let facing = space.flow(&FlowBox::any().with_direction(hop.direction))?;
         let within = space.intersection(question, facing)?;
         let decisions = hop.policy.decide(space, within)?;
@@ -104,7 +115,9 @@ pub fn follow_path(
             if !part.is_empty() {
                 stops.push(Stop {
                     hop: hop.name.to_owned(),
+                    place,
                     rule: block.rule,
+                    index: block.index,
                     part,
                 });
             }
@@ -121,6 +134,13 @@ pub fn follow_path(
         hops: answers,
         partition: Partition::new(space, question, arriving)?,
         stops,
+        direction: match hops {
+            [first, others @ ..] => {
+                let alike = others.iter().all(|hop| hop.direction == first.direction);
+                alike.then_some(first.direction)
+            }
+            [] => None,
+        },
     })
 }
 

@@ -68,12 +68,12 @@ fn an_open_way_lets_every_required_packet_arrive() {
     let (agent, node) = (chain(Vec::new()), chain(Vec::new()));
     let firewall = RulePolicy::constant("iptables", "policy ACCEPT", Verdict::Allow);
     let mut space = Space::new();
-    let answer = follow_path(&mut space, &hops(&agent, &node, &firewall), &tunnel()).unwrap();
+    let answer = follow_path(&mut space, &hops(&agent, &node, &firewall), &[tunnel()]).unwrap();
     assert_eq!(answer.verdict(), Verdict::Allow);
     assert!(answer.first_stop().is_none());
     let report = answer.report(&mut space).unwrap();
-    assert_eq!(report.allowed.len(), 1);
-    assert_eq!(report.allowed[0].direction, "any");
+    assert_eq!(report.allowed.packets.len(), 1);
+    assert_eq!(report.allowed.packets[0].direction, "any");
     assert!(report.hops.iter().all(|hop| hop.verdict == Verdict::Allow));
 }
 
@@ -87,7 +87,7 @@ fn the_first_rule_on_the_way_is_named_with_its_part() {
     let node = chain(vec![deny("deny-in", crate::nsg::Direction::Inbound, "*")]);
     let firewall = RulePolicy::constant("iptables", "policy DROP", Verdict::Deny);
     let mut space = Space::new();
-    let answer = follow_path(&mut space, &hops(&agent, &node, &firewall), &tunnel()).unwrap();
+    let answer = follow_path(&mut space, &hops(&agent, &node, &firewall), &[tunnel()]).unwrap();
     assert_eq!(answer.verdict(), Verdict::Deny);
     let stops: Vec<&str> = answer
         .stops
@@ -97,7 +97,7 @@ fn the_first_rule_on_the_way_is_named_with_its_part() {
     // Nothing reaches the firewall, so its policy stops nothing.
     assert_eq!(stops, ["deny-one-out", "deny-in"]);
     let report = answer.report(&mut space).unwrap();
-    assert_eq!(report.stops[0].packets[0].source, "10.224.0.4");
+    assert_eq!(report.stops[0].part.packets[0].src, ["10.224.0.4"]);
     assert_eq!(report.hops[2].verdict, Verdict::Deny);
     let packet = Packet::new_tcp(
         "10.224.0.5".parse().unwrap(),
@@ -123,9 +123,12 @@ fn an_unknown_hop_makes_the_whole_way_unknown_and_says_why() {
         verdict: Verdict::Unknown,
     });
     let mut space = Space::new();
-    let answer = follow_path(&mut space, &hops(&agent, &node, &firewall), &tunnel()).unwrap();
+    let answer = follow_path(&mut space, &hops(&agent, &node, &firewall), &[tunnel()]).unwrap();
     assert_eq!(answer.verdict(), Verdict::Unknown);
     let report = answer.report(&mut space).unwrap();
-    assert_eq!(report.unknown[0].conditions, ["iptables lets INPUT 3 pass"]);
+    assert_eq!(
+        report.unknown.packets[0].conditions,
+        ["iptables lets INPUT 3 pass"]
+    );
     assert_eq!(report.stops[0].rule.rule, "INPUT 3");
 }

@@ -221,7 +221,7 @@ fn a_delta_report_says_in_words_what_opens() {
         report.words,
         ["newly allowed: inbound TCP 10250 from 10.224.0.0/16 to 10.224.0.0/16"]
     );
-    assert_eq!(report.newly_allowed[0].source, "10.224.0.0/16");
+    assert_eq!(report.newly_allowed[0].src, ["10.224.0.0/16"]);
     let json = serde_json::to_string(&report).unwrap();
     let back: DeltaReport = serde_json::from_str(&json).unwrap();
     assert_eq!(back, report);

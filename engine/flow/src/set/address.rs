@@ -182,32 +182,44 @@ impl AddressSet {
     /// address without its length), else as `first-last`; `any` for all,
     /// `any-ipv4` and `any-ipv6` for a whole family.
     pub fn to_texts(&self) -> Vec<String> {
-        if self.is_any() {
-            return vec!["any".to_owned()];
-        }
+        addresses_in_words(self.to_range_texts())
+    }
+
+    /// The members as text, a whole family as `0.0.0.0/0` or `::/0`.
+    pub(crate) fn to_range_texts(&self) -> Vec<String> {
         let mut texts = Vec::new();
-        if self.v4.is_full() {
-            texts.push("any-ipv4".to_owned());
-        } else {
-            for &(first, last) in self.v4.ranges() {
-                push_range(
-                    &mut texts,
-                    v4_address(first).into(),
-                    v4_address(last).into(),
-                );
-            }
+        for &(first, last) in self.v4.ranges() {
+            push_range(
+                &mut texts,
+                v4_address(first).into(),
+                v4_address(last).into(),
+            );
         }
-        if self.v6.is_full() {
-            texts.push("any-ipv6".to_owned());
-        } else {
-            for &(first, last) in self.v6.ranges() {
-                let (first, last) = (Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last));
-                push_range(&mut texts, first.into(), last.into());
-            }
+        for &(first, last) in self.v6.ranges() {
+            let (first, last) = (Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last));
+            push_range(&mut texts, first.into(), last.into());
         }
         texts
     }
 }
+
+/// Addresses as people say them: a whole family, or both, by a word.
+pub fn addresses_in_words(texts: Vec<String>) -> Vec<String> {
+    match texts.as_slice() {
+        [v4, v6] if v4 == EVERY_V4 && v6 == EVERY_V6 => vec!["any".to_owned()],
+        _ => texts
+            .into_iter()
+            .map(|text| match text.as_str() {
+                EVERY_V4 => "any-ipv4".to_owned(),
+                EVERY_V6 => "any-ipv6".to_owned(),
+                _ => text,
+            })
+            .collect(),
+    }
+}
+
+const EVERY_V4: &str = "0.0.0.0/0";
+const EVERY_V6: &str = "::/0";
 
 impl fmt::Display for AddressSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ mod ranges;
 mod space;
 mod words;
 
-pub use address::AddressSet;
+pub use address::{AddressSet, addresses_in_words};
 pub use budget::{AnalysisTooComplex, Budget, BudgetPart};
 pub use flow_box::{FlowBox, protocols_with_ports};
 pub use map::{Label, PacketMap};
@@ -27,6 +27,7 @@ pub use packet::{ConnectionState, Direction, Packet, Protocol};
 pub use query::Membership;
 pub use ranges::{DirectionSet, Ipv4Set, Ipv6Set, PairSet, PortSet, ProtocolSet, RangeSet};
 pub use space::{Atom, AtomId, PacketSet, Space};
+pub(crate) use words::range_texts;
 pub use words::{port_texts, protocol_texts};
 
 #[cfg(test)]

@@ -170,6 +170,19 @@ impl Packet {
     }
 }
 
+impl Packet {
+    /// The packet in words, as both its ends see it.
+    pub fn between_ends(&self) -> String {
+        let (protocol, from, to) = (self.protocol, self.source, self.destination);
+        if protocol.has_ports() {
+            let (source_port, port) = (self.source_port, self.destination_port);
+            format!("{protocol} from {from} port {source_port} to {to} port {port}")
+        } else {
+            format!("{protocol} from {from} to {to}")
+        }
+    }
+}
+
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let direction = self.direction.as_str();
@@ -177,15 +190,6 @@ impl fmt::Display for Packet {
             ConnectionState::New => "new",
             ConnectionState::Established => "established",
         };
-        write!(f, "{direction} {state} {}", self.protocol)?;
-        if self.protocol.has_ports() {
-            write!(
-                f,
-                " from {} port {} to {} port {}",
-                self.source, self.source_port, self.destination, self.destination_port
-            )
-        } else {
-            write!(f, " from {} to {}", self.source, self.destination)
-        }
+        write!(f, "{direction} {state} {}", self.between_ends())
     }
 }

@@ -11,7 +11,7 @@ pub fn port_texts(ports: &PortSet) -> Vec<String> {
     if ports.is_full() {
         return vec!["*".to_owned()];
     }
-    number_texts(ports.ranges())
+    range_texts(ports.ranges())
 }
 
 /// Protocols as text: names where they have one; `any` for all.
@@ -35,7 +35,8 @@ pub fn protocol_texts(protocols: &ProtocolSet) -> Vec<String> {
     texts
 }
 
-fn number_texts(ranges: &[(u128, u128)]) -> Vec<String> {
+/// Ranges of numbers as text, each as `first-last` or one number.
+pub(crate) fn range_texts(ranges: &[(u128, u128)]) -> Vec<String> {
     ranges
         .iter()
         .map(|(first, last)| {

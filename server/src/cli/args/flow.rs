@@ -8,18 +8,42 @@ use naosu_flow::set::Direction;
 /// Questions about firewall rules.
 #[derive(Debug, Subcommand)]
 pub enum FlowCommand {
-    /// Say whether a packet passes, which rule decides, and what is not known.
+    /// Say whether packets pass, which rules stop which of them, and what is not known.
     #[command(after_long_help = "\
-The packet is the first of a connection. All given rules are asked, in the order
-packets meet them. Inbound: security admin rules, subnet NSG, interface NSG, node
-firewall; outbound: node firewall, security admin rules, interface NSG, subnet NSG.
-What a security admin rule always allows, no security group denies.
+One address each and one port ask about one packet; prefixes, ranges and lists
+about all of theirs. Meant are the first packets of connections. All given rules
+are asked, in the order packets meet them. Towards the machine whose rules are
+given: security admin rules, subnet NSG, interface NSG, node firewall; away from
+it (--direction outbound): node firewall, security admin rules, interface NSG,
+subnet NSG. What a security admin rule always allows, no security group denies.
+
+With rules of the machine that the packets come from (--from-...), of its routes
+or of an Azure Firewall, the whole way is followed: node firewall, security admin
+rules, interface NSG and subnet NSG of the source, routes, firewall, and then the
+rules of the destination. For the tunnel, the source is the node of a tunnel
+agent and the destination that of a kubelet.
 
 Examples:
-  naosu flow explain --nsg nsg.json --from 10.1.0.4 --to 10.224.0.5 \\
-    --port 10250/tcp --vnet-prefix 10.224.0.0/16
-  iptables-save | naosu flow explain --iptables /dev/stdin \\
-    --from 10.224.0.4 --to 10.224.0.5 --port 10250/tcp --output json")]
+  One packet and one security group:
+    naosu flow explain --nsg nsg.json --vnet-prefix 10.224.0.0/16 \\
+      --from 10.1.0.4 --to 10.224.0.5 --port 10250/tcp
+  What of all that nodes send to each other's kubelets is stopped, and by what:
+    naosu flow explain --nsg nsg.json --vnet-prefix 10.224.0.0/16 \\
+      --from 10.224.0.0/16 --to 10.224.0.0/16 --port 10250/tcp
+  One node's firewall:
+    iptables-save | naosu flow explain --iptables /dev/stdin \\
+      --from 10.224.0.4 --to 10.224.0.5 --port 10250/tcp --output json
+  From an agent's node to a kubelet, where it is stopped on the way:
+    naosu flow explain --vnet-prefix 10.224.0.0/16 \\
+      --from 10.224.0.4 --to 10.224.0.5 --port 10250/tcp \\
+      --from-iptables agent.save --from-nic-nsg agent-nic.json \\
+      --from-subnet-nsg agents.json --subnet-nsg nodes.json \\
+      --nic-nsg node-nic.json --iptables node.save
+  From nodes out through a firewall:
+    naosu flow explain --vnet-prefix 10.224.0.0/16 \\
+      --from 10.224.0.0/16 --to 203.0.113.0/24 --port 443/tcp,123/udp \\
+      --from-subnet-nsg nodes.json --route-table routes.json \\
+      --firewall firewall.json")]
     Explain(Box<ExplainArgs>),
     /// Say for which packets a change of rules changes the verdict.
     #[command(after_long_help = "\
@@ -27,19 +51,37 @@ Examples:
   naosu flow delta --kind nsg --before old.json --after new.json
   naosu flow delta --kind nsg --before old.json --after new.json \\
     --admin-rules admin.json
-  naosu flow delta --kind iptables --before old.save --after new.save \
+  naosu flow delta --kind iptables --before old.save --after new.save \\
     --node-address 10.224.0.5/16")]
-    Delta(DeltaArgs),
+    Delta(Box<DeltaArgs>),
+    /// Say which priority a new rule of a security group must have, with its proof.
+    #[command(after_long_help = "\
+The priority is the latest with which the wanted packets get the rule's verdict,
+no packet outside the rule's match changes, and every stricter rule above stays
+in force. Where no such number is free, the fewest rules are named that free one
+when they are moved, which changes no verdict; where there is none, packets that
+show why.
+
+Examples:
+  naosu flow place --nsg nsg.json --name allow-kubelet \\
+    --from 10.224.0.0/16 --to 10.224.0.0/16 --port 10250/tcp \\
+    --vnet-prefix 10.224.0.0/16
+  naosu flow place --nsg nsg.json --name allow-kubelet \\
+    --from 10.224.0.0/16 --to 10.224.0.0/16 --port 10250/tcp \\
+    --rule-from VirtualNetwork --vnet-prefix 10.224.0.0/16
+  naosu flow place --nsg nsg.json --name deny-ssh --access deny \\
+    --from 0.0.0.0/0 --to 10.224.0.0/16 --port 22/tcp --output json")]
+    Place(Box<PlaceArgs>),
     /// Print the JSON schema of what `--output json` gives.
     Schema,
 }
 
-/// Which packet, and the rules it meets.
+/// Which packets, and the rules they meet.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The packet.
+    /// The packets.
     #[command(flatten)]
-    pub packet: PacketArgs,
+    pub packets: PacketArgs,
     /// A network security group, as ARM returns it in JSON.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["subnet_nsg", "nic_nsg"])]
     pub nsg: Option<PathBuf>,
@@ -65,14 +107,99 @@ pub struct ExplainArgs {
     /// What is known of the node.
     #[command(flatten)]
     pub node: KnownNode,
+    /// The rules of the machine that packets come from.
+    #[command(flatten, next_help_heading = "The source's rules, for the whole way")]
+    pub source: SourceArgs,
+    /// What lies between the two machines.
+    #[command(flatten, next_help_heading = "Between source and destination")]
+    pub between: BetweenArgs,
     /// What service tags stand for.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "What is known of the network")]
     pub network: KnownNetwork,
+}
+
+/// The rules of the machine that packets come from.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// A network security group of the source.
+    #[arg(
+        long = "from-nsg",
+        value_name = "FILE",
+        conflicts_with_all = ["from_subnet_nsg", "from_nic_nsg"]
+    )]
+    pub from_nsg: Option<PathBuf>,
+    /// The network security group of the source's subnet.
+    #[arg(long = "from-subnet-nsg", value_name = "FILE")]
+    pub from_subnet_nsg: Option<PathBuf>,
+    /// The network security group of the source's network interface.
+    #[arg(long = "from-nic-nsg", value_name = "FILE")]
+    pub from_nic_nsg: Option<PathBuf>,
+    /// Security admin rules in force on the source's network, where that is another
+    /// one; else --admin-rules is asked on both sides.
+    #[arg(long = "from-admin-rules", value_name = "FILE")]
+    pub from_admin_rules: Option<PathBuf>,
+    /// Output of iptables-save on the source's node; once a backend.
+    #[arg(long = "from-iptables", value_name = "FILE")]
+    pub from_iptables: Vec<PathBuf>,
+    /// Output of ip6tables-save on the source's node; once a backend.
+    #[arg(long = "from-ip6tables", value_name = "FILE")]
+    pub from_ip6tables: Vec<PathBuf>,
+    /// Output of `nft list tables` on the source's node.
+    #[arg(long = "from-nft-tables", value_name = "FILE")]
+    pub from_nft_tables: Option<PathBuf>,
+    /// An address of the source's node with its prefix length; all of them or none.
+    #[arg(long = "from-node-address", value_name = "ADDRESS/LENGTH")]
+    pub from_addresses: Vec<String>,
+    /// The interface that packets leave the source's node by.
+    #[arg(long = "from-interface", value_name = "NAME")]
+    pub from_interface: Option<String>,
+    /// The mark of the socket that sends on the source's node.
+    #[arg(
+        long = "from-socket-mark",
+        value_name = "MARK",
+        conflicts_with = "from_pod"
+    )]
+    pub from_socket_mark: Option<String>,
+    /// What sends is a pod with a network of its own: its node forwards the packets
+    /// (FORWARD) and does not send them itself (OUTPUT).
+    #[arg(long = "from-pod")]
+    pub from_pod: bool,
+}
+
+/// Routes and a firewall between two machines.
+#[derive(Debug, Args)]
+pub struct BetweenArgs {
+    /// The route table of the source's subnet, as ARM returns it. With it,
+    /// --vnet-prefix must be given: what stays in the network needs no route.
+    #[arg(long, value_name = "FILE", requires = "vnet_prefixes")]
+    pub route_table: Option<PathBuf>,
+    /// An Azure Firewall with rules of its own, as ARM returns it. Without
+    /// --route-table, every packet is taken to pass it.
+    #[arg(long, value_name = "FILE", conflicts_with = "firewall_policies")]
+    pub firewall: Option<PathBuf>,
+    /// A firewall policy, as ARM returns it; after its parent, where it has one.
+    #[arg(
+        long = "firewall-policy",
+        value_name = "FILE",
+        requires = "rule_collections"
+    )]
+    pub firewall_policies: Vec<PathBuf>,
+    /// The list of a policy's rule collection groups, as ARM returns it; one for each
+    /// --firewall-policy, in the same order.
+    #[arg(long, value_name = "FILE", requires = "firewall_policies")]
+    pub rule_collections: Vec<PathBuf>,
+    /// The private address of the firewall, which routes name. A firewall with rules
+    /// of its own says it itself.
+    #[arg(long, value_name = "ADDRESS")]
+    pub firewall_address: Option<String>,
+    /// An IP group that rules of the firewall name, as ARM returns it.
+    #[arg(long = "ip-group", value_name = "FILE")]
+    pub ip_groups: Vec<PathBuf>,
 }
 
 /// What is known of the node whose rules are given; what is not is unknown in
 /// the answer.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct KnownNode {
     /// An address of the node with its prefix length; give all of them or none.
     /// Without them, packets between two different addresses are taken for those of
@@ -87,30 +214,34 @@ pub struct KnownNode {
     pub socket_mark: Option<String>,
 }
 
-/// One packet. Its parts are read by the command, so that a wrong one fails
+/// The packets. Their parts are read by the command, so that a wrong one fails
 /// with a stable code.
 #[derive(Debug, Args)]
 pub struct PacketArgs {
-    /// Source address.
-    #[arg(long, value_name = "IP")]
-    pub from: String,
-    /// Destination address.
-    #[arg(long, value_name = "IP")]
-    pub to: String,
-    /// Destination port and protocol (tcp, udp or sctp), such as 10250/tcp.
+    /// Source addresses: an address, a prefix such as 10.224.0.0/16, or first and
+    /// last such as 10.224.0.4-10.224.0.9; several separated by commas.
+    #[arg(long, value_name = "ADDRESSES", required = true, value_delimiter = ',')]
+    pub from: Vec<String>,
+    /// Destination addresses, written as the source addresses are.
+    #[arg(long, value_name = "ADDRESSES", required = true, value_delimiter = ',')]
+    pub to: Vec<String>,
+    /// Destination port or ports and protocol (tcp, udp or sctp), such as 10250/tcp or
+    /// 9000-9100/tcp; several separated by commas.
     #[arg(
         long,
         value_name = "PORT/PROTOCOL",
-        required_unless_present = "protocol"
+        required_unless_present = "protocol",
+        value_delimiter = ','
     )]
-    pub port: Option<String>,
+    pub port: Vec<String>,
     /// A protocol without ports, in place of --port: icmp, icmpv6, esp, ah, gre or a
     /// number.
     #[arg(long, value_name = "PROTOCOL", conflicts_with_all = ["port", "source_port"])]
     pub protocol: Option<String>,
-    /// Source port.
-    #[arg(long, value_name = "PORT", default_value = "49152")]
-    pub source_port: String,
+    /// Source port or ports. Where none is given, one packet comes from port 49152;
+    /// packets of several addresses or ports, and those of a rule to place, from any.
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    pub source_port: Vec<String>,
     /// Which way it goes, seen from the machine whose rules are given.
     #[arg(long, value_enum, default_value_t)]
     pub direction: DirectionArg,
@@ -155,6 +286,46 @@ pub struct AdminRulesArg {
     /// /listNetworkManagerEffectiveSecurityAdminRules.
     #[arg(long = "admin-rules", value_name = "FILE")]
     pub file: Option<PathBuf>,
+}
+
+/// A rule that needs a priority.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// The network security group, as ARM returns it in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub nsg: PathBuf,
+    /// The name of the new rule.
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// What the rule does with its packets.
+    #[arg(long, value_enum, default_value_t)]
+    pub access: AccessArg,
+    /// The packets that the rule is for.
+    #[command(flatten)]
+    pub packets: PacketArgs,
+    /// Source addresses that the rule matches, where they are more than those of the
+    /// packets it is for; or one service tag.
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    pub rule_from: Vec<String>,
+    /// Destination addresses that the rule matches, or one service tag.
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    pub rule_to: Vec<String>,
+    /// A rule that must keep its number.
+    #[arg(long = "pin", value_name = "RULE")]
+    pub pinned: Vec<String>,
+    /// What service tags stand for.
+    #[command(flatten)]
+    pub network: KnownNetwork,
+}
+
+/// What a rule of a security group does.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum AccessArg {
+    /// Let packets pass.
+    #[default]
+    Allow,
+    /// Stop them.
+    Deny,
 }
 
 /// The rules before and after.

@@ -16,28 +16,60 @@ pub fn required(flow: &Flow) -> String {
     )
 }
 
-/// "inbound TCP 10250 from 10.224.0.0/16 to any".
-pub fn flow_box(flow: &FlowBox) -> String {
-    let ports = match flow.destination_ports.as_str() {
+/// Boxes, those that differ in the protocol alone as one:
+/// "inbound TCP, UDP 10250 from 10.224.0.0/16 to any".
+pub fn flow_boxes(flows: &[FlowBox]) -> Vec<String> {
+    let alike = |a: &FlowBox, b: &FlowBox| {
+        let with_its_protocol = FlowBox {
+            protocol: b.protocol.clone(),
+            ..a.clone()
+        };
+        a.protocol != b.protocol && with_its_protocol == *b
+    };
+    flows.chunk_by(alike).filter_map(of_protocols).collect()
+}
+
+fn of_protocols(flows: &[FlowBox]) -> Option<String> {
+    let flow = flows.first()?;
+    let protocols: Vec<String> = flows.iter().map(|flow| protocol(&flow.protocol)).collect();
+    let ports = match every_port(&flow.ports) {
+        true => String::new(),
+        false => format!(" {}", flow.ports.join(", ")),
+    };
+    let direction = match flow.direction.as_str() {
         "any" => String::new(),
-        ports => format!(" {ports}"),
+        direction => format!("{direction} "),
     };
-    let protocol = match flow.protocol.as_str() {
-        "any" => "any protocol",
-        protocol => protocol,
-    };
-    let mut words = format!("{} {protocol}{ports} from {}", flow.direction, flow.source);
-    if flow.source_ports != "any" {
-        words.push_str(&format!(" port {}", flow.source_ports));
+    let mut words = format!(
+        "{direction}{}{ports} from {}",
+        protocols.join(", "),
+        flow.sources_in_words()
+    );
+    if !every_port(&flow.source_ports) {
+        words.push_str(&format!(" port {}", flow.source_ports.join(", ")));
     }
-    words.push_str(&format!(" to {}", flow.destination));
-    if flow.state != "any" {
-        words.push_str(&format!(", {} connections", flow.state));
+    words.push_str(&format!(" to {}", flow.destinations_in_words()));
+    if flow.state != ["new", "established"] {
+        words.push_str(&format!(", {} connections", flow.state.join(", ")));
     }
     if !flow.conditions.is_empty() {
         words.push_str(&format!(", depending on: {}", flow.conditions.join("; ")));
     }
-    words
+    Some(words)
+}
+
+fn protocol(name: &str) -> String {
+    match name {
+        "any" => "any protocol".to_owned(),
+        number if number.parse::<u8>().is_ok() => format!("protocol {number}"),
+        range if range.starts_with(|c: char| c.is_ascii_digit()) => format!("protocols {range}"),
+        name => name.to_owned(),
+    }
+}
+
+/// Every port, or none there is.
+fn every_port(ports: &[String]) -> bool {
+    ports.is_empty() || ports == ["0-65535"]
 }
 
 /// Which packets a step lets pass or stops.
@@ -93,12 +125,14 @@ fn boxes(page: &mut Page, title: &str, mark: &str, tone: Tone, flows: &[FlowBox]
         return;
     }
     page.line(2, Tone::Plain, title);
+    let flows = flow_boxes(flows);
     let shown = shown_of(page, flows.len());
-    for flow in flows.iter().take(shown) {
-        let words = shortened(page, flow_box(flow));
+    let left = flows.len() - shown;
+    for words in flows.into_iter().take(shown) {
+        let words = shortened(page, words);
         page.item(4, mark, tone, &words);
     }
-    left_out(page, flows.len() - shown);
+    left_out(page, left);
 }
 
 /// How many packet sets of a list are shown where not all are asked for.

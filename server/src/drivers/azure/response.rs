@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
+use naosu_flow::field::parse_json;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, error::Category};
 
@@ -43,14 +44,7 @@ impl ArmResponse {
     /// # Errors
     /// [`AzureError::BadResponse`] when it is empty, not JSON or of another shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, AzureError> {
-        let body = self
-            .body
-            .strip_prefix(b"\xef\xbb\xbf")
-            .unwrap_or(&self.body);
-        if body.is_empty() {
-            return Err(self.bad("the body is empty"));
-        }
-        serde_json::from_slice(body).map_err(|error| {
+        serde_json::from_slice(self.bytes()?).map_err(|error| {
             let what = match error.classify() {
                 Category::Data => "not as documented",
                 _ => "not JSON",
@@ -59,12 +53,24 @@ impl ArmResponse {
         })
     }
 
-    /// The body as a JSON object.
+    /// The body without the mark that text may begin with.
+    fn bytes(&self) -> Result<&[u8], AzureError> {
+        let body = self.body.strip_prefix(b"\xef\xbb\xbf");
+        match body.unwrap_or(&self.body) {
+            [] => Err(self.bad("the body is empty")),
+            body => Ok(body),
+        }
+    }
+
+    /// The body as a JSON object, in which no field is given twice.
     ///
     /// # Errors
     /// [`AzureError::BadResponse`].
     pub fn object(&self) -> Result<Value, AzureError> {
-        let value: Value = self.json()?;
+        let body = std::str::from_utf8(self.bytes()?)
+            .map_err(|error| self.bad(&format!("not JSON: {error}")))?;
+        // Of a field given twice one value would win in silence.
+        let value = parse_json(body).map_err(|error| self.bad(&error.to_string()))?;
         if value.is_object() {
             Ok(value)
         } else {

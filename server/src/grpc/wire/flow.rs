@@ -20,11 +20,11 @@ wire_message!(
 wire_message!(
     FlowBox = v1::FlowBox {
         direction,
-        source,
-        destination,
+        src,
+        dst,
         protocol,
         source_ports,
-        destination_ports,
+        ports,
         state,
         conditions,
     }

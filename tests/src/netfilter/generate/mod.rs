@@ -32,6 +32,7 @@ pub struct Case {
 #[derive(Debug)]
 pub struct Generator {
     rng: StdRng,
+    seed: u64,
     family: Family,
 }
 
@@ -44,7 +45,7 @@ impl Generator {
         } else {
             Family::Ipv6
         };
-        let mut generator = Self { rng, family };
+        let mut generator = Self { rng, seed, family };
         let rulesets = backends
             .iter()
             .map(|backend| (*backend, generator.ruleset()))
@@ -62,6 +63,7 @@ impl Generator {
     pub fn new(seed: u64, family: Family) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
+            seed,
             family,
         }
     }

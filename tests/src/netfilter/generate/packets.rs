@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use naosu_flow::iptables::Family;
+use naosu_flow::set::OtherState;
 use rand::RngExt;
 
 use super::Generator;
@@ -72,6 +73,7 @@ pub fn established(family: Family) -> Vec<SentPacket> {
                     source: address(source),
                     destination: address(destination),
                     transport,
+                    other: None,
                     id: 0,
                 });
             }
@@ -94,7 +96,47 @@ pub(super) fn pools(family: Family) -> (&'static [&'static str], &'static [&'sta
 impl Generator {
     /// Packets, not yet numbered.
     pub fn packets(&mut self, count: usize) -> Vec<SentPacket> {
-        (0..count).map(|_| self.packet()).collect()
+        let packets: Vec<SentPacket> = (0..count).map(|_| self.packet()).collect();
+        let with_state = |(at, packet)| match at % 8 {
+            5 => self.related(at),
+            6 => invalid(packet),
+            7 => SentPacket {
+                other: Some(OtherState::Untracked),
+                ..packet
+            },
+            _ => packet,
+        };
+        packets.into_iter().enumerate().map(with_state).collect()
+    }
+
+    /// An error about what the other end of an established connection sent.
+    fn related(&self, at: usize) -> SentPacket {
+        let established = established(self.family);
+        // Packets of one case are about connections far from each other.
+        let chosen = (self.seed as usize).wrapping_add(at * 5) % established.len();
+        let about = established[chosen];
+        let (is_tcp, source, destination) = match about.transport {
+            Transport::Tcp {
+                source,
+                destination,
+                ..
+            } => (true, source, destination),
+            Transport::Udp {
+                source,
+                destination,
+            } => (false, source, destination),
+            _ => (false, 0, 0),
+        };
+        SentPacket {
+            transport: Transport::Unreachable {
+                about: about.source,
+                is_tcp,
+                source: destination,
+                destination: source,
+            },
+            other: Some(OtherState::Related),
+            ..about
+        }
     }
 
     fn packet(&mut self) -> SentPacket {
@@ -121,6 +163,7 @@ impl Generator {
             source,
             destination,
             transport,
+            other: None,
             id: 0,
         }
     }
@@ -131,5 +174,39 @@ impl Generator {
         } else {
             self.rng.random_range(3000..=u16::MAX)
         }
+    }
+}
+
+/// A packet of TCP with flags that no connection has, or none that opens one and of
+/// none that is open.
+fn invalid(packet: SentPacket) -> SentPacket {
+    const SYN_AND_FIN: u8 = 0x03;
+    const ACK: u8 = 0x10;
+    let (source, destination, flags) = match packet.transport {
+        // Established ones have that flag.
+        Transport::Tcp {
+            source,
+            destination,
+            flags,
+        } if flags != ACK => (source, destination, ACK),
+        Transport::Tcp {
+            source,
+            destination,
+            ..
+        }
+        | Transport::Udp {
+            source,
+            destination,
+        } => (source, destination, SYN_AND_FIN),
+        _ => (80, 443, SYN_AND_FIN),
+    };
+    SentPacket {
+        transport: Transport::Tcp {
+            source,
+            destination,
+            flags,
+        },
+        other: Some(OtherState::Invalid),
+        ..packet
     }
 }

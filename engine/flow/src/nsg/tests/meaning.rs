@@ -404,9 +404,9 @@ fn the_same_change_gives_the_same_report_byte_for_byte() {
         text(),
         concat!(
             r#"{"newly_allowed":[],"newly_denied":[],"unknown":[{"direction":"inbound","#,
-            r#""source":"10.224.0.0/16, 168.63.129.16","destination":"10.224.0.0/16","#,
-            r#""protocol":"TCP","source_ports":"any","destination_ports":"10250","#,
-            r#""state":"new","conditions":["source in service tag storage"]}],"#,
+            r#""src":["10.224.0.0/16","168.63.129.16"],"dst":["10.224.0.0/16"],"#,
+            r#""protocol":"TCP","ports":["10250"],"source_ports":["0-65535"],"#,
+            r#""state":["new"],"conditions":["source in service tag storage"]}],"#,
             r#""atoms":[{"name":"source in service tag storage","#,
             r#""reason":"the prefixes of service tag Storage were not observed"}],"#,
             r#""words":["may become allowed: inbound TCP 10250 from 10.224.0.0/16, "#,

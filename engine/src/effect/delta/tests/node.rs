@@ -330,9 +330,8 @@ async fn enabled_ufw_stops_what_its_files_do_not_let_pass_and_hooks_make_it_unkn
     };
     assert!(report.newly_allowed.is_empty() && !report.newly_denied.is_empty());
     assert!(!report.is_partly_unknown(), "{:?}", report.words);
-    let open = |flow: &FlowBox| {
-        flow.protocol == "TCP" && flow.destination_ports.split(", ").any(|port| port == "22")
-    };
+    let open =
+        |flow: &FlowBox| flow.protocol == "TCP" && flow.ports.iter().any(|port| port == "22");
     assert!(!report.newly_denied.iter().any(open), "{:?}", report.words);
     let hooked = UfwRules {
         hooks: "/etc/ufw/before.init\n".into(),

@@ -2,19 +2,25 @@
 
 use naosu_flow::{
     delta::{DeltaReport, UnknownAtom},
+    nsg::{NsgRule, Renumbered},
+    path::PartReport,
     policy::Verdict,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The answer of `naosu flow explain` or `naosu flow delta`.
+/// The answer of `naosu flow explain`, `naosu flow delta` or `naosu flow place`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "question", rename_all = "snake_case")]
 pub enum FlowAnswer {
     /// What happens to one packet, and why.
     Explain(Explanation),
+    /// What happens to several packets, and which rules stop which of them.
+    ExplainSet(SetExplanation),
     /// For which packets the verdict changes.
     Delta(DeltaReport),
+    /// Which priority a new rule must have.
+    Place(PlaceAnswer),
 }
 
 /// What happens to one packet, and why.
@@ -36,11 +42,58 @@ pub struct Explanation {
     pub notes: Vec<String>,
 }
 
+/// What happens to several packets, and which rules stop which of them. The three
+/// parts are disjoint, and all of what was asked about.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SetExplanation {
+    /// The packets in words, a line for each protocol.
+    pub asked: Vec<String>,
+    /// What happens to all of them together: "allow" only when every one certainly
+    /// arrives, "deny" when some certainly do not.
+    pub verdict: Verdict,
+    /// The rules that stop some of them, in the order packets meet them, each with
+    /// those it is the first to stop.
+    pub stops: Vec<StoppingRule>,
+    /// Those that certainly arrive.
+    pub allowed: PartReport,
+    /// Those that certainly do not.
+    pub denied: PartReport,
+    /// Those of which it is not known.
+    pub unknown: PartReport,
+    /// What would have to be known of those, and why it is not.
+    pub atoms: Vec<UnknownAtom>,
+    /// Every set of rules on the way, in the order packets meet them.
+    pub hops: Vec<HopVerdict>,
+    /// What the answer takes for granted, in words.
+    pub notes: Vec<String>,
+}
+
+/// A rule, and the packets that get there and no further.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StoppingRule {
+    /// The rule; that it stops them is not known where its own verdict is not.
+    pub rule: HopRule,
+    /// The packets, with the conditions on which it stops them.
+    pub part: PartReport,
+}
+
+/// What one set of rules does with all that is asked about, whether or not it gets
+/// there.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct HopVerdict {
+    /// Which rules.
+    pub hop: String,
+    /// What they do with all of it together.
+    pub verdict: Verdict,
+}
+
 /// What one set of rules does with the packet, if it gets there.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HopExplanation {
     /// Which rules: "security admin rules", "security group", "subnet security group",
-    /// "interface security group", "node firewall".
+    /// "interface security group", "node firewall"; on a whole way followed by
+    /// "of the source" or "of the destination", with "routes of the source" and
+    /// "Azure Firewall" between the two.
     pub hop: String,
     /// What they do with the packet.
     pub verdict: Verdict,
@@ -83,4 +136,69 @@ pub struct HopRule {
     /// Whether it lets the packet pass here only to leave it to the security groups.
     #[serde(skip)]
     pub hands_on: bool,
+}
+
+/// Which priority a new rule must have, or why it gets none.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum PlaceAnswer {
+    /// It gets one.
+    Placed(Box<Placed>),
+    /// Every wanted packet has this verdict already.
+    AlreadyInForce,
+    /// No number would do.
+    NoFreePriority(NoFreePriority),
+    /// The group can take no more rules.
+    GroupIsFull {
+        /// How many it has.
+        rules: usize,
+        /// How many it may have.
+        maximum: usize,
+    },
+}
+
+/// A priority, proved: the wanted packets get the rule's verdict, no packet outside the
+/// rule's match changes, and every stricter rule stays in force.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Placed {
+    /// The rule with its priority, the latest that does so.
+    pub rule: NsgRule,
+    /// The first rule that decides wanted packets the other way; the new one comes
+    /// before it.
+    pub before: PlacedRule,
+    /// The stricter rules, which the new one comes after.
+    pub after: Vec<PlacedRule>,
+    /// Rules to move so that the number is free, the fewest that do; to be written with
+    /// the rule in one write of the whole group. On their own they change no verdict.
+    pub renumbered: Vec<Renumbered>,
+    /// How many other free numbers would do, for rules to come.
+    pub room_left: u16,
+    /// What the insert does to packets.
+    pub delta: DeltaReport,
+}
+
+/// A rule of the group as it is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PlacedRule {
+    /// Its name.
+    pub rule: String,
+    /// Its number before any is moved.
+    pub priority: u16,
+}
+
+/// The packets that show why no number would do.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct NoFreePriority {
+    /// The rule to come before.
+    pub before: String,
+    /// The rule to come after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// A wanted packet that a later number leaves as it is.
+    pub still_stopped: String,
+    /// A packet that an earlier number would take from the stricter rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrongly_decided: Option<String>,
+    /// Whether every renumbering was ruled out; else one may exist that was not tried.
+    pub all_were_tried: bool,
 }

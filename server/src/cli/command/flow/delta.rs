@@ -30,7 +30,7 @@ pub fn delta(args: &DeltaArgs) -> Result<DeltaReport, Error> {
         RulesetKind::Iptables => Family::Ipv4,
         RulesetKind::Ip6tables => Family::Ipv6,
     };
-    let knowledge = node::knowledge(&args.node, None)?;
+    let knowledge = node::knowledge(&args.node, "--", node::Way::In, false)?;
     let firewall = |path| -> Result<NodeFirewall, Error> {
         let ruleset = read::ruleset(path, family)?;
         Ok(NodeFirewall::new([ruleset], knowledge.clone()))
@@ -44,7 +44,7 @@ fn of_groups(args: &DeltaArgs) -> Result<DeltaReport, Error> {
     let before = read::nsg(&args.before)?;
     let after = read::nsg(&args.after)?;
     let tags = read::tags(&args.network)?;
-    let admin = read::admin_rules(&args.admin_rules, &tags)?;
+    let admin = read::admin_rules(args.admin_rules.file.as_ref(), &tags)?;
     let mut space = Space::new();
     let delta = nsg_delta_behind(&mut space, &before, &after, &tags, &admin)
         .map_err(|error| read::of_nsg(&args.after, &error))?;

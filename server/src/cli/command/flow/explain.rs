@@ -1,11 +1,8 @@
 //! `naosu flow explain`.
 
-use std::path::{Path, PathBuf};
-
 use naosu_engine::Error;
 use naosu_flow::{
     delta::UnknownAtom,
-    iptables::{Backend, Family, NodeFirewall},
     nsg::{AdminPolicy, TagContext},
     path::follow_path,
     policy::Verdict,
@@ -13,168 +10,174 @@ use naosu_flow::{
 };
 
 use super::{
-    answer::{Explanation, HopExplanation, HopRule},
+    answer::{Explanation, HopExplanation, HopRule, HopVerdict, SetExplanation, StoppingRule},
+    asked::Asked,
+    between,
     hop::Hop,
-    node,
-    parameter::{self, invalid},
+    machine::Machine,
+    node::Way,
+    parameter::invalid,
     read, too_complex,
 };
 use crate::cli::args::ExplainArgs;
 
-/// What happens to the packet, and why.
-pub fn explain(args: &ExplainArgs) -> Result<Explanation, Error> {
-    let packet = parameter::packet(&args.packet)?;
+/// What happens to the packets, and why.
+pub enum Explained {
+    /// Of one packet.
+    Packet(Explanation),
+    /// Of several.
+    Set(SetExplanation),
+}
+
+/// What happens to the packets, and why.
+pub fn explain(args: &ExplainArgs) -> Result<Explained, Error> {
+    let asked = Asked::of(&args.packets)?;
+    let machines = machines(args)?;
     let tags = read::tags(&args.network)?;
-    let admin = read::admin_rules(&args.admin_rules, &tags)?;
-    let hops = hops(args, &packet, &tags, &admin)?;
+    let rules = AdminRules::read(args, &tags)?;
+    let hops = hops(args, &machines, &asked, &tags, &rules)?;
     if hops.is_empty() {
         return Err(invalid(
             "no rules are given",
             "give --nsg, --subnet-nsg, --nic-nsg, --admin-rules, --iptables or --ip6tables",
         ));
     }
-    let mut explanation = answer(&packet, &hops).map_err(|error| too_complex(&error))?;
-    explanation.notes = notes(args, &packet, &hops);
-    Ok(explanation)
+    let notes = notes(&machines, &asked);
+    let explained = match &asked {
+        Asked::Packet(packet) => of_packet(packet, &hops, notes).map(Explained::Packet),
+        Asked::Set(boxes) => of_set(boxes, &hops, notes).map(Explained::Set),
+    };
+    explained.map_err(|error| too_complex(&error))
 }
 
-/// The rules that were given, in the order the packet meets them.
+/// The machines whose rules are given, in the order packets come to them.
+struct Machines<'a> {
+    source: Option<Machine<'a>>,
+    given: Machine<'a>,
+}
+
+impl<'a> Machines<'a> {
+    fn all(&self) -> impl Iterator<Item = &Machine<'a>> {
+        self.source.iter().chain([&self.given])
+    }
+}
+
+fn machines(args: &ExplainArgs) -> Result<Machines<'_>, Error> {
+    let source = Machine::source(&args.source);
+    let is_whole_way = source.is_given()
+        || args.source.from_admin_rules.is_some()
+        || between::is_given(&args.between);
+    let way = match Direction::from(args.packets.direction) {
+        Direction::Inbound | Direction::Forwarded => Way::In,
+        Direction::Outbound => Way::Out,
+    };
+    if is_whole_way && way == Way::Out {
+        return Err(invalid(
+            "--direction outbound does not go with the rules of a whole way",
+            "give the source's rules as --from-..., and the destination's without --direction",
+        ));
+    }
+    let mut given = Machine::given(args, way);
+    if is_whole_way {
+        given.whose = " of the destination";
+    }
+    Ok(Machines {
+        source: is_whole_way.then_some(source),
+        given,
+    })
+}
+
+/// The security admin rules of both sides; a network without such rules answers with
+/// an empty list, which was given too.
+struct AdminRules {
+    given: Option<AdminPolicy>,
+    source: Option<AdminPolicy>,
+    none: AdminPolicy,
+}
+
+impl AdminRules {
+    fn read(args: &ExplainArgs, tags: &TagContext) -> Result<Self, Error> {
+        let read = |path: &Option<_>| {
+            let path = path.as_ref();
+            path.map(|path| read::admin_rules(Some(path), tags))
+                .transpose()
+        };
+        Ok(Self {
+            given: read(&args.admin_rules.file)?,
+            source: read(&args.source.from_admin_rules)?,
+            none: AdminPolicy::default(),
+        })
+    }
+
+    fn of_source(&self) -> Option<&AdminPolicy> {
+        self.source.as_ref().or(self.given.as_ref())
+    }
+}
+
+/// The rules that were given, in the order the packets meet them.
 fn hops<'a>(
     args: &ExplainArgs,
-    packet: &Packet,
+    machines: &Machines<'a>,
+    asked: &Asked,
     tags: &TagContext,
-    admin: &'a AdminPolicy,
+    rules: &'a AdminRules,
 ) -> Result<Vec<Hop<'a>>, Error> {
-    // A network without such rules answers with an empty list, which was given too.
-    let admin_rules = args.admin_rules.file.is_some().then_some(Hop::Admin(admin));
-    let mut groups = Vec::new();
-    for (name, path) in [
-        ("security group", &args.nsg),
-        ("subnet security group", &args.subnet_nsg),
-        ("interface security group", &args.nic_nsg),
-    ] {
-        if let Some(path) = path {
-            groups.push(group(name, path, tags, admin)?);
-        }
+    let stays = asked.stays();
+    let mut hops = Vec::new();
+    if let Some(source) = &machines.source {
+        let admin = rules.of_source();
+        let before_groups = admin.unwrap_or(&rules.none);
+        hops.extend(source.hops(tags, admin, before_groups, stays)?);
+        hops.extend(between::hops(&args.between, &args.network, tags)?);
     }
-    let firewall = firewall(args, packet)?.map(|firewall| Hop::Node(Box::new(firewall)));
-    // Azure asks its security admin rules before any group, in both directions.
-    let azure = |groups: Vec<Hop<'a>>| admin_rules.into_iter().chain(groups);
-    Ok(match packet.direction {
-        Direction::Inbound | Direction::Forwarded => azure(groups).chain(firewall).collect(),
-        Direction::Outbound => {
-            groups.reverse();
-            firewall.into_iter().chain(azure(groups)).collect()
-        }
-    })
-}
-
-fn group<'a>(
-    name: &'static str,
-    path: &Path,
-    tags: &TagContext,
-    admin: &'a AdminPolicy,
-) -> Result<Hop<'a>, Error> {
-    let group = read::nsg(path)?;
-    let policy = group
-        .policy(tags)
-        .map_err(|error| read::of_nsg(path, &error))?;
-    Ok(Hop::Group {
-        name,
-        group: Box::new(group),
-        policy: admin.before(policy),
-        admin,
-    })
-}
-
-fn firewall(args: &ExplainArgs, packet: &Packet) -> Result<Option<NodeFirewall>, Error> {
-    let mut rulesets = Vec::new();
-    for (option, family, paths) in [
-        ("--iptables", Family::Ipv4, &args.iptables),
-        ("--ip6tables", Family::Ipv6, &args.ip6tables),
-    ] {
-        let mut seen: Vec<(Backend, &PathBuf)> = Vec::new();
-        for path in paths {
-            let ruleset = read::ruleset(path, family)?;
-            let backend = ruleset.backend.unwrap_or(Backend::Nft);
-            if let Some((_, other)) = seen.iter().find(|(known, _)| *known == backend) {
-                return Err(invalid(
-                    format!(
-                        "{option}: {} and {} are rules of the same backend",
-                        other.display(),
-                        path.display()
-                    ),
-                    "give one file of iptables-nft-save and one of iptables-legacy-save",
-                ));
-            }
-            seen.push((backend, path));
-            rulesets.push(ruleset);
-        }
-    }
-    if rulesets.is_empty() {
-        return match args.nft_tables {
-            None => Ok(None),
-            Some(_) => Err(invalid(
-                "--nft-tables does not go without rules of the node",
-                "give what iptables-save or ip6tables-save shows there as well",
-            )),
-        };
-    }
-    if let Some(path) = &args.nft_tables {
-        for table in read::foreign_tables(path)? {
-            let concerned = rulesets.iter_mut().filter(|set| table.is_of(set.family));
-            // One of a family's rulesets says it for all.
-            let mut told = Vec::new();
-            for ruleset in concerned {
-                if !told.contains(&ruleset.family) {
-                    told.push(ruleset.family);
-                    ruleset.unreadable_tables.push(table.name.clone());
-                }
-            }
-        }
-    }
-    let knowledge = node::knowledge(&args.node, Some(packet))?;
-    Ok(Some(NodeFirewall::new(rulesets, knowledge)))
+    let admin = rules.given.as_ref();
+    let before_groups = admin.unwrap_or(&rules.none);
+    hops.extend(machines.given.hops(tags, admin, before_groups, stays)?);
+    Ok(hops)
 }
 
 /// What the answer takes for granted.
-fn notes(args: &ExplainArgs, packet: &Packet, hops: &[Hop<'_>]) -> Vec<String> {
+fn notes(machines: &Machines<'_>, asked: &Asked) -> Vec<String> {
     let mut notes = Vec::new();
-    if !hops.iter().any(|hop| matches!(hop, Hop::Node(_))) {
-        return notes;
-    }
-    if args.nft_tables.is_none() {
-        notes.push(
-            "of the node, only what iptables-save shows was judged: its other tables of nftables \
-             may stop the packet, too; give --nft-tables"
-                .to_owned(),
-        );
-    }
-    let is_told = args.node.interface.is_some() || !args.node.addresses.is_empty();
-    if !is_told && !node::stays(packet) {
-        notes.push(
-            "the packet is taken for one between two machines; give every --node-address, so that \
-             one between two addresses of the node is known"
-                .to_owned(),
-        );
+    for machine in machines.all().filter(|machine| machine.has_firewall()) {
+        let (option, whose) = (machine.option, machine.whose);
+        if machine.nft_tables.is_none() {
+            notes.push(format!(
+                "of the node{whose}, only what iptables-save shows was judged: its other tables \
+                 of nftables may stop packets, too; give {option}nft-tables"
+            ));
+        }
+        let is_told = machine.node.interface.is_some() || !machine.node.addresses.is_empty();
+        if !is_told && !asked.stays() && machine.way != Way::FromPod {
+            let packets = match asked {
+                Asked::Packet(_) => "the packet is taken for one",
+                Asked::Set(_) => "packets are taken for those",
+            };
+            notes.push(format!(
+                "{packets} between two machines; give every {option}node-address, so that one \
+                 between two addresses of the node{whose} is known"
+            ));
+        }
     }
     notes
 }
 
-fn answer(packet: &Packet, hops: &[Hop<'_>]) -> Result<Explanation, AnalysisTooComplex> {
+fn of_packet(
+    packet: &Packet,
+    hops: &[Hop<'_>],
+    notes: Vec<String>,
+) -> Result<Explanation, AnalysisTooComplex> {
     let mut space = Space::new();
-    let on_path: Vec<_> = hops
-        .iter()
-        .map(|hop| hop.on_path(packet.direction))
-        .collect();
-    let path = follow_path(&mut space, &on_path, &FlowBox::one(packet))?;
+    let on_path: Vec<_> = hops.iter().map(Hop::on_path).collect();
+    let path = follow_path(&mut space, &on_path, &[FlowBox::one(packet)])?;
     let mut explained = Vec::with_capacity(hops.len());
     for (hop, answered) in hops.iter().zip(&path.hops) {
         let here = answered.decisions.answer(&mut space, packet)?;
+        let rules = hop.deciding(&mut space, &answered.decisions, packet, &here.rules)?;
         explained.push(HopExplanation {
-            hop: hop.name().to_owned(),
+            hop: hop.name.clone(),
             verdict: here.verdict,
-            rules: hop.rules(&mut space, packet, &here.rules)?,
+            rules,
         });
     }
     let unknown = match space.contains(path.partition.passing, packet) {
@@ -189,14 +192,70 @@ fn answer(packet: &Packet, hops: &[Hop<'_>]) -> Result<Explanation, AnalysisTooC
             .collect(),
     };
     let verdict = path.verdict();
+    let alike = hops.iter().all(|hop| hop.direction == packet.direction);
     Ok(Explanation {
-        packet: packet.to_string(),
+        packet: match alike {
+            true => packet.to_string(),
+            false => packet.between_ends(),
+        },
         verdict,
         deciding_rules: deciding_rules(verdict, &explained),
         unknown,
         hops: explained,
-        notes: Vec::new(),
+        notes,
     })
+}
+
+fn of_set(
+    boxes: &[FlowBox],
+    hops: &[Hop<'_>],
+    notes: Vec<String>,
+) -> Result<SetExplanation, AnalysisTooComplex> {
+    let mut space = Space::new();
+    let on_path: Vec<_> = hops.iter().map(Hop::on_path).collect();
+    let path = follow_path(&mut space, &on_path, boxes)?;
+    let report = path.report(&mut space)?;
+    let mut stops = Vec::with_capacity(path.stops.len());
+    for (stop, told) in path.stops.iter().zip(report.stops) {
+        let Some(hop) = hops.get(stop.place) else {
+            continue;
+        };
+        stops.push(StoppingRule {
+            rule: hop.stopping(stop),
+            part: told.part,
+        });
+    }
+    Ok(SetExplanation {
+        asked: boxes.iter().map(|flow| told(flow, hops)).collect(),
+        verdict: report.verdict,
+        stops,
+        allowed: report.allowed,
+        denied: report.denied,
+        unknown: report.unknown,
+        atoms: report.atoms,
+        hops: report
+            .hops
+            .into_iter()
+            .map(|hop| HopVerdict {
+                hop: hop.name,
+                verdict: hop.verdict,
+            })
+            .collect(),
+        notes,
+    })
+}
+
+/// A box in words; which way it goes only where that is the same all the way.
+fn told(flow: &FlowBox, hops: &[Hop<'_>]) -> String {
+    let is_alike = hops.iter().all(|hop| flow.directions().eq([hop.direction]));
+    match is_alike {
+        true => flow.to_string(),
+        false => FlowBox {
+            directions: FlowBox::any().directions,
+            ..flow.clone()
+        }
+        .to_string(),
+    }
 }
 
 /// Where every hop lets the packet pass, the last that says so itself decides;

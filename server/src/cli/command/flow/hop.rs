@@ -1,23 +1,33 @@
 //! The sets of rules on the way, and their rules as they are shown.
 
+use std::cell::RefCell;
+
 use naosu_flow::{
     iptables::{DecidedBy, Decision, Hook, NodeFirewall},
     nsg::{self, AdminAccess, AdminPolicy, AdminRule, BehindAdmin, Nsg},
     path,
-    policy::{DecidingRule, Policy, RulePolicy},
-    set::{AnalysisTooComplex, Direction, FlowBox, Membership, Packet, Space},
+    policy::{DecidingRule, Decisions, Policy, RulePolicy},
+    set::{AnalysisTooComplex, Direction, Membership, Packet, PacketSet, Space},
 };
 
 use super::answer::HopRule;
 
 /// One set of rules on the way.
-pub enum Hop<'a> {
+pub struct Hop<'a> {
+    /// What people call this place.
+    pub name: String,
+    /// Which way packets go there.
+    pub direction: Direction,
+    /// The rules.
+    pub rules: Rules<'a>,
+}
+
+/// Rules by their kind.
+pub enum Rules<'a> {
     /// Security admin rules.
     Admin(&'a AdminPolicy),
     /// A security group.
     Group {
-        /// What people call this place.
-        name: &'static str,
         /// The group.
         group: Box<Nsg>,
         /// What it means, behind the security admin rules.
@@ -25,69 +35,108 @@ pub enum Hop<'a> {
         /// Those rules.
         admin: &'a AdminPolicy,
     },
-    /// The firewall of the node.
-    Node(Box<NodeFirewall>),
+    /// The firewall of a node.
+    Node(NodeRules),
+    /// Routes, or an Azure Firewall.
+    Between(Box<RulePolicy>),
 }
 
 impl Hop<'_> {
-    /// What people call this place.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Admin(admin) => admin.name(),
-            Self::Group { name, .. } => name,
-            Self::Node(firewall) => firewall.name(),
-        }
-    }
-
     /// The hop as one of a path.
-    pub fn on_path(&self, direction: Direction) -> path::Hop<'_> {
-        let policy: &dyn Policy = match self {
-            Self::Admin(admin) => *admin,
-            Self::Group { policy, .. } => policy,
-            Self::Node(firewall) => firewall.as_ref(),
+    pub fn on_path(&self) -> path::Hop<'_> {
+        let policy: &dyn Policy = match &self.rules {
+            Rules::Admin(admin) => *admin,
+            Rules::Group { policy, .. } => policy,
+            Rules::Node(rules) => rules,
+            Rules::Between(policy) => policy.as_ref(),
         };
         path::Hop {
-            name: self.name(),
-            direction,
+            name: &self.name,
+            direction: self.direction,
             policy,
         }
     }
 
-    /// The rules that decide a packet here, given as a policy names them.
-    pub fn rules(
+    /// The rules that decide a packet here, by the decisions made on the path and the
+    /// rules as the policy names them.
+    pub fn deciding(
         &self,
         space: &mut Space,
+        decisions: &Decisions,
         packet: &Packet,
         rules: &[DecidingRule],
     ) -> Result<Vec<HopRule>, AnalysisTooComplex> {
-        match self {
-            Self::Admin(admin) => Ok(rules
-                .iter()
-                .map(|rule| {
-                    let found = admin.rule(rule, of_group(packet.direction));
-                    admin_rule(admin, found, rule)
-                })
-                .collect()),
-            Self::Group {
-                name, group, admin, ..
-            } => Ok(rules
-                .iter()
-                .map(|rule| {
-                    let direction = of_group(packet.direction);
-                    match admin.rule(rule, direction) {
-                        Some(found) => admin_rule(admin, Some(found), rule),
-                        None => group_rule(name, group, direction, rule),
-                    }
-                })
-                .collect()),
-            Self::Node(firewall) => {
-                let made = node_decisions(space, firewall, packet)?;
-                Ok(made
-                    .iter()
-                    .map(|made| node_rule(self.name(), made))
-                    .collect())
+        let Rules::Node(node) = &self.rules else {
+            return Ok(rules.iter().map(|rule| self.named(rule)).collect());
+        };
+        let mut shown = Vec::new();
+        for (index, decision) in node.made.borrow().iter().enumerate() {
+            let packets = decisions.decided_by(space, index)?;
+            if space.contains(packets, packet) != Membership::No {
+                shown.push(node_rule(&self.name, decision));
             }
         }
+        Ok(shown)
+    }
+
+    /// The rule that stops packets here.
+    pub fn stopping(&self, stop: &path::Stop) -> HopRule {
+        if let Rules::Node(node) = &self.rules
+            && let Some(decision) = node.made.borrow().get(stop.index)
+        {
+            return node_rule(&self.name, decision);
+        }
+        self.named(&stop.rule)
+    }
+
+    fn named(&self, rule: &DecidingRule) -> HopRule {
+        let direction = of_group(self.direction);
+        match &self.rules {
+            Rules::Admin(admin) => admin_rule(admin, admin.rule(rule, direction), rule),
+            Rules::Group { group, admin, .. } => match admin.rule(rule, direction) {
+                Some(found) => admin_rule(admin, Some(found), rule),
+                None => group_rule(&self.name, group, direction, rule),
+            },
+            Rules::Node(_) | Rules::Between(_) => named_rule(&self.name, None, rule),
+        }
+    }
+}
+
+/// The firewall of a node, which remembers what made its decisions.
+pub struct NodeRules {
+    firewall: Box<NodeFirewall>,
+    made: RefCell<Vec<Decision>>,
+}
+
+impl NodeRules {
+    /// What is asked of a firewall once.
+    pub fn new(firewall: NodeFirewall) -> Self {
+        Self {
+            firewall: Box::new(firewall),
+            made: RefCell::default(),
+        }
+    }
+}
+
+/// Decides packets of one direction.
+impl Policy for NodeRules {
+    fn name(&self) -> &str {
+        self.firewall.name()
+    }
+
+    fn decide(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+    ) -> Result<Decisions, AnalysisTooComplex> {
+        let direction = space.sample(within).map(|packet| packet.direction);
+        let mut hooks = Hook::ALL.into_iter();
+        let hook = hooks.find(|hook| Some(hook.direction()) == direction);
+        let analysed = self
+            .firewall
+            .analyse(space, hook.unwrap_or(Hook::Input), within)?;
+        self.made.replace(analysed.made);
+        Ok(analysed.decisions)
     }
 }
 
@@ -138,29 +187,6 @@ fn group_rule(hop: &str, group: &Nsg, direction: nsg::Direction, rule: &Deciding
         .find(|candidate| candidate.name == rule.rule)
         .map(|found| found.priority);
     named_rule(hop, priority, rule)
-}
-
-/// What decides a packet on the node, with the places of the rules.
-fn node_decisions(
-    space: &mut Space,
-    firewall: &NodeFirewall,
-    packet: &Packet,
-) -> Result<Vec<Decision>, AnalysisTooComplex> {
-    let hook = match packet.direction {
-        Direction::Inbound => Hook::Input,
-        Direction::Outbound => Hook::Output,
-        Direction::Forwarded => Hook::Forward,
-    };
-    let within = space.flow(&FlowBox::one(packet))?;
-    let analysed = firewall.analyse(space, hook, within)?;
-    let mut made = Vec::new();
-    for (rule, decision) in analysed.made.iter().enumerate() {
-        let packets = analysed.decisions.decided_by(space, rule)?;
-        if space.contains(packets, packet) != Membership::No {
-            made.push(decision.clone());
-        }
-    }
-    Ok(made)
 }
 
 fn node_rule(hop: &str, decision: &Decision) -> HopRule {

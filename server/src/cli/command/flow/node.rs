@@ -3,21 +3,39 @@
 use naosu_engine::Error;
 use naosu_flow::{
     iptables::{InterfaceKnowledge, Knowledge, LocalAddresses, PeerInterfaces},
-    set::{AddressSet, Packet},
+    set::AddressSet,
 };
 
 use super::parameter;
 use crate::cli::args::KnownNode;
 
-/// What a node does with a packet, or with any, is asked knowing this.
-pub fn knowledge(known: &KnownNode, packet: Option<&Packet>) -> Result<Knowledge, Error> {
-    let addresses = parameter::prefixes("--node-address", &known.addresses)?;
+/// How packets pass a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It receives them.
+    In,
+    /// It sends them.
+    Out,
+    /// It passes on what a pod with a network of its own sends.
+    FromPod,
+}
+
+/// What a node does with packets is asked knowing this; `stays` tells of packets that
+/// do not leave it.
+pub fn knowledge(
+    known: &KnownNode,
+    option: &str,
+    way: Way,
+    stays: bool,
+) -> Result<Knowledge, Error> {
+    let named = |name: &str| format!("{option}{name}");
+    let addresses = parameter::prefixes(&named("node-address"), &known.addresses)?;
     let mark = known.socket_mark.as_deref();
-    let socket_mark = mark.map(|text| parameter::mark("--socket-mark", text));
+    let socket_mark = mark.map(|text| parameter::mark(&named("socket-mark"), text));
     let interface = match &known.interface {
         Some(name) => InterfaceKnowledge::Named(name.clone()),
-        None if packet.is_some_and(stays) => InterfaceKnowledge::Unknown,
-        None if addresses.is_empty() => InterfaceKnowledge::NotLoopback,
+        None if stays => InterfaceKnowledge::Unknown,
+        None if addresses.is_empty() || way == Way::FromPod => InterfaceKnowledge::NotLoopback,
         // What a node sends to an address of its own takes the loopback.
         None => {
             let hosts: Vec<AddressSet> = addresses
@@ -31,7 +49,11 @@ pub fn knowledge(known: &KnownNode, packet: Option<&Packet>) -> Result<Knowledge
         }
     };
     Ok(Knowledge {
-        in_interface: interface.clone(),
+        in_interface: match way {
+            // That of the pod, which nothing tells.
+            Way::FromPod => InterfaceKnowledge::NotLoopback,
+            Way::In | Way::Out => interface.clone(),
+        },
         out_interface: interface,
         local_addresses: match addresses.as_slice() {
             [] => LocalAddresses::default(),
@@ -45,11 +67,4 @@ pub fn knowledge(known: &KnownNode, packet: Option<&Packet>) -> Result<Knowledge
 /// Whether something is told of the node.
 pub fn is_told(known: &KnownNode) -> bool {
     !known.addresses.is_empty() || known.interface.is_some() || known.socket_mark.is_some()
-}
-
-/// Whether a packet does not leave the node by its very addresses.
-pub fn stays(packet: &Packet) -> bool {
-    packet.source == packet.destination
-        || packet.source.is_loopback()
-        || packet.destination.is_loopback()
 }

@@ -4,39 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use naosu_engine::{Code, Error};
-use naosu_flow::set::{ConnectionState, Packet, Protocol};
-
-use crate::cli::args::PacketArgs;
-
-/// The packet of the question.
-pub fn packet(args: &PacketArgs) -> Result<Packet, Error> {
-    let source = address("--from", &args.from)?;
-    let destination = address("--to", &args.to)?;
-    if source.is_ipv4() != destination.is_ipv4() {
-        return Err(invalid(
-            format!("--from {source} and --to {destination} are of two address families"),
-            "give both as IPv4 or both as IPv6",
-        ));
-    }
-    let (destination_port, source_port, protocol) = match (&args.port, &args.protocol) {
-        (_, Some(name)) => (0, 0, protocol_without_ports(name)?),
-        (text, None) => {
-            let text = text.as_deref().unwrap_or_default();
-            let (destination_port, protocol) = port_and_protocol(text)?;
-            let source_port = port("--source-port", &args.source_port)?;
-            (destination_port, source_port, protocol)
-        }
-    };
-    Ok(Packet {
-        direction: args.direction.into(),
-        state: ConnectionState::New,
-        protocol,
-        source,
-        destination,
-        source_port,
-        destination_port,
-    })
-}
+use naosu_flow::set::Protocol;
 
 /// The prefixes of an option that must name networks.
 pub fn networks(option: &str, texts: &[String]) -> Result<Vec<IpNet>, Error> {
@@ -63,7 +31,8 @@ pub fn prefixes(option: &str, texts: &[String]) -> Result<Vec<IpNet>, Error> {
     texts.iter().map(read).collect()
 }
 
-fn address(option: &str, text: &str) -> Result<IpAddr, Error> {
+/// One address.
+pub fn address(option: &str, text: &str) -> Result<IpAddr, Error> {
     text.parse().map_err(|_| {
         invalid(
             format!("{option} {text:?} is not an IP address"),
@@ -72,28 +41,8 @@ fn address(option: &str, text: &str) -> Result<IpAddr, Error> {
     })
 }
 
-fn port_and_protocol(text: &str) -> Result<(u16, Protocol), Error> {
-    let Some((number, name)) = text.split_once('/') else {
-        return Err(invalid(
-            format!("--port {text:?} has no protocol"),
-            "write it like 10250/tcp",
-        ));
-    };
-    let protocol = match name.to_ascii_lowercase().as_str() {
-        "tcp" => Protocol::TCP,
-        "udp" => Protocol::UDP,
-        "sctp" => Protocol::SCTP,
-        _ => {
-            return Err(invalid(
-                format!("--port {text:?}: {name:?} is not tcp, udp or sctp"),
-                "write it like 10250/tcp",
-            ));
-        }
-    };
-    Ok((port("--port", number)?, protocol))
-}
-
-fn protocol_without_ports(text: &str) -> Result<Protocol, Error> {
+/// A protocol whose packets have no ports, by its name or number.
+pub fn protocol_without_ports(text: &str) -> Result<Protocol, Error> {
     let protocol = match text.to_ascii_lowercase().as_str() {
         "icmp" => Some(Protocol::ICMP),
         "icmpv6" => Some(Protocol::ICMPV6),
@@ -128,15 +77,6 @@ pub fn mark(option: &str, text: &str) -> Result<u32, Error> {
         invalid(
             format!("{option} {text:?} is not a mark"),
             "give a number of 32 bits, like 0 or 0x4000",
-        )
-    })
-}
-
-fn port(option: &str, text: &str) -> Result<u16, Error> {
-    text.parse().map_err(|_| {
-        invalid(
-            format!("{option}: {text:?} is not a port"),
-            "give a number from 0 to 65535",
         )
     })
 }

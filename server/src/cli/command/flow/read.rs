@@ -1,9 +1,17 @@
 //! The files of a question.
 
-use std::{fmt::Display, fs::File, io::Read, path::Path};
+use std::{
+    fmt::Display,
+    fs::File,
+    io::Read,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use naosu_engine::{Code, Error};
 use naosu_flow::{
+    field::parse_json,
+    firewall::{Firewall, FirewallError, RouteTable, ip_group_addresses},
     iptables::{Family, Ruleset, TableName},
     nsg::{AdminPolicy, AdminRule, Nsg, NsgError, TagContext},
 };
@@ -12,7 +20,7 @@ use super::{
     parameter::{invalid, networks},
     too_complex,
 };
-use crate::cli::args::{AdminRulesArg, KnownNetwork};
+use crate::cli::args::KnownNetwork;
 
 /// Larger than any file there is a use for; a device has no end.
 const FILE_LIMIT_BYTES: u64 = 64 << 20;
@@ -23,14 +31,13 @@ pub fn nsg(path: &Path) -> Result<Nsg, Error> {
 }
 
 /// The security admin rules in force; none without a file.
-pub fn admin_rules(argument: &AdminRulesArg, tags: &TagContext) -> Result<AdminPolicy, Error> {
-    let Some(path) = &argument.file else {
+pub fn admin_rules(path: Option<&PathBuf>, tags: &TagContext) -> Result<AdminPolicy, Error> {
+    let Some(path) = path else {
         return Ok(AdminPolicy::default());
     };
     let next = "give what `az rest --method post` prints for the network's \
                 listNetworkManagerEffectiveSecurityAdminRules";
-    let list: serde_json::Value =
-        serde_json::from_str(&text(path)?).map_err(|error| malformed(path, error, next))?;
+    let list = json(path, next)?;
     let token = list.get("skipToken").and_then(serde_json::Value::as_str);
     if token.is_some_and(|token| !token.is_empty()) {
         return Err(malformed(
@@ -120,13 +127,102 @@ pub fn tags(network: &KnownNetwork) -> Result<TagContext, Error> {
     }
     if let Some(path) = &network.service_tags {
         let next = "give the file as `az network list-service-tags` prints it";
-        let list: serde_json::Value =
-            serde_json::from_str(&text(path)?).map_err(|error| malformed(path, error, next))?;
+        let list = json(path, next)?;
         tags = tags
             .with_service_tags(&list)
             .map_err(|error| malformed(path, error, next))?;
     }
     Ok(tags)
+}
+
+/// A firewall with rules of its own, and its private address where it says one.
+pub fn firewall(path: &Path) -> Result<(Firewall, Option<IpAddr>), Error> {
+    let value = json(path, AS_ARM_RETURNS_IT)?;
+    let firewall = Firewall::from_classic(&value).map_err(|error| of_firewall(path, &error))?;
+    let address = value
+        .pointer("/properties/ipConfigurations/0/properties/privateIPAddress")
+        .and_then(serde_json::Value::as_str)
+        .and_then(|text| text.parse().ok());
+    Ok((firewall, address))
+}
+
+/// The policies of a firewall, each with its list of rule collection groups.
+pub fn firewall_policies(policies: &[PathBuf], groups: &[PathBuf]) -> Result<Firewall, Error> {
+    if policies.len() != groups.len() {
+        return Err(invalid(
+            format!(
+                "--firewall-policy is given {} and --rule-collections {} times",
+                policies.len(),
+                groups.len()
+            ),
+            "give the rule collection groups of each policy, in the order of the policies",
+        ));
+    }
+    let mut read = Vec::new();
+    for (policy, groups) in policies.iter().zip(groups) {
+        let list = json(groups, AS_ARM_RETURNS_IT)?;
+        if list.get("nextLink").is_some_and(|next| !next.is_null()) {
+            return Err(malformed(
+                groups,
+                "it is one page of several: its \"nextLink\" stands for the next",
+                "put the groups of all pages into one \"value\"",
+            ));
+        }
+        let list = match list {
+            serde_json::Value::Array(groups) => Some(groups),
+            mut whole => match whole.get_mut("value").map(serde_json::Value::take) {
+                Some(serde_json::Value::Array(groups)) => Some(groups),
+                _ => None,
+            },
+        };
+        let list =
+            list.ok_or_else(|| malformed(groups, "it is no list of groups", AS_ARM_RETURNS_IT))?;
+        read.push((json(policy, AS_ARM_RETURNS_IT)?, list));
+    }
+    let levels: Vec<_> = read
+        .iter()
+        .map(|(policy, groups)| (policy, groups.as_slice()))
+        .collect();
+    Firewall::from_policies(&levels).map_err(|error| {
+        let files = policies.iter().chain(groups);
+        let files = files.map(|path| path.display().to_string());
+        let message = format!("{}: {error}", files.collect::<Vec<_>>().join(", "));
+        Error::new(Code::RulesetMalformed, message, AS_ARM_RETURNS_IT)
+    })
+}
+
+/// A route table.
+pub fn route_table(path: &Path) -> Result<RouteTable, Error> {
+    let value = json(path, AS_ARM_RETURNS_IT)?;
+    RouteTable::from_arm(&value).map_err(|error| of_firewall(path, &error))
+}
+
+/// What is known, with the IP groups of these files besides.
+pub fn ip_groups(paths: &[PathBuf], mut tags: TagContext) -> Result<TagContext, Error> {
+    for path in paths {
+        let value = json(path, AS_ARM_RETURNS_IT)?;
+        let addresses = ip_group_addresses(&value);
+        let addresses = addresses.map_err(|error| malformed(path, error, AS_ARM_RETURNS_IT))?;
+        let id = value.get("id").and_then(serde_json::Value::as_str);
+        let id = id.ok_or_else(|| malformed(path, "the IP group has no id", AS_ARM_RETURNS_IT))?;
+        tags = tags.with_ip_group(id, addresses);
+    }
+    Ok(tags)
+}
+
+const AS_ARM_RETURNS_IT: &str = "give the file as `az rest --method get` prints it";
+
+/// A firewall or route table of a file that cannot be read or analysed.
+pub fn of_firewall(path: &Path, error: &FirewallError) -> Error {
+    match error {
+        FirewallError::TooComplex(error) => too_complex(error),
+        FirewallError::GovernedByPolicy { .. } => malformed(
+            path,
+            error,
+            "give its policy as --firewall-policy with --rule-collections",
+        ),
+        other => malformed(path, other, AS_ARM_RETURNS_IT),
+    }
 }
 
 /// A security group of a file that cannot be read or analysed.
@@ -139,6 +235,11 @@ pub fn of_nsg(path: &Path, error: &NsgError) -> Error {
             "correct the file, or read the group again with `az rest`",
         ),
     }
+}
+
+/// JSON in which no field is given twice: one of the values would win in silence.
+fn json(path: &Path, next: &str) -> Result<serde_json::Value, Error> {
+    parse_json(&text(path)?).map_err(|error| malformed(path, error, next))
 }
 
 fn malformed(path: &Path, error: impl Display, next: impl Into<String>) -> Error {

@@ -1,0 +1,139 @@
+//! What routes do to packets, and which packets they bring to the firewall.
+
+use std::net::IpAddr;
+
+use super::compile::conditional;
+use super::route::{NextHop, RouteTable, SYSTEM_ROUTE};
+use crate::policy::{Rule, RulePolicy, Verdict};
+use crate::set::{AddressSet, ConnectionState, FlowBox};
+
+impl RouteTable {
+    /// The routes as a policy over new connections: a route to nowhere drops. What an
+    /// appliance or gateway does is not known, but of the `firewall`, which is asked
+    /// next ([`RouteTable::to_firewall`]).
+    pub fn policy(&self, firewall: Option<IpAddr>) -> RulePolicy {
+        let mut rules = Vec::new();
+        for route in self.routes() {
+            let flow = FlowBox::any()
+                .with_state(ConnectionState::New)
+                .with_destinations(AddressSet::prefix(route.prefix));
+            let name = match route.name.as_str() {
+                SYSTEM_ROUTE => format!("{SYSTEM_ROUTE} for {}", route.prefix),
+                name => format!("route {name} for {}", route.prefix),
+            };
+            let behind = match route.next_hop {
+                NextHop::VirtualAppliance(address) if Some(address) != firewall => {
+                    format!("the appliance {address}")
+                }
+                NextHop::VirtualNetworkGateway => "the virtual network gateway".to_owned(),
+                NextHop::VirtualAppliance(_)
+                | NextHop::Internet
+                | NextHop::VirtualNetwork
+                | NextHop::None => String::new(),
+            };
+            if !behind.is_empty() {
+                rules.push(conditional(
+                    &name,
+                    flow.clone(),
+                    &format!("{behind} drops the packet"),
+                    "what it does was not observed",
+                    Verdict::Deny,
+                ));
+            }
+            rules.push(Rule {
+                name,
+                matches: flow.into(),
+                verdict: match route.next_hop {
+                    NextHop::None => Verdict::Deny,
+                    _ => Verdict::Allow,
+                },
+            });
+        }
+        RulePolicy {
+            name: format!("route table {}", self.name),
+            rules,
+            // The system has a route for every destination.
+            default: (SYSTEM_ROUTE.to_owned(), Verdict::Allow),
+        }
+    }
+
+    /// What the firewall at an address does with what these routes bring to it; all
+    /// else goes by.
+    #[must_use]
+    pub fn to_firewall(&self, address: IpAddr, mut firewall: RulePolicy) -> RulePolicy {
+        let others = self.reaching(address).complement();
+        let by = FlowBox::any().with_destinations(others);
+        firewall.rules.insert(
+            0,
+            Rule {
+                name: "no route leads to it".to_owned(),
+                matches: by.into(),
+                verdict: Verdict::Allow,
+            },
+        );
+        firewall
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::Policy;
+    use crate::set::{Packet, Space};
+
+    fn table() -> RouteTable {
+        let route = |name: &str, prefix: &str, kind: &str, address: Option<&str>| {
+            json!({"name": name, "properties": {
+                "addressPrefix": prefix, "nextHopType": kind, "nextHopIpAddress": address
+            }})
+        };
+        let table = json!({"name": "rt", "properties": {"routes": [
+            route("all", "0.0.0.0/0", "VirtualAppliance", Some("10.9.0.4")),
+            route("other", "20.0.0.0/8", "VirtualAppliance", Some("10.9.0.5")),
+            route("nowhere", "20.8.0.0/16", "None", None),
+        ]}});
+        let network = "10.0.0.0/8".parse().unwrap();
+        RouteTable::from_arm(&table)
+            .unwrap()
+            .with_system_routes([&network])
+    }
+
+    fn verdict(policy: &RulePolicy, to: &str) -> (Verdict, String) {
+        let packet = Packet::new_tcp("10.1.0.4".parse().unwrap(), to.parse().unwrap(), 443);
+        let mut space = Space::new();
+        let within = space.flow(&FlowBox::one(&packet)).unwrap();
+        let decisions = policy.decide(&mut space, within).unwrap();
+        let answer = decisions.answer(&mut space, &packet).unwrap();
+        (answer.verdict, answer.rules[0].rule.clone())
+    }
+
+    #[test]
+    fn the_longest_prefix_decides_and_another_appliance_is_not_known() {
+        let policy = table().policy(Some("10.9.0.4".parse().unwrap()));
+        for (to, expected, rule) in [
+            ("20.8.0.1", Verdict::Deny, "route nowhere for 20.8.0.0/16"),
+            ("20.9.0.1", Verdict::Unknown, "route other for 20.0.0.0/8"),
+            ("8.8.8.8", Verdict::Allow, "route all for 0.0.0.0/0"),
+            ("10.2.0.1", Verdict::Allow, "system route for 10.0.0.0/8"),
+        ] {
+            assert_eq!(verdict(&policy, to), (expected, rule.to_owned()), "{to}");
+        }
+        assert_eq!(
+            verdict(&table().policy(None), "8.8.8.8").0,
+            Verdict::Unknown
+        );
+    }
+
+    #[test]
+    fn the_firewall_decides_only_what_routes_bring_to_it() {
+        let firewall = RulePolicy::constant("fw", "no rule matches", Verdict::Deny);
+        let policy = table().to_firewall("10.9.0.4".parse().unwrap(), firewall);
+        assert_eq!(verdict(&policy, "8.8.8.8").0, Verdict::Deny);
+        for by in ["10.2.0.1", "20.9.0.1"] {
+            let expected = (Verdict::Allow, "no route leads to it".to_owned());
+            assert_eq!(verdict(&policy, by), expected, "{by}");
+        }
+    }
+}

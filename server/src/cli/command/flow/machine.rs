@@ -1,0 +1,230 @@
+//! The rules of one machine: its security groups and its node's firewall.
+
+use std::path::PathBuf;
+
+use naosu_engine::Error;
+use naosu_flow::{
+    iptables::{Backend, Family, NodeFirewall},
+    nsg::{AdminPolicy, TagContext},
+    set::Direction,
+};
+
+use super::{
+    hop::{Hop, NodeRules, Rules},
+    node::{self, Way},
+    parameter::invalid,
+    read,
+};
+use crate::cli::args::{ExplainArgs, KnownNode, SourceArgs};
+
+/// The files of one machine, and the options that named them.
+pub struct Machine<'a> {
+    /// What its options begin with: "--" or "--from-".
+    pub option: &'static str,
+    /// Said after the name of each of its hops.
+    pub whose: &'static str,
+    /// How packets pass its node.
+    pub way: Way,
+    nsg: &'a Option<PathBuf>,
+    subnet_nsg: &'a Option<PathBuf>,
+    nic_nsg: &'a Option<PathBuf>,
+    /// Outputs of iptables-save.
+    pub iptables: &'a [PathBuf],
+    /// Outputs of ip6tables-save.
+    pub ip6tables: &'a [PathBuf],
+    /// Output of `nft list tables`.
+    pub nft_tables: &'a Option<PathBuf>,
+    /// What is known of its node.
+    pub node: KnownNode,
+}
+
+impl<'a> Machine<'a> {
+    /// The machine whose options have no prefix.
+    pub fn given(args: &'a ExplainArgs, way: Way) -> Self {
+        Self {
+            option: "--",
+            whose: "",
+            way,
+            nsg: &args.nsg,
+            subnet_nsg: &args.subnet_nsg,
+            nic_nsg: &args.nic_nsg,
+            iptables: &args.iptables,
+            ip6tables: &args.ip6tables,
+            nft_tables: &args.nft_tables,
+            node: args.node.clone(),
+        }
+    }
+
+    /// The machine that packets come from.
+    pub fn source(args: &'a SourceArgs) -> Self {
+        Self {
+            option: "--from-",
+            whose: " of the source",
+            way: match args.from_pod {
+                true => Way::FromPod,
+                false => Way::Out,
+            },
+            nsg: &args.from_nsg,
+            subnet_nsg: &args.from_subnet_nsg,
+            nic_nsg: &args.from_nic_nsg,
+            iptables: &args.from_iptables,
+            ip6tables: &args.from_ip6tables,
+            nft_tables: &args.from_nft_tables,
+            node: KnownNode {
+                addresses: args.from_addresses.clone(),
+                interface: args.from_interface.clone(),
+                socket_mark: args.from_socket_mark.clone(),
+            },
+        }
+    }
+
+    /// Whether any rule of it is given, or a part of what is known of it.
+    pub fn is_given(&self) -> bool {
+        let groups = [self.nsg, self.subnet_nsg, self.nic_nsg];
+        groups.into_iter().any(Option::is_some)
+            || self.has_firewall()
+            || self.nft_tables.is_some()
+            || self.way == Way::FromPod
+            || node::is_told(&self.node)
+    }
+
+    /// Whether rules of its node are given.
+    pub fn has_firewall(&self) -> bool {
+        !(self.iptables.is_empty() && self.ip6tables.is_empty())
+    }
+
+    /// Its rules in the order packets meet them; Azure asks its security admin rules
+    /// before any group, in both directions.
+    pub fn hops(
+        &self,
+        tags: &TagContext,
+        admin: Option<&'a AdminPolicy>,
+        before_groups: &'a AdminPolicy,
+        stays: bool,
+    ) -> Result<Vec<Hop<'a>>, Error> {
+        let direction = match self.way {
+            Way::In => Direction::Inbound,
+            Way::Out | Way::FromPod => Direction::Outbound,
+        };
+        let mut hops = Vec::new();
+        for (name, path) in [
+            ("security group", self.nsg),
+            ("subnet security group", self.subnet_nsg),
+            ("interface security group", self.nic_nsg),
+        ] {
+            let Some(path) = path else { continue };
+            let group = read::nsg(path)?;
+            let policy = group
+                .policy(tags)
+                .map_err(|error| read::of_nsg(path, &error))?;
+            hops.push(Hop {
+                name: self.named(name),
+                direction,
+                rules: Rules::Group {
+                    group: Box::new(group),
+                    policy: before_groups.before(policy),
+                    admin: before_groups,
+                },
+            });
+        }
+        if direction == Direction::Outbound {
+            hops.reverse();
+        }
+        if let Some(admin) = admin {
+            let admin_rules = Hop {
+                name: self.named("security admin rules"),
+                direction,
+                rules: Rules::Admin(admin),
+            };
+            hops.insert(0, admin_rules);
+        }
+        if let Some(firewall) = self.firewall(stays)? {
+            let node = Hop {
+                name: self.named("node firewall"),
+                direction: match self.way {
+                    Way::FromPod => Direction::Forwarded,
+                    Way::In | Way::Out => direction,
+                },
+                rules: Rules::Node(NodeRules::new(firewall)),
+            };
+            match direction {
+                Direction::Outbound => hops.insert(0, node),
+                Direction::Inbound | Direction::Forwarded => hops.push(node),
+            }
+        }
+        Ok(hops)
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{name}{}", self.whose)
+    }
+
+    fn firewall(&self, stays: bool) -> Result<Option<NodeFirewall>, Error> {
+        let mut rulesets = Vec::new();
+        for (option, family, paths) in [
+            ("iptables", Family::Ipv4, self.iptables),
+            ("ip6tables", Family::Ipv6, self.ip6tables),
+        ] {
+            let mut seen: Vec<(Backend, &PathBuf)> = Vec::new();
+            for path in paths {
+                let ruleset = read::ruleset(path, family)?;
+                let backend = ruleset.backend.unwrap_or(Backend::Nft);
+                if let Some((_, other)) = seen.iter().find(|(known, _)| *known == backend) {
+                    return Err(invalid(
+                        format!(
+                            "{}{option}: {} and {} are rules of the same backend",
+                            self.option,
+                            other.display(),
+                            path.display()
+                        ),
+                        "give one file of iptables-nft-save and one of iptables-legacy-save",
+                    ));
+                }
+                seen.push((backend, path));
+                rulesets.push(ruleset);
+            }
+        }
+        if rulesets.is_empty() {
+            return match self.without_rules() {
+                None => Ok(None),
+                Some(what) => Err(invalid(
+                    format!("{what} does not go without rules of the node"),
+                    format!(
+                        "give what iptables-save or ip6tables-save shows there as {0}iptables or \
+                         {0}ip6tables",
+                        self.option
+                    ),
+                )),
+            };
+        }
+        if let Some(path) = self.nft_tables {
+            for table in read::foreign_tables(path)? {
+                let concerned = rulesets.iter_mut().filter(|set| table.is_of(set.family));
+                // One of a family's rulesets says it for all.
+                let mut told = Vec::new();
+                for ruleset in concerned {
+                    if !told.contains(&ruleset.family) {
+                        told.push(ruleset.family);
+                        ruleset.unreadable_tables.push(table.name.clone());
+                    }
+                }
+            }
+        }
+        let knowledge = node::knowledge(&self.node, self.option, self.way, stays)?;
+        Ok(Some(NodeFirewall::new(rulesets, knowledge)))
+    }
+
+    /// An option that says something of the node's rules, which are not given.
+    fn without_rules(&self) -> Option<String> {
+        let known = &self.node;
+        let names = [
+            ("nft-tables", self.nft_tables.is_some()),
+            ("node-address", !known.addresses.is_empty()),
+            ("interface", known.interface.is_some()),
+            ("socket-mark", known.socket_mark.is_some()),
+            ("pod", self.way == Way::FromPod),
+        ];
+        let given = names.into_iter().find(|(_, is_given)| *is_given);
+        given.map(|(name, _)| format!("{}{name}", self.option))
+    }
+}
