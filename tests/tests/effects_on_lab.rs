@@ -26,10 +26,29 @@ use naosu_lab::{
 use naosu_server::drivers::{DriverConfig, Drivers};
 use serde_json::{Value, json};
 
+#[path = "effects_on_lab/someone_else.rs"]
+mod someone_else;
+
 /// Where ufw is on, with rules.
 const UFW_NODE: &str = "aks-nodepool1-28341567-vmss000001";
 /// Where it is not, so that only the chains are as they are.
 const PLAIN_NODE: &str = "aks-nodepool1-28341567-vmss000002";
+/// A chain of a person, in every ruleset of the plain node.
+const OWN_CHAIN: &str = "HARDENING";
+
+/// Where a rule of iptables stands.
+type Chain = (IpFamily, IptablesBackend, &'static str);
+
+const INPUT: Chain = (IpFamily::Ipv4, IptablesBackend::Nft, "INPUT");
+
+/// The other rulesets, and chains of a person.
+const OTHER_CHAINS: [Chain; 5] = [
+    (IpFamily::Ipv4, IptablesBackend::Legacy, "INPUT"),
+    (IpFamily::Ipv6, IptablesBackend::Nft, "INPUT"),
+    (IpFamily::Ipv6, IptablesBackend::Legacy, "INPUT"),
+    (IpFamily::Ipv4, IptablesBackend::Nft, OWN_CHAIN),
+    (IpFamily::Ipv6, IptablesBackend::Legacy, OWN_CHAIN),
+];
 
 struct Bench {
     lab: Lab,
@@ -51,10 +70,19 @@ fn estate() -> Scenario {
     scenario
 }
 
+/// An estate whose firewall has a policy.
+fn estate_with_policy() -> Scenario {
+    builtin_scenario("egress-firewall-policy-aks-link").unwrap()
+}
+
 impl Bench {
     /// A lab; `None` where it has no real nodes.
     async fn start() -> Option<Self> {
-        let bench = Self::on(DataPlaneChoice::Auto).await;
+        Self::start_with(estate()).await
+    }
+
+    async fn start_with(estate: Scenario) -> Option<Self> {
+        let bench = Self::on(estate, DataPlaneChoice::Auto).await;
         if let Some(reason) = bench.lab.simulated_because() {
             println!("skipped: no real nodes, {reason}");
             return None;
@@ -62,13 +90,13 @@ impl Bench {
         Some(bench)
     }
 
-    async fn on(data_plane: DataPlaneChoice) -> Self {
+    async fn on(estate: Scenario, data_plane: DataPlaneChoice) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let options = LabOptions {
             data_plane,
             ..LabOptions::default()
         };
-        let lab = Lab::start(estate(), options).await.unwrap();
+        let lab = Lab::start(estate, options).await.unwrap();
         let text = std::fs::read_to_string(lab.naosu_config_file()).unwrap();
         let config: DriverConfig = toml::from_str(&text).unwrap();
         Self {
@@ -124,6 +152,16 @@ impl Bench {
         found.unwrap()["id"].as_str().unwrap().to_owned()
     }
 
+    /// What rules of a firewall are written to.
+    fn firewall(&self) -> String {
+        let groups = "Microsoft.Network/firewallPolicies/ruleCollectionGroups";
+        let snapshot = self.lab.arm().snapshot();
+        match snapshot.of_type(groups).next() {
+            Some(group) => group["id"].as_str().unwrap().to_owned(),
+            None => self.id_of("Microsoft.Network/azureFirewalls"),
+        }
+    }
+
     /// An effect of a kind that the lab is ready for.
     async fn effect(&self, kind: EffectKind) -> Effect {
         let nsg = || self.id_of("Microsoft.Network/networkSecurityGroups");
@@ -171,11 +209,13 @@ impl Bench {
                 self.perform(&enable, &before).await.unwrap();
                 Effect::UfwDisable { node }
             }
-            EffectKind::IptablesRuleInsert => Effect::IptablesRuleInsert(iptables_rule("ACCEPT")),
+            EffectKind::IptablesRuleInsert => {
+                Effect::IptablesRuleInsert(iptables_rule(INPUT, "ACCEPT"))
+            }
             EffectKind::IptablesRuleDelete => {
-                self.prepare(Effect::IptablesRuleInsert(iptables_rule("DROP")))
+                self.prepare(Effect::IptablesRuleInsert(iptables_rule(INPUT, "DROP")))
                     .await;
-                Effect::IptablesRuleDelete(iptables_rule("DROP"))
+                Effect::IptablesRuleDelete(iptables_rule(INPUT, "DROP"))
             }
             EffectKind::PodEvict => {
                 let pods = self.lab.kube().pods("kube-system", "k8s-app=kube-dns");
@@ -218,9 +258,44 @@ impl Bench {
         }
     }
 
+    /// What else a kind is performed on.
+    async fn others(&self, kind: EffectKind) -> Vec<Effect> {
+        let profile = |patch: Value| Effect::NetworkProfileSet {
+            cluster: self.lab.cluster_id(),
+            patch,
+        };
+        let mut others = Vec::new();
+        match kind {
+            EffectKind::IptablesRuleInsert => {
+                on_node(self, PLAIN_NODE, &own_chains()).await;
+                let rules = OTHER_CHAINS.map(|chain| iptables_rule(chain, "ACCEPT"));
+                others.extend(rules.map(Effect::IptablesRuleInsert));
+            }
+            EffectKind::IptablesRuleDelete => {
+                on_node(self, PLAIN_NODE, &own_chains()).await;
+                for rule in OTHER_CHAINS.map(|chain| iptables_rule(chain, "DROP")) {
+                    self.prepare(Effect::IptablesRuleInsert(rule.clone())).await;
+                    others.push(Effect::IptablesRuleDelete(rule));
+                }
+            }
+            EffectKind::NetworkProfileSet => {
+                others.push(profile(json!({ "loadBalancerProfile": {
+                    "allocatedOutboundPorts": 4000, "managedOutboundIPs": { "count": 3 },
+                }})));
+                others.push(profile(json!({
+                    "outboundType": "managedNATGateway",
+                    "loadBalancerProfile": null,
+                    "natGatewayProfile": { "managedOutboundIPProfile": { "count": 2 } },
+                })));
+            }
+            _ => {}
+        }
+        others
+    }
+
     fn firewall_rule(&self, name: &str) -> FirewallRuleEffect {
         FirewallRuleEffect {
-            resource: self.id_of("Microsoft.Network/azureFirewalls"),
+            resource: self.firewall(),
             collection: "aks-egress".to_owned(),
             collection_priority: 200,
             access: Access::Allow,
@@ -264,16 +339,31 @@ fn ufw_rule() -> UfwRuleEffect {
     }
 }
 
-fn iptables_rule(target: &str) -> IptablesRuleEffect {
+fn iptables_rule((family, backend, chain): Chain, target: &str) -> IptablesRuleEffect {
+    let source = match family {
+        IpFamily::Ipv4 => "192.0.2.1/32",
+        IpFamily::Ipv6 => "2001:db8::1/128",
+    };
     IptablesRuleEffect {
         node: PLAIN_NODE.to_owned(),
-        family: IpFamily::Ipv4,
-        backend: IptablesBackend::Nft,
+        family,
+        backend,
         table: "filter".to_owned(),
-        chain: "INPUT".to_owned(),
-        specification: format!("-s 192.0.2.1/32 -p tcp -m tcp --dport 10250 -j {target}"),
+        chain: chain.to_owned(),
+        specification: format!("-s {source} -p tcp -m tcp --dport 10250 -j {target}"),
         position: 1,
     }
+}
+
+/// Makes the chain of a person in every ruleset, where it is not there yet.
+fn own_chains() -> String {
+    let programs = "iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy";
+    format!(
+        "for program in {programs}; do\n\
+            $program -n -L {OWN_CHAIN} >/dev/null 2>&1 && continue\n\
+            $program -N {OWN_CHAIN} && $program -A INPUT -j {OWN_CHAIN} || exit 1\n\
+        done\n"
+    )
 }
 
 /// Done twice, and taken back twice.
@@ -355,13 +445,37 @@ async fn walk_all(wanted: Place) {
     };
     let all = EffectKind::ALL.iter();
     for kind in all.filter(|kind| place(**kind) == wanted) {
-        let effect = bench.effect(*kind).await;
-        assert_eq!(effect.kind(), *kind);
-        println!("{kind:?}");
-        // Against a hang alone: ufw is slow where much else runs.
-        tokio::time::timeout(Duration::from_secs(140), walk(&bench, &effect))
-            .await
-            .unwrap_or_else(|_| panic!("{kind:?} takes too long"));
+        walk_kind(&bench, *kind).await;
+    }
+}
+
+async fn walk_kind(bench: &Bench, kind: EffectKind) {
+    let mut effects = vec![bench.effect(kind).await];
+    effects.extend(bench.others(kind).await);
+    for effect in effects {
+        assert_eq!(effect.kind(), kind);
+        println!("{effect:?}");
+        in_time(kind, walk(bench, &effect)).await;
+    }
+}
+
+/// Against a hang alone: ufw is slow where much else runs.
+async fn in_time(kind: EffectKind, work: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(140), work)
+        .await
+        .unwrap_or_else(|_| panic!("{kind:?} takes too long"));
+}
+
+const OF_FIREWALLS: [EffectKind; 2] = [EffectKind::FirewallRuleAdd, EffectKind::FirewallRuleRemove];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_of_a_firewall_policy_are_done_once_and_taken_back_once() {
+    let Some(bench) = Bench::start_with(estate_with_policy()).await else {
+        return;
+    };
+    assert!(bench.firewall().contains("/ruleCollectionGroups/"));
+    for kind in OF_FIREWALLS {
+        walk_kind(&bench, kind).await;
     }
 }
 
@@ -393,7 +507,7 @@ async fn every_kind_of_iptables_is_done_once_and_taken_back_once_on_a_real_node(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_person_does_naosu_does_not() {
     // No node takes part in it.
-    let bench = Bench::on(DataPlaneChoice::Simulated).await;
+    let bench = Bench::on(estate(), DataPlaneChoice::Simulated).await;
     let effect = bench.effect(EffectKind::Manual).await;
     let before = bench.observe(&effect).await;
     let refused = bench.perform(&effect, &before).await.unwrap_err();
@@ -553,7 +667,7 @@ async fn a_table_that_iptables_does_not_show_is_observed() {
         type filter hook input priority 5; policy accept;\\n\
         tcp dport 10251 drop\\n}\\n}\\n' | nft -f -";
     on_node(&bench, PLAIN_NODE, table).await;
-    let effect = Effect::IptablesRuleInsert(iptables_rule("ACCEPT"));
+    let effect = Effect::IptablesRuleInsert(iptables_rule(INPUT, "ACCEPT"));
     let read = bench.observe(&effect).await.answer.unwrap();
     let ruleset: FirewallRuleset = serde_json::from_str(&read).unwrap();
     let chain = NftChain::from_line("inet fw in filter input accept 1").unwrap();

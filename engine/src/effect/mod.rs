@@ -2,6 +2,7 @@
 //! it stands against what was read, how it is taken back and what it would do.
 //! Pure: everything is computed from observations.
 
+mod back;
 pub mod caution;
 mod config_map;
 pub mod delta;
@@ -21,6 +22,7 @@ mod ufw;
 
 use serde_json::Value;
 
+pub use back::{Back, back};
 pub use state::State;
 
 use crate::{

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Tools, absent, log::RunLog, same_plugin};
 use crate::{
     driver::{self, IdempotencyKey, PerformError, Performed},
-    effect::{self, Outcome, Standing, State, facts::ClusterFacts},
+    effect::{self, Back, Outcome, Standing, State, facts::ClusterFacts},
     error::{Code, Error},
     journal::InFlight,
     model::{
@@ -37,13 +37,6 @@ pub(super) struct Subject<'a> {
     /// The cluster as it was then.
     pub facts: &'a ClusterFacts,
     pub shutdown: &'a CancellationToken,
-}
-
-/// How a step on its way back stands.
-enum Back {
-    Done,
-    Ready,
-    Conflict(String),
 }
 
 impl Subject<'_> {
@@ -275,7 +268,7 @@ impl Subject<'_> {
             }
         };
         let observed = self.read(effect).await.map_err(refuse)?;
-        match back(step, effect, before, &State::of(&observed)).map_err(refuse)? {
+        match effect::back(&step.effect, effect, before, &State::of(&observed)).map_err(refuse)? {
             Back::Done => Err(done("it is as it was before")),
             Back::Ready => Ok((effect.clone(), observed)),
             Back::Conflict(why) => Err(refuse(Error::new(
@@ -318,11 +311,13 @@ impl Subject<'_> {
             };
             let outcome = match flight.way {
                 Way::Forward => effect::semantics(&step.effect).outcome(before, &now, &mark),
-                Way::Back => back(step, target, before, &now).map(|stands| match stands {
-                    Back::Done => Outcome::InPlace,
-                    Back::Ready => Outcome::Untouched,
-                    Back::Conflict(_) => Outcome::Unclear,
-                }),
+                Way::Back => {
+                    effect::back(&step.effect, target, before, &now).map(|stands| match stands {
+                        Back::Done => Outcome::InPlace,
+                        Back::Ready => Outcome::Untouched,
+                        Back::Conflict(_) => Outcome::Unclear,
+                    })
+                }
             };
             match outcome {
                 Ok(Outcome::InPlace) => {
@@ -356,42 +351,6 @@ impl Subject<'_> {
             }
         }
     }
-}
-
-/// Where a step in place stands on its way back. Ours is only what is exactly
-/// as the step left it.
-fn back(step: &Step, inverse: &Effect, before: &State, now: &State) -> Result<Back, Error> {
-    let forward = effect::semantics(&step.effect);
-    match back_as_seen(step, inverse, before, now)? {
-        Back::Ready => Ok(forward
-            .hidden_change(before, now)?
-            .map_or(Back::Ready, Back::Conflict)),
-        other => Ok(other),
-    }
-}
-
-fn back_as_seen(step: &Step, inverse: &Effect, before: &State, now: &State) -> Result<Back, Error> {
-    let forward = effect::semantics(&step.effect);
-    let seen = forward.projection(now)?;
-    if seen == forward.projection(before)? {
-        return Ok(Back::Done);
-    }
-    if seen == forward.projection(&forward.simulate(before)?.state)? {
-        return Ok(Back::Ready);
-    }
-    if !forward.standing_decides() {
-        return Ok(Back::Conflict(
-            "it is neither as before nor as after the step".to_owned(),
-        ));
-    }
-    Ok(match effect::semantics(inverse).standing(now)? {
-        Standing::InPlace => Back::Done,
-        Standing::Conflict(why) => Back::Conflict(why),
-        Standing::Ready => match forward.standing(now)? {
-            Standing::InPlace => Back::Ready,
-            _ => Back::Conflict("it is no longer as the step left it".to_owned()),
-        },
-    })
 }
 
 fn refused(flight: InFlight, error: Error) -> Event {

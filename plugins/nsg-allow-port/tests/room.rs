@@ -50,7 +50,11 @@ fn rules_that_move_are_named_and_known_to_be_the_fewest() {
 fn where_fewer_moves_might_do_the_plan_says_so() {
     // None of these may pass the next.
     let rules = (0..10).map(|at: u16| {
-        let access = if at % 2 == 0 { "Deny" } else { "Allow" };
+        let access = if at.is_multiple_of(2) {
+            "Deny"
+        } else {
+            "Allow"
+        };
         let ports = format!("{}-10260", 10_250 - at);
         Estate::rule(&format!("r{at}"), "Inbound", 100 + at, access, &ports)
     });

@@ -160,6 +160,11 @@ pub fn urls(
             };
         }
     };
+    // A child, such as a rule collection group, has none of its own.
+    let location = match location {
+        "" => "westeurope",
+        own => own,
+    };
     let base = format!(
         "{endpoint}/subscriptions/{subscription}/providers/{provider}/locations/{location}"
     );
