@@ -37,7 +37,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use metrics::MetricSeries;
-pub use run_command::STREAM_LIMIT_BYTES;
+pub use run_command::{RunCommandEvent, STREAM_LIMIT_BYTES};
 pub use seed::resources_of;
 
 use crate::data_plane::{ArmResources, DataPlane, DataPlaneError};
@@ -316,6 +316,21 @@ impl ArmServer {
             .run_commands
             .refusals
             .store(times, Ordering::SeqCst);
+    }
+
+    /// What became of run commands so far, in order.
+    pub fn run_command_events(&self) -> Vec<RunCommandEvent> {
+        self.state.run_commands.events()
+    }
+
+    /// Waits until what became of run commands is as it is asked for.
+    pub async fn wait_for_run_commands(&self, is_so: impl FnMut(&Vec<RunCommandEvent>) -> bool) {
+        self.state.run_commands.wait_until(is_so).await;
+    }
+
+    /// Holds run commands where they are, or lets them go on.
+    pub fn hold_run_commands(&self, held: bool) {
+        self.state.run_commands.hold(held);
     }
 
     /// Lets someone else write just before each of the next conditional writes.

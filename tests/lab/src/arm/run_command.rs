@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::error::ArmError;
 use super::id::ArmPath;
@@ -20,10 +21,25 @@ use crate::wire::Received;
 /// How much of each stream is kept.
 pub const STREAM_LIMIT_BYTES: usize = 4096;
 
+/// What became of a run command, as the emulator saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunCommandEvent {
+    /// It was begun on this node.
+    Started(NodeName),
+    /// It ended, well or not.
+    Ended(NodeName),
+    /// It was refused since another one was in progress, or as if one were.
+    Refused(NodeName),
+}
+
 /// Which instances are running a command.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RunCommands {
     busy: Mutex<BTreeSet<String>>,
+    /// Everything that happened, in order.
+    events: watch::Sender<Vec<RunCommandEvent>>,
+    /// Whether commands that were begun do not go on for now.
+    held: watch::Sender<bool>,
     /// How many further commands are refused as if one were running.
     pub refusals: AtomicU32,
     /// How long a command takes at least.
@@ -40,6 +56,8 @@ impl RunCommands {
     pub fn new(refusals: u32, duration: Duration, silent: BTreeSet<NodeName>) -> Self {
         Self {
             busy: Mutex::default(),
+            events: watch::Sender::default(),
+            held: watch::Sender::default(),
             refusals: AtomicU32::new(refusals),
             duration,
             kept: AtomicUsize::new(STREAM_LIMIT_BYTES),
@@ -47,12 +65,46 @@ impl RunCommands {
         }
     }
 
-    fn start(&self, instance_id: &str) -> bool {
-        self.lock().insert(instance_id.to_ascii_lowercase())
+    /// Everything that happened so far, in order.
+    pub fn events(&self) -> Vec<RunCommandEvent> {
+        self.events.borrow().clone()
     }
 
-    fn end(&self, instance_id: &str) {
-        self.lock().remove(&instance_id.to_ascii_lowercase());
+    /// Waits until what happened so far is as it is asked for.
+    pub async fn wait_until(&self, is_so: impl FnMut(&Vec<RunCommandEvent>) -> bool) {
+        // The sender is not dropped while it is borrowed here.
+        let _ = self.events.subscribe().wait_for(is_so).await;
+    }
+
+    /// Holds commands where they are, or lets them go on.
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    async fn released(&self) {
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+    }
+
+    fn start(&self, instance_id: &str, node: &NodeName) -> bool {
+        let refused = State::take_one(&self.refusals);
+        let mut busy = self.lock();
+        let is_started = !refused && busy.insert(instance_id.to_ascii_lowercase());
+        self.note(match is_started {
+            true => RunCommandEvent::Started(node.clone()),
+            false => RunCommandEvent::Refused(node.clone()),
+        });
+        is_started
+    }
+
+    fn end(&self, instance_id: &str, node: &NodeName) {
+        let mut busy = self.lock();
+        busy.remove(&instance_id.to_ascii_lowercase());
+        self.note(RunCommandEvent::Ended(node.clone()));
+    }
+
+    /// Noted while it is decided who is busy, so that the order is the true one.
+    fn note(&self, event: RunCommandEvent) {
+        self.events.send_modify(|events| events.push(event));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
@@ -86,7 +138,7 @@ pub(super) fn post(
         )
     };
     let script = script(request)?;
-    if State::take_one(&state.run_commands.refusals) || !state.run_commands.start(&instance_id) {
+    if !state.run_commands.start(&instance_id, &node) {
         return Err(ArmError::new(
             StatusCode::CONFLICT,
             "Conflict",
@@ -108,6 +160,7 @@ pub(super) fn post(
     let task = state.clone();
     tokio::spawn(async move {
         let running = async {
+            task.run_commands.released().await;
             tokio::time::sleep(task.run_commands.duration).await;
             match failure {
                 Some((code, message)) => Err(ArmError::new(StatusCode::CONFLICT, &code, message)),
@@ -118,7 +171,7 @@ pub(super) fn post(
             () = task.stop.cancelled() => return,
             ended = running => ended,
         };
-        task.run_commands.end(&instance_id);
+        task.run_commands.end(&instance_id, &node);
         match ended {
             Ok(output) => task.operations.succeed(operation, Some(output)),
             Err(error) => task.operations.fail(operation, &error),
