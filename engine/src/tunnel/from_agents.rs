@@ -66,6 +66,8 @@ async fn agents_nodes(reads: &Arc<dyn Reads>) -> BTreeSet<String> {
     });
     pods.flatten()
         .filter(|pod| text(pod, "/status/phase") == "Running")
+        // One that is being deleted is no agent any more.
+        .filter(|pod| text(pod, "/metadata/deletionTimestamp").is_empty())
         .map(|pod| text(&pod, "/spec/nodeName").to_owned())
         .filter(|node| !node.is_empty())
         .collect()
@@ -156,7 +158,8 @@ mod tests {
         model::{ObserveError, ObserveErrorKind},
     };
 
-    /// Agents on the first two nodes; from the first of them nobody may command.
+    /// Agents on the first two nodes, and one elsewhere that is being deleted; from the
+    /// first of them nobody may command.
     struct Estate;
 
     #[async_trait]
@@ -167,7 +170,10 @@ mod tests {
                 Query::KubernetesList { label_selector, .. }
                     if label_selector == "app=konnectivity-agent" =>
                 {
+                    let mut going = pod("a0", "Running");
+                    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
                     Ok(json!([
+                        going,
                         pod("n0", "Running"),
                         pod("n1", "Running"),
                         pod("n2", "Pending")

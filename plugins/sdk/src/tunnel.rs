@@ -408,6 +408,25 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_is_being_deleted_is_none_beside_its_successor() {
+        let labels = json!({ "app": "konnectivity-agent" });
+        let mut going = pod("konnectivity-agent-1", labels.clone(), "Running");
+        going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let successor = pod("konnectivity-agent-2", labels, "Pending");
+        let tunnel = observe(&with_pods(&[going.clone(), successor]));
+        let names: Vec<&str> = tunnel
+            .agents
+            .iter()
+            .map(|agent| agent.pod.metadata.name.as_str())
+            .collect();
+        assert_eq!(names, ["konnectivity-agent-2"]);
+        assert_eq!(
+            observe(&with_pods(&[going])).tunnel_type,
+            TunnelType::NotFound
+        );
+    }
+
+    #[test]
     fn without_agents_their_deployment_tells_the_type_and_nodes_stand_in_as_sources() {
         let mut recorded = with_pods(&[]);
         recorded.put(

@@ -1,12 +1,13 @@
 //! The emulated Kubernetes API, as kube-rs and a real kubectl see it, over a
 //! simulated data plane: the fabric's verdicts without namespaces.
 
+#[path = "support/cluster.rs"]
+mod cluster;
 mod support;
 
 use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
 
+use cluster::*;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod};
@@ -15,80 +16,10 @@ use kube::api::{
     WatchEvent, WatchParams,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use naosu_lab::arm::{self, ArmOptions, ArmServer};
 use naosu_lab::data_plane::DataPlane;
-use naosu_lab::kube::{KubeOptions, KubeServer, serve};
-use naosu_lab::planes::{DataPlaneOptions, SimulatedDataPlane};
-use naosu_lab::wire::Authority;
-use naosu_lab::{Scenario, builtin_scenario};
 use serde_json::json;
-use support::quick;
 
 const AGENTS: &str = "app=konnectivity-agent";
-
-struct Cluster {
-    server: KubeServer,
-    client: kube::Client,
-    data_plane: Arc<SimulatedDataPlane>,
-    /// Holds the resources that are enforced.
-    _arm: ArmServer,
-}
-
-async fn cluster(scenario: &Scenario) -> Cluster {
-    // Several tests of one process do this; the first one wins.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = DataPlaneOptions {
-        dial_limit: Duration::from_millis(100),
-        ..DataPlaneOptions::default()
-    };
-    let data_plane = Arc::new(SimulatedDataPlane::start(scenario, options).unwrap());
-    let arm = arm::serve(
-        &scenario.estate,
-        &quick(),
-        ArmOptions::default(),
-        data_plane.clone(),
-    )
-    .await
-    .unwrap();
-    let authority = Authority::generate().unwrap();
-    let options = KubeOptions {
-        port: 0,
-        identity: authority.loopback_identity().unwrap(),
-        authority_pem: authority.certificate_pem(),
-        token: "lab-token".to_owned(),
-    };
-    let server = serve(&scenario.estate, options, data_plane.clone())
-        .await
-        .unwrap();
-    let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig()).unwrap();
-    let mut config =
-        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .unwrap();
-    // By default the client answers 429 and 503 by trying again for minutes.
-    config.default_retry = false;
-    Cluster {
-        client: kube::Client::try_from(config).unwrap(),
-        server,
-        data_plane,
-        _arm: arm,
-    }
-}
-
-async fn blocked() -> Cluster {
-    cluster(&builtin_scenario("nsg-deny-10250").unwrap()).await
-}
-
-/// Asks until the answer is yes, which must be soon.
-async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
-    for _ in 0..500 {
-        if ask().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what} did not come about");
-}
 
 fn proxy_of(cluster: &Cluster, instance: usize) -> String {
     let pods = cluster.server.pods("kube-system", "component=kube-proxy");

@@ -22,14 +22,15 @@ use std::collections::BTreeMap;
 
 use crate::{ObjectList, Query};
 
-/// Name, namespace and labels.
+/// Name, namespace and labels, and whether it is on its way out.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs)]
 pub struct Metadata {
     pub name: String,
     pub namespace: String,
     pub labels: BTreeMap<String, String>,
+    pub deletion_timestamp: Option<String>,
 }
 
 /// All nodes.

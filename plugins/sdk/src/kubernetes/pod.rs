@@ -132,8 +132,10 @@ impl Pod {
         Condition::is_true(&self.status.conditions, "Ready")
     }
 
-    /// Whether it still runs or may run.
+    /// Whether it still runs or may run, and is to stay: one that is being deleted has a
+    /// successor already, whatever it says of itself until it is gone.
     pub fn is_alive(&self) -> bool {
-        !matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
+        let has_ended = matches!(self.status.phase.as_str(), "Succeeded" | "Failed");
+        !has_ended && self.metadata.deletion_timestamp.is_none()
     }
 }

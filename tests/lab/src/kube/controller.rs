@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::agents::{self, AgentMemory};
 use super::budget;
+use super::endings::{self, Endings, is_going};
 use super::events::{self, Happened};
 use super::pods::{self, is_ready};
 use super::resource::ResourceType;
@@ -29,6 +30,7 @@ pub(super) struct Memory {
     homes: BTreeMap<String, Vec<String>>,
     agents: AgentMemory,
     told: BTreeMap<String, Vec<KubeletPod>>,
+    endings: Endings,
 }
 
 impl Memory {
@@ -83,6 +85,7 @@ pub(super) async fn run(state: Arc<State>, mut memory: Memory) {
 pub(super) async fn reconcile(state: &State, memory: &mut Memory) {
     let Some(types) = Types::find() else { return };
     let all = Selector::default();
+    endings::finish(&state.objects, types.pods, &mut memory.endings);
     agents::scale_by_ladder(state, &types, &mut memory.agents);
     let (nodes, _) = state.objects.list(types.nodes, None, &all);
     let (deployments, _) = state.objects.list(types.deployments, None, &all);
@@ -98,6 +101,7 @@ pub(super) async fn reconcile(state: &State, memory: &mut Memory) {
     budget::refresh(&state.objects);
 }
 
+/// Pods that are to stay, of an owner.
 pub(super) fn pods_owned_by(
     state: &State,
     types: &Types,
@@ -108,11 +112,11 @@ pub(super) fn pods_owned_by(
         .objects
         .list(types.pods, Some(namespace), &Selector::default());
     pods.retain(|pod| {
-        pod["metadata"]["ownerReferences"]
+        let mut owners = pod["metadata"]["ownerReferences"]
             .as_array()
             .into_iter()
-            .flatten()
-            .any(&owns)
+            .flatten();
+        !is_going(pod) && owners.any(&owns)
     });
     pods
 }
@@ -162,9 +166,7 @@ fn keep_deployment(
         None
     };
     if let Some(pod) = remove {
-        state
-            .objects
-            .remove(types.pods, namespace, meta(pod, "name"));
+        endings::begin(&state.objects, types.pods, pod, None);
     }
     let is_agent = namespace == NAMESPACE && state.agents == Some(name);
     let mut occupied: Vec<&str> = pods

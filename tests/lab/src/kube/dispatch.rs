@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::endings;
 use super::events::{self, Happened};
 use super::objects::Refusal;
 use super::resource::{ResourcePath, ResourceType};
@@ -240,10 +241,13 @@ fn delete(
     };
     check_preconditions(&options["preconditions"], resource, before)?;
     let only_asked = dry_run(request) || asks_dry_run(&options);
+    if !only_asked && resource.plural == "pods" {
+        events::note(&state.objects, before, Happened::Killed);
+        let grace = options["gracePeriodSeconds"].as_i64();
+        let going = endings::begin(&state.objects, resource, before, grace);
+        return Ok(json_response(StatusCode::OK, &going));
+    }
     if !only_asked {
-        if resource.plural == "pods" {
-            events::note(&state.objects, before, Happened::Killed);
-        }
         state
             .objects
             .remove(resource, meta(before, "namespace"), meta(before, "name"));
@@ -298,9 +302,8 @@ fn evict(state: &State, request: &Received, path: &ResourcePath, name: &str) -> 
     budget::check(&state.objects, &pod)?;
     if !dry_run(request) && !asks_dry_run(options) {
         events::note(&state.objects, &pod, Happened::Killed);
-        state
-            .objects
-            .remove(path.resource, meta(&pod, "namespace"), name);
+        let grace = options["gracePeriodSeconds"].as_i64();
+        endings::begin(&state.objects, path.resource, &pod, grace);
     }
     Ok(json_response(StatusCode::CREATED, &success()))
 }

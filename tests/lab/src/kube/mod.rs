@@ -6,6 +6,7 @@ mod budget;
 mod controller;
 mod discovery;
 mod dispatch;
+mod endings;
 mod events;
 mod kubeconfig;
 mod kubelet;
