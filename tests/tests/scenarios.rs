@@ -263,6 +263,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    agent_hung_and_budget = "agent-hung-and-budget",
     agent_on_blocked_node = "agent-on-blocked-node",
     agent_stale = "agent-stale",
     agent_stale_and_iptables = "agent-stale-and-iptables",

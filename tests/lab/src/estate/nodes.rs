@@ -77,6 +77,8 @@ pub struct NodeSettings {
     pub kubelet_fault: Option<KubeletFault>,
     /// Whether the first agent on the node goes stale: connected, and deaf. Its successor is not.
     pub agent_stale: bool,
+    /// Whether the first agent on the node hangs: it runs, and never connects. Its successor does.
+    pub agent_hung: bool,
     /// How often the first agent on the node was killed for lack of memory so far. Its successor
     /// was not.
     pub agent_memory_kills: u32,

@@ -1,8 +1,11 @@
 //! Pod disruption budgets and the evictions they allow.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::endings::is_going;
 use super::objects::Objects;
 use super::pods::is_ready;
 use super::resource::ResourceType;
@@ -17,15 +20,24 @@ struct Standing {
     expected: i64,
 }
 
-/// Whether a pod may be evicted now.
+/// Whether a pod may be evicted now. One that does not run, or is going already, disrupts nothing.
 pub(super) fn check(objects: &Objects, pod: &Value) -> Result<(), Failure> {
+    if is_going(pod) || pod["status"]["phase"] != "Running" {
+        return Ok(());
+    }
     for budget in budgets(objects, meta(pod, "namespace")) {
-        if !Selector::of_match_labels(&budget["spec"]["selector"]).selects(pod) {
+        if !Selector::of_object(&budget["spec"]["selector"]).selects(pod) {
             continue;
         }
         let standing = standing(objects, &budget);
-        let healthy_after = standing.healthy - i64::from(is_ready(pod));
-        if healthy_after >= standing.desired {
+        let allowed = if is_ready(pod) {
+            standing.healthy > standing.desired
+        } else {
+            budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+                || (standing.healthy >= standing.desired && standing.desired > 0)
+                || standing.healthy > standing.desired
+        };
+        if allowed {
             continue;
         }
         return Err(Failure::new(
@@ -81,7 +93,7 @@ fn budgets(objects: &Objects, namespace: &str) -> Vec<Value> {
 }
 
 fn standing(objects: &Objects, budget: &Value) -> Standing {
-    let selector = Selector::of_match_labels(&budget["spec"]["selector"]);
+    let selector = Selector::of_object(&budget["spec"]["selector"]);
     let pods = ResourceType::find("", "pods")
         .map(|pods| {
             objects
@@ -89,8 +101,11 @@ fn standing(objects: &Objects, budget: &Value) -> Standing {
                 .0
         })
         .unwrap_or_default();
-    let expected = i64::try_from(pods.len()).unwrap_or(i64::MAX);
-    let healthy = pods.iter().filter(|pod| is_ready(pod)).count();
+    let expected = expected(objects, &pods);
+    let healthy = pods
+        .iter()
+        .filter(|pod| is_ready(pod) && !is_going(pod))
+        .count();
     let spec = &budget["spec"];
     let desired = match (spec.get("minAvailable"), spec.get("maxUnavailable")) {
         (Some(minimum), _) => amount(minimum, expected),
@@ -102,6 +117,37 @@ fn standing(objects: &Objects, budget: &Value) -> Standing {
         desired: desired.max(0),
         expected,
     }
+}
+
+/// How many pods there should be: what their controllers are to keep, whether they are there or
+/// not, and those of no controller.
+fn expected(objects: &Objects, pods: &[Value]) -> i64 {
+    let mut wanted: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut alone = 0;
+    for pod in pods {
+        let owner = &pod["metadata"]["ownerReferences"][0];
+        let (Some(uid), Some(name)) = (owner["uid"].as_str(), owner["name"].as_str()) else {
+            alone += 1;
+            continue;
+        };
+        wanted
+            .entry(uid)
+            .or_insert_with(|| replicas(objects, meta(pod, "namespace"), name).unwrap_or(1));
+    }
+    wanted.values().sum::<i64>() + alone
+}
+
+/// What the deployment above a replica set is to keep.
+fn replicas(objects: &Objects, namespace: &str, replica_set: &str) -> Option<i64> {
+    let set = objects.get(
+        ResourceType::find("apps", "replicasets")?,
+        namespace,
+        replica_set,
+    )?;
+    let deployment = set["metadata"]["ownerReferences"][0]["name"].as_str()?;
+    let deployments = ResourceType::find("apps", "deployments")?;
+    let deployment = objects.get(deployments, namespace, deployment)?;
+    deployment["spec"]["replicas"].as_i64()
 }
 
 /// A number, or a percentage rounded up.

@@ -42,18 +42,16 @@ impl Selector {
         })
     }
 
-    /// The `matchLabels` of an object's own selector.
-    pub fn of_match_labels(selector: &Value) -> Self {
-        let labels = selector["matchLabels"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, value)| {
-                Some(LabelTerm::In(key.clone(), vec![value.as_str()?.to_owned()]))
-            })
-            .collect();
+    /// An object's own selector: its `matchLabels` and `matchExpressions`.
+    pub fn of_object(selector: &Value) -> Self {
+        let exact = selector["matchLabels"].as_object().into_iter().flatten();
+        let exact = exact.filter_map(|(key, value)| {
+            Some(LabelTerm::In(key.clone(), vec![value.as_str()?.to_owned()]))
+        });
+        let expressions = selector["matchExpressions"].as_array().into_iter();
+        let expressions = expressions.flatten().filter_map(expression);
         Self {
-            labels,
+            labels: exact.chain(expressions).collect(),
             fields: Vec::new(),
         }
     }
@@ -76,6 +74,19 @@ impl Selector {
             (value == term.value) == term.equal
         })
     }
+}
+
+fn expression(one: &Value) -> Option<LabelTerm> {
+    let key = one["key"].as_str()?.to_owned();
+    let values = one["values"].as_array().into_iter().flatten();
+    let values = values.filter_map(|value| value.as_str().map(str::to_owned));
+    Some(match one["operator"].as_str()? {
+        "In" => LabelTerm::In(key, values.collect()),
+        "NotIn" => LabelTerm::NotIn(key, values.collect()),
+        "Exists" => LabelTerm::Exists(key),
+        "DoesNotExist" => LabelTerm::Absent(key),
+        _ => return None,
+    })
 }
 
 fn text(value: &Value) -> String {

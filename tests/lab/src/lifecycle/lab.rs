@@ -11,6 +11,7 @@ use super::outbound_metrics::OutboundMetrics;
 use super::state_directory::{StateDirectory, StateError, default_base};
 use crate::arm::{self, ArmOptions, ArmServeError, ArmServer};
 use crate::data_plane::{DataPlane, DataPlaneError, NodeName};
+use crate::estate::Node;
 use crate::kube::{self, KubeOptions, KubeServer};
 use crate::planes::{
     DataPlaneOptions, NamespacedDataPlane, Probe, ProbeResult, SimulatedDataPlane,
@@ -177,7 +178,8 @@ impl Lab {
             return Ok(());
         }
         let nodes = self.scenario.estate.nodes();
-        for node in nodes.iter().filter(|node| node.agent) {
+        let connects = |node: &&Node| node.agent && !node.settings.agent_hung;
+        for node in nodes.iter().filter(connects) {
             if !real.wait_for_agent(&node.name, limit).await {
                 return Err(LabError::AgentNotConnected(node.name.clone()));
             }

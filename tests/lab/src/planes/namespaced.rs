@@ -296,11 +296,17 @@ impl DataPlane for NamespacedDataPlane {
             datagram_tls: over_datagrams.then(|| Arc::clone(&self.kubelet_tls)),
             dial_limit: self.options.dial_limit,
             stale: false,
+            hung: false,
         };
         match locked(&self.agents).entry(node.clone()) {
             Entry::Vacant(first) => {
-                let stale = running.node.settings.agent_stale;
-                first.insert(Some(Agent::start(AgentSettings { stale, ..settings })));
+                let of_first = &running.node.settings;
+                let settings = AgentSettings {
+                    stale: of_first.agent_stale,
+                    hung: of_first.agent_hung,
+                    ..settings
+                };
+                first.insert(Some(Agent::start(settings)));
             }
             Entry::Occupied(mut later) => {
                 later

@@ -34,6 +34,8 @@ pub struct AgentSettings {
     pub dial_limit: Duration,
     /// Whether it is deaf: connected, and never answering.
     pub stale: bool,
+    /// Whether it hangs: running, and never connecting.
+    pub hung: bool,
 }
 
 /// A running agent; dropping it closes what it carries.
@@ -57,6 +59,9 @@ impl Drop for Agent {
 }
 
 async fn run(settings: AgentSettings) {
+    if settings.hung {
+        return std::future::pending().await;
+    }
     let node = &settings.node;
     let mut pause = FIRST_PAUSE;
     loop {
