@@ -242,22 +242,31 @@ async fn a_second_write_during_an_operation_is_told_to_come_again() {
 }
 
 #[tokio::test]
-async fn an_operation_that_fails_leaves_everything_as_it_was() {
+async fn an_operation_that_fails_leaves_its_mark_and_nothing_of_what_was_asked() {
     let switches = Switches {
         async_failures: 1,
         ..quick()
     };
     let (arm, group) = lab(&switches).await;
-    let before = arm.server.resource(&group);
+    let before = arm.server.resource(&group).unwrap();
     let id = format!("{group}/securityRules/allow");
     let accepted = arm.put(&id, &rule(199), &[]).await;
     assert_eq!(accepted.status, 201);
     let ended = arm.settled(&accepted).await.json();
     assert_eq!(ended["status"], "Failed");
     assert_eq!(ended["error"]["code"], "AnotherOperationInProgress");
-    assert_eq!(arm.server.resource(&group), before);
+    let after = arm.server.resource(&group).unwrap();
+    assert_eq!(after["properties"]["provisioningState"], "Failed");
+    assert_ne!(after["etag"], before["etag"]);
+    let names = |group: &Value| -> Vec<Value> {
+        let rules = group["properties"]["securityRules"].as_array().unwrap();
+        rules.iter().map(|rule| rule["name"].clone()).collect()
+    };
+    assert_eq!(names(&after), names(&before));
     let again = arm.put(&id, &rule(199), &[]).await;
     assert_eq!(arm.settled(&again).await.json()["status"], "Succeeded");
+    let mended = arm.server.resource(&group).unwrap();
+    assert_eq!(mended["properties"]["provisioningState"], "Succeeded");
 }
 
 #[tokio::test]

@@ -85,6 +85,11 @@ async fn finish(state: &State, operation: Uuid, change: Change, failure: Option<
     tokio::time::sleep(state.operation_duration).await;
     let settled = match failure {
         Some((code, message)) => {
+            // What was asked for is not there, and the resource says that it failed.
+            if let Some(stored) = state.store().get_mut(&change.after.id) {
+                stored.state = "Failed";
+                stored.etag = stored.etag.next(change.after.kind.family());
+            }
             Err(ArmError::new(StatusCode::CONFLICT, &code, message).with_details(Vec::new()))
         }
         None => settle(state, &change).await,

@@ -17,6 +17,7 @@ use super::pods::{self, is_ready};
 use super::resource::ResourceType;
 use super::selector::Selector;
 use super::state::{State, meta};
+use super::taints;
 use crate::data_plane::{KubeletPod, NodeName};
 
 /// Agents connect on their own time, which only asking them tells.
@@ -88,6 +89,7 @@ pub(super) async fn reconcile(state: &State, memory: &mut Memory) {
     endings::finish(&state.objects, types.pods, &mut memory.endings);
     agents::scale_by_ladder(state, &types, &mut memory.agents);
     let (nodes, _) = state.objects.list(types.nodes, None, &all);
+    taints::put_out(&state.objects, types.pods, &nodes);
     let (deployments, _) = state.objects.list(types.deployments, None, &all);
     for deployment in &deployments {
         keep_deployment(state, &types, memory, deployment, &nodes);
@@ -174,9 +176,10 @@ fn keep_deployment(
         .filter_map(|pod| pod["spec"]["nodeName"].as_str())
         .collect();
     for _ in pods.len()..wanted {
-        let node = choose_node(nodes, homes, &occupied, is_agent);
+        let template = &deployment["spec"]["template"];
+        let node = choose_node(nodes, &template["spec"], homes, &occupied, is_agent);
         occupied.extend(node.map(|node| meta(node, "name")));
-        let mut template = deployment["spec"]["template"].clone();
+        let mut template = template.clone();
         template["metadata"]["labels"]["pod-template-hash"] =
             set["metadata"]["labels"]["pod-template-hash"].clone();
         let pod_name = format!("{}-{}", meta(&set, "name"), pods::suffix());
@@ -229,25 +232,16 @@ fn replica_set(state: &State, types: &Types, deployment: &Value) -> Option<Value
     state.objects.create(types.replica_sets, set).ok()
 }
 
-/// A home first, then any other; agents one on a node. Nodes that are cordoned
-/// or tainted get nothing new.
+/// A home first, then any other; agents one on a node. Nodes that are cordoned, or
+/// tainted with what the pod does not tolerate, get nothing new.
 fn choose_node<'a>(
     nodes: &'a [Value],
+    pod_spec: &Value,
     homes: &[String],
     occupied: &[&str],
     one_a_node: bool,
 ) -> Option<&'a Value> {
-    let open = |node: &&Value| {
-        let tainted = node["spec"]["taints"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|taint| {
-                taint["key"] != "CriticalAddonsOnly"
-                    && matches!(taint["effect"].as_str(), Some("NoSchedule" | "NoExecute"))
-            });
-        node["spec"]["unschedulable"] != true && !tainted
-    };
+    let open = |node: &&Value| taints::takes(node, pod_spec);
     let free = |node: &&Value| !occupied.contains(&meta(node, "name"));
     let at_home = |node: &&Value| homes.iter().any(|home| home == meta(node, "name"));
     nodes

@@ -19,6 +19,7 @@ mod selector;
 mod state;
 mod status;
 mod table;
+mod taints;
 mod watching;
 
 use std::collections::BTreeSet;
