@@ -160,6 +160,7 @@ pub(super) fn post(
     let task = state.clone();
     tokio::spawn(async move {
         let running = async {
+            task.run_commands.released().await;
             tokio::time::sleep(task.run_commands.duration).await;
             task.run_commands.released().await;
             match failure {
