@@ -42,16 +42,17 @@ impl Semantics for Evict<'_> {
         }
     }
 
-    /// Which pod it is: another of the same name is another pod.
+    /// Which pod it is: another of the same name is another pod, and one on its way out
+    /// is as good as gone.
     fn projection(&self, state: &State) -> Result<Value, Error> {
         if state.is_absent() {
             return Ok(Value::Null);
         }
         let pod: Value = state.json()?;
-        Ok(json!({
-            "uid": text_at(&pod, "/metadata/uid"),
-            "going": !text_at(&pod, "/metadata/deletionTimestamp").is_empty(),
-        }))
+        if !text_at(&pod, "/metadata/deletionTimestamp").is_empty() {
+            return Ok(Value::Null);
+        }
+        Ok(json!({ "uid": text_at(&pod, "/metadata/uid") }))
     }
 
     fn standing(&self, state: &State) -> Result<Standing, Error> {

@@ -113,8 +113,14 @@ impl KubernetesDriver {
     ) -> Result<Performed, PerformError> {
         let pod = observed(before).map_err(PerformError::NotApplied)?;
         let evicted = Evicted::of(&pod);
-        let siblings = self.wait_for_siblings(cluster, &evicted).await;
-        let siblings = siblings.map_err(PerformError::NotApplied)?;
+        let workload = self.wait_for_siblings(cluster, &evicted).await;
+        let workload = workload.map_err(PerformError::NotApplied)?;
+        if workload.as_ref().is_some_and(|workload| workload.is_going) {
+            return Ok(Performed {
+                already_in_place: true,
+                detail: "the pod is on its way out".to_owned(),
+            });
+        }
         let deadline = self.eviction_deadline();
         let mut performed = loop {
             match self.write(cluster, write).await {
@@ -129,10 +135,11 @@ impl KubernetesDriver {
                 other => break other?,
             }
         };
-        if let Some(siblings) = siblings
+        if let Some(workload) = workload
             && !performed.already_in_place
         {
-            let waited = self.wait_for_successor(cluster, &evicted, &siblings).await;
+            let uids = &workload.uids;
+            let waited = self.wait_for_successor(cluster, &evicted, uids).await;
             performed.detail.push_str(&waited);
         }
         Ok(performed)
@@ -280,6 +287,12 @@ fn evict(namespace: &str, name: &str, before: &Observation) -> Result<Planned, E
         return Ok(Planned::InPlace("the pod is gone already".to_owned()));
     }
     let pod = observed(before)?;
+    if pod
+        .pointer("/metadata/deletionTimestamp")
+        .is_some_and(Value::is_string)
+    {
+        return Ok(Planned::InPlace("the pod is on its way out".to_owned()));
+    }
     let Some(uid) = pod.pointer("/metadata/uid").and_then(Value::as_str) else {
         return Err(malformed("the pod was read without a uid"));
     };
@@ -422,10 +435,12 @@ mod tests {
         let sent = body(evict("kube-system", "agent", &pod));
         assert_eq!(sent["deleteOptions"]["preconditions"]["uid"], "u-1");
         let gone = before(Err(ObserveErrorKind::NotFound));
-        assert!(matches!(
-            evict("ns", "agent", &gone),
-            Ok(Planned::InPlace(_))
-        ));
+        let going = before(Ok(json!({"metadata": {
+            "uid": "u-1", "deletionTimestamp": "2026-01-01T00:00:00Z"}})));
+        for done in [gone, going] {
+            let planned = evict("ns", "agent", &done);
+            assert!(matches!(planned, Ok(Planned::InPlace(_))));
+        }
     }
 
     #[test]

@@ -27,8 +27,21 @@ pub(super) struct Evicted {
     selector: String,
 }
 
-/// The pods of the same workload that are not on their way out.
-struct Siblings(Vec<Pod>);
+/// The pods of the same workload.
+struct Siblings {
+    /// Those that are not on their way out.
+    staying: Vec<Pod>,
+    /// Uids of those that are being deleted.
+    going: BTreeSet<String>,
+}
+
+/// What a pod is evicted from.
+pub(super) struct Workload {
+    /// Uids of its pods that are not on their way out.
+    pub(super) uids: BTreeSet<String>,
+    /// Whether the pod itself is on its way out already.
+    pub(super) is_going: bool,
+}
 
 struct Pod {
     name: String,
@@ -80,32 +93,42 @@ impl Siblings {
                 || matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
         };
         let own = pods.iter().filter(|pod| owner(pod) == Some(owner_uid));
-        Self(
-            own.filter(|pod| !going(pod))
+        let (going, staying): (Vec<&Value>, Vec<&Value>) = own.partition(|pod| going(pod));
+        let uid = |pod: &Value| text(pod, "/metadata/uid").to_owned();
+        Self {
+            staying: staying
+                .into_iter()
                 .map(|pod| Pod {
                     name: text(pod, "/metadata/name").to_owned(),
-                    uid: text(pod, "/metadata/uid").to_owned(),
+                    uid: uid(pod),
                     is_ready: is_ready(pod),
                 })
                 .collect(),
-        )
+            going: going
+                .into_iter()
+                .filter(|pod| !text(pod, "/metadata/deletionTimestamp").is_empty())
+                .map(uid)
+                .collect(),
+        }
     }
 
     /// One that is not ready, other than the pod itself.
     fn unready(&self, but: &str) -> Option<&Pod> {
-        self.0.iter().find(|pod| !pod.is_ready && pod.uid != but)
+        self.staying
+            .iter()
+            .find(|pod| !pod.is_ready && pod.uid != but)
     }
 
     fn uids(&self) -> BTreeSet<String> {
-        self.0.iter().map(|pod| pod.uid.clone()).collect()
+        self.staying.iter().map(|pod| pod.uid.clone()).collect()
     }
 
     /// Whether the evicted pod is gone and as many as before are there again,
     /// the new ones ready.
     fn are_whole_again(&self, before: &BTreeSet<String>, evicted: &str) -> bool {
-        let mut new = self.0.iter().filter(|pod| !before.contains(&pod.uid));
-        self.0.len() >= before.len()
-            && self.0.iter().all(|pod| pod.uid != evicted)
+        let mut new = self.staying.iter().filter(|pod| !before.contains(&pod.uid));
+        self.staying.len() >= before.len()
+            && self.staying.iter().all(|pod| pod.uid != evicted)
             && new.all(|pod| pod.is_ready)
     }
 }
@@ -136,7 +159,7 @@ impl KubernetesDriver {
     }
 
     /// Waits until the pod may go: not while another of its workload is missing
-    /// already. Gives the uids of the workload's pods; `None` where nobody
+    /// already. Gives the workload as it then is; `None` where nobody
     /// replaces the pod.
     ///
     /// # Errors
@@ -146,7 +169,7 @@ impl KubernetesDriver {
         &self,
         cluster: &ClusterId,
         evicted: &Evicted,
-    ) -> Result<Option<BTreeSet<String>>, Error> {
+    ) -> Result<Option<Workload>, Error> {
         let Some(owner) = &evicted.owner else {
             return Ok(None);
         };
@@ -166,7 +189,12 @@ impl KubernetesDriver {
                         .into());
                     }
                 }
-                _ => return Ok(Some(siblings.uids())),
+                _ => {
+                    return Ok(Some(Workload {
+                        uids: siblings.uids(),
+                        is_going: siblings.going.contains(&evicted.uid),
+                    }));
+                }
             }
         }
     }
@@ -240,7 +268,11 @@ mod tests {
         assert!(!whole(&[pod("b", "True"), pod("c", "False")]));
         let mut going = pod("c", "True");
         going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        assert!(!whole(&[pod("b", "True"), going]));
+        assert!(!whole(&[pod("b", "True"), going.clone()]));
+        let ended = json!({ "metadata": { "uid": "d", "ownerReferences": [
+            { "uid": "set", "controller": true }] }, "status": { "phase": "Failed" } });
+        let siblings = Siblings::among(&[going, ended], "set");
+        assert_eq!(siblings.going, BTreeSet::from(["c".to_owned()]));
         let mut foreign = pod("c", "True");
         foreign["metadata"]["ownerReferences"][0]["uid"] = json!("another");
         assert!(!whole(&[pod("b", "True"), foreign]));
