@@ -449,6 +449,14 @@ async fn walk_all(wanted: Place) {
     }
 }
 
+/// A lab for one kind alone.
+async fn walk_one(kind: EffectKind) {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    walk_kind(&bench, kind).await;
+}
+
 async fn walk_kind(bench: &Bench, kind: EffectKind) {
     let mut effects = vec![bench.effect(kind).await];
     effects.extend(bench.others(kind).await);
@@ -500,8 +508,13 @@ async fn ufw_is_switched_once_and_back_once_on_a_real_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_kind_of_iptables_is_done_once_and_taken_back_once_on_a_real_node() {
-    walk_all(Place::Iptables).await;
+async fn rules_are_inserted_once_and_taken_back_once_in_every_ruleset_of_a_real_node() {
+    walk_one(EffectKind::IptablesRuleInsert).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_are_deleted_once_and_put_back_once_in_every_ruleset_of_a_real_node() {
+    walk_one(EffectKind::IptablesRuleDelete).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
