@@ -20,12 +20,12 @@ const WIDER: &str = "wider_than_needed";
 fn packets() -> FlowBox {
     FlowBox {
         direction: "inbound".into(),
-        source: "any".into(),
-        destination: "any".into(),
+        src: vec!["0.0.0.0/0".into()],
+        dst: vec!["0.0.0.0/0".into()],
         protocol: "TCP".into(),
-        source_ports: "any".into(),
-        destination_ports: "10250".into(),
-        state: "any".into(),
+        ports: vec!["10250".into()],
+        source_ports: vec!["0-65535".into()],
+        state: vec!["new".into()],
         conditions: vec![],
     }
 }
