@@ -189,8 +189,9 @@ impl Subject<'_> {
         flight: InFlight,
     ) -> Result<(Effect, Arc<Observation>), Box<Event>> {
         let refuse = |error| Box::new(refused(flight, error));
-        // What cannot be verified afterwards is not begun.
-        if !log.status().any_applied() {
+        // What cannot be verified afterwards is not begun. What was tried already is read
+        // back first: it may have come through.
+        if flight.attempt == 1 && !log.status().any_applied() {
             let nodes = self.look_at(&tunnel::all_nodes()).await.map_err(refuse)?;
             State::of(&nodes).text().map_err(refuse)?;
         }

@@ -36,7 +36,8 @@ pub(crate) fn among(observations: &[Arc<Observation>]) -> Option<TunnelAnswers> 
     }
     let total = nodes.as_ref().map_or(probed.len(), Vec::len);
     let mut answers = answers(total, &probed, &logs, NAMED_AT_MOST);
-    answers.from_agents = from_agents::among(&nodes.unwrap_or_default(), observations);
+    let agents = from_agents::agents_nodes_among(observations);
+    answers.from_agents = from_agents::among(&nodes.unwrap_or_default(), &agents, observations);
     Some(answers)
 }
 

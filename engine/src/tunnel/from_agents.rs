@@ -47,7 +47,7 @@ pub(crate) async fn from_agents(
         .collect();
     let trying = join_all(queries.iter().map(|query| reads.read(query)));
     match tokio::time::timeout(WAITED, trying).await {
-        Ok(tried) => among(nodes, &tried),
+        Ok(tried) => among(nodes, &from, &tried),
         Err(_) => Some(WayAnswers {
             error: format!("no command ended within {} s", WAITED.as_secs()),
             ..WayAnswers::default()
@@ -55,16 +55,28 @@ pub(crate) async fn from_agents(
     }
 }
 
-/// Nodes on which an agent runs, by name.
-async fn agents_nodes(reads: &Arc<dyn Reads>) -> BTreeSet<String> {
-    let queries = SELECTORS.map(|selector| Query::KubernetesList {
+/// How agents are listed.
+fn agents_queries() -> [Query; 3] {
+    SELECTORS.map(|selector| Query::KubernetesList {
         api_version: "v1".to_owned(),
         object_kind: "Pod".to_owned(),
         namespace: "kube-system".to_owned(),
         label_selector: selector.to_owned(),
-    });
+    })
+}
+
+/// Nodes on which an agent runs, by name.
+async fn agents_nodes(reads: &Arc<dyn Reads>) -> BTreeSet<String> {
+    let queries = agents_queries();
     let listed = join_all(queries.iter().map(|query| reads.read(query))).await;
-    let pods = listed.iter().filter_map(|seen| {
+    agents_nodes_among(&listed)
+}
+
+/// The same, among recorded reads.
+pub(super) fn agents_nodes_among(seen: &[Arc<Observation>]) -> BTreeSet<String> {
+    let queries = agents_queries();
+    let listed = seen.iter().filter(|seen| queries.contains(&seen.query));
+    let pods = listed.filter_map(|seen| {
         let body = seen.answer.as_ref().ok()?;
         serde_json::from_str::<Vec<Value>>(body).ok()
     });
@@ -104,9 +116,14 @@ fn query(from: &str, nodes: &[ClusterNode], to: &[String]) -> Option<Query> {
     })
 }
 
-/// Whether someone tried the way to some kubelet already.
+/// Whether someone tried the way to some kubelet already, from an agent's node, and
+/// learnt something.
 pub(super) fn is_tried(seen: &[Arc<Observation>]) -> bool {
-    seen.iter().any(|seen| way(&seen.query).is_some())
+    let agents = agents_nodes_among(seen);
+    seen.iter().any(|seen| {
+        let way = way(&seen.query);
+        way.is_some_and(|(from, _)| agents.contains(from)) && seen.answer.is_ok()
+    })
 }
 
 /// Where a read tried the way from and to, if it did.
@@ -126,8 +143,13 @@ fn way(query: &Query) -> Option<(&String, &[String])> {
     }
 }
 
-/// What the tries among recorded reads came to; `None` when there was none.
-pub(super) fn among(nodes: &[ClusterNode], seen: &[Arc<Observation>]) -> Option<WayAnswers> {
+/// What the tries from these nodes came to, among recorded reads; `None` when there was
+/// none.
+pub(super) fn among(
+    nodes: &[ClusterNode],
+    from: &BTreeSet<String>,
+    seen: &[Arc<Observation>],
+) -> Option<WayAnswers> {
     let named = |host: &String| {
         let mut nodes = nodes.iter();
         let is = |node: &&ClusterNode| node.addresses.iter().any(|a| a.to_string() == *host);
@@ -136,7 +158,8 @@ pub(super) fn among(nodes: &[ClusterNode], seen: &[Arc<Observation>]) -> Option<
     let (mut answers, mut counted) = (WayAnswers::default(), BTreeSet::new());
     let mut is_tried = false;
     for observation in seen {
-        let Some((from_node, to_hosts)) = way(&observation.query) else {
+        let way = way(&observation.query);
+        let Some((from_node, to_hosts)) = way.filter(|(node, _)| from.contains(*node)) else {
             continue;
         };
         is_tried = true;
@@ -267,28 +290,48 @@ mod tests {
         let reads: Arc<dyn Reads> = Arc::new(Estate);
         let query = query("n0", &nodes(3), &[]).unwrap();
         let seen = [reads.read(&query).await];
-        assert_eq!(among(&nodes(3), &seen).unwrap().error, "from n0: no");
+        let from = BTreeSet::from(["n0".to_owned()]);
+        let tried = among(&nodes(3), &from, &seen).unwrap();
+        assert_eq!(tried.error, "from n0: no");
     }
 
     #[tokio::test]
-    async fn what_a_plugin_tried_counts_once_and_other_ports_do_not() {
+    async fn what_a_plugin_tried_from_an_agents_node_counts_once_and_other_ports_do_not() {
         let estate = Estate;
-        let probe = |host: u8, port| Query::TcpProbe {
-            from_node: "n1".into(),
+        let probe = |from: &str, host: u8, port| Query::TcpProbe {
+            from_node: from.into(),
             to_host: format!("10.224.0.{host}"),
             port,
         };
+        let [agents, _, _] = agents_queries();
         let both = query("n1", &nodes(3), &[]).unwrap();
         let mut seen = Vec::new();
-        for query in [probe(2, 443), probe(9, KUBELET_PORT), both] {
+        for query in [
+            agents,
+            probe("n1", 2, 443),
+            probe("n5", 2, KUBELET_PORT),
+            probe("n1", 9, KUBELET_PORT),
+            both,
+        ] {
             seen.push(estate.read(&query).await);
         }
-        assert!(!is_tried(&seen[..1]));
-        assert_eq!(among(&nodes(3), &seen[..1]), None);
-        assert!(is_tried(&seen[..2]));
-        seen.push(estate.read(&probe(2, KUBELET_PORT)).await);
-        let answers = among(&nodes(3), &seen).unwrap();
+        let from = agents_nodes_among(&seen);
+        let counted = |seen: &[Arc<Observation>]| among(&nodes(3), &from, seen);
+        assert!(!is_tried(&seen[..3]), "another port, and another node");
+        assert_eq!(counted(&seen[..3]), None);
+        assert!(is_tried(&seen[..4]));
+        seen.push(estate.read(&probe("n1", 2, KUBELET_PORT)).await);
+        let answers = counted(&seen).unwrap();
         assert_eq!((answers.tried, answers.reached), (3, 2));
         assert_eq!(answers.others[0].node, "10.224.0.9", "no node's address");
+    }
+
+    #[tokio::test]
+    async fn a_plugins_try_that_could_not_be_made_leaves_it_to_the_host() {
+        let [agents, _, _] = agents_queries();
+        let refused = query("n0", &nodes(3), &[]).unwrap();
+        let seen = [Estate.read(&agents).await, Estate.read(&refused).await];
+        assert!(seen[1].answer.is_err());
+        assert!(!is_tried(&seen));
     }
 }
