@@ -16,6 +16,8 @@ are asked, in the order packets meet them. Towards the machine whose rules are
 given: security admin rules, subnet NSG, interface NSG, node firewall; away from
 it (--direction outbound): node firewall, security admin rules, interface NSG,
 subnet NSG. What a security admin rule always allows, no security group denies.
+What an address sends to itself, or to another of its node (--node-address),
+stays on its machine and meets that node's firewall alone.
 
 With rules of the machine that the packets come from (--from-...), of its routes
 or of an Azure Firewall, the whole way is followed: node firewall, security admin
@@ -161,7 +163,8 @@ pub struct SourceArgs {
     )]
     pub from_socket_mark: Option<String>,
     /// What sends is a pod with a network of its own: its node forwards the packets
-    /// (FORWARD) and does not send them itself (OUTPUT).
+    /// (FORWARD), or receives them where they are for an address of its own (INPUT),
+    /// and does not send them itself (OUTPUT).
     #[arg(long = "from-pod")]
     pub from_pod: bool,
 }
