@@ -92,7 +92,8 @@ pub fn hops<'a>(
 
 fn routes(path: &std::path::Path, network: &KnownNetwork) -> Result<RouteTable, Error> {
     let prefixes = parameter::networks("--vnet-prefix", &network.vnet_prefixes)?;
-    Ok(read::route_table(path)?.with_system_routes(&prefixes))
+    let table = read::route_table(path)?.with_system_routes(&prefixes);
+    Ok(table.with_reserved_routes(&prefixes))
 }
 
 fn address_of(firewall: Option<IpAddr>) -> Result<IpAddr, Error> {
