@@ -223,6 +223,37 @@ fn a_wrong_parameter_is_named_with_its_value() {
             "--pin \"absent\"",
         ),
         (
+            format!("place --nsg nsg-open.json --name=-new {PACKET}"),
+            "--name \"-new\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name new. {PACKET}"),
+            "--name \"new.\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name ne/w?? {PACKET}"),
+            "--name \"ne/w??\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name= {PACKET}"),
+            "--name \"\"",
+        ),
+        (
+            format!(
+                "place --nsg nsg-open.json --name {} {PACKET}",
+                "n".repeat(81)
+            ),
+            "--name",
+        ),
+        (
+            format!("place --nsg nsg-closed.json --name new --rule-from Bogus {PACKET}"),
+            "--rule-from",
+        ),
+        (
+            format!("place --nsg nsg-closed.json --name new --rule-to 10.9.0.0/16 {PACKET}"),
+            "--rule-to",
+        ),
+        (
             "place --nsg nsg-open.json --name new --from 10.20.1.4 --to 10.20.0.5 \
              --port 1/tcp,1/udp"
                 .to_owned(),

@@ -60,9 +60,9 @@ Examples:
     #[command(after_long_help = "\
 The priority is the latest with which the wanted packets get the rule's verdict,
 no packet outside the rule's match changes, and every stricter rule above stays
-in force. Where no such number is free, the fewest rules are named that free one
-when they are moved, which changes no verdict; where there is none, packets that
-show why.
+in force. Where no such number is free, rules are named that free one when they
+are moved, which changes no verdict: the fewest, or it is said that not every way
+could be tried. Where there is none, packets show why.
 
 Examples:
   naosu flow place --nsg nsg.json --name allow-kubelet \\
@@ -307,10 +307,10 @@ pub struct PlaceArgs {
     #[command(flatten)]
     pub packets: PacketArgs,
     /// Source addresses that the rule matches, where they are more than those of the
-    /// packets it is for; or one service tag.
+    /// packets it is for; or one service tag, or "*" for any.
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     pub rule_from: Vec<String>,
-    /// Destination addresses that the rule matches, or one service tag.
+    /// Destination addresses that the rule matches, or one service tag, or "*".
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     pub rule_to: Vec<String>,
     /// A rule that must keep its number.
