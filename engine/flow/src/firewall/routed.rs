@@ -49,7 +49,7 @@ impl RouteTable {
                         "a gateway teaches a route for an address in {}",
                         route.prefix
                     ),
-                    "what gateways teach is in no route table; it is not asked with \
+                    "what gateways teach is in no route table; none of it applies with \
                      disableBgpRoutePropagation",
                     Verdict::Allow,
                 ));
