@@ -111,6 +111,33 @@ fn a_malformed_file_is_named_with_its_line_or_field() {
 }
 
 #[test]
+fn a_dump_without_a_table_is_no_node_without_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = |text: &str| {
+        let path = folder.path().join("node.save");
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    for text in ["", "\n", "# nothing to see\n"] {
+        let file = written(text);
+        for arguments in [
+            format!("explain --iptables {file} {PACKET}"),
+            format!("explain --from-ip6tables {file} {PACKET}"),
+            format!("delta --kind iptables --before node.save --after {file}"),
+        ] {
+            let (code, message) = refused(&arguments);
+            assert_eq!(code, "ruleset_malformed", "{arguments}: {message}");
+            assert!(message.contains(&file), "{message}");
+            assert!(message.contains("no table"), "{message}");
+        }
+    }
+    // What the error says to give for a node without rules.
+    let file = written("*filter\nCOMMIT\n");
+    let answer = crate::json(&format!("explain --iptables {file} {PACKET}"));
+    assert_eq!(answer["verdict"], "allow");
+}
+
+#[test]
 fn either_file_of_a_delta_can_be_malformed() {
     for arguments in [
         "--kind nsg --before nsg-bad-port.json --after nsg-open.json",
@@ -194,6 +221,37 @@ fn a_wrong_parameter_is_named_with_its_value() {
         (
             format!("place --nsg nsg-open.json --name new --pin absent {PACKET}"),
             "--pin \"absent\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name=-new {PACKET}"),
+            "--name \"-new\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name new. {PACKET}"),
+            "--name \"new.\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name ne/w?? {PACKET}"),
+            "--name \"ne/w??\"",
+        ),
+        (
+            format!("place --nsg nsg-open.json --name= {PACKET}"),
+            "--name \"\"",
+        ),
+        (
+            format!(
+                "place --nsg nsg-open.json --name {} {PACKET}",
+                "n".repeat(81)
+            ),
+            "--name",
+        ),
+        (
+            format!("place --nsg nsg-closed.json --name new --rule-from Bogus {PACKET}"),
+            "--rule-from",
+        ),
+        (
+            format!("place --nsg nsg-closed.json --name new --rule-to 10.9.0.0/16 {PACKET}"),
+            "--rule-to",
         ),
         (
             "place --nsg nsg-open.json --name new --from 10.20.1.4 --to 10.20.0.5 \

@@ -6,6 +6,7 @@ mod explain;
 mod help;
 mod place;
 mod set;
+mod stays;
 mod way;
 
 use std::{

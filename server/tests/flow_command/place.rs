@@ -58,6 +58,55 @@ fn a_rule_may_match_more_than_it_is_needed_for_and_leaves_stricter_ones_in_force
     assert_eq!(by_tag["before"]["rule"], "deny-low");
 }
 
+/// Nine rules, none of which may pass the next, before one that allows.
+fn line() -> String {
+    let rules: Vec<_> = (100..110_u16)
+        .map(|number| {
+            let ports = match number {
+                109 => "1-20000".to_owned(),
+                _ => format!("{}-10260", 10_250 - (number - 100)),
+            };
+            json!({"name": format!("r{number}"), "properties": {
+                "access": if number % 2 == 1 { "Allow" } else { "Deny" },
+                "direction": "Inbound", "priority": number, "protocol": "Tcp",
+                "sourceAddressPrefix": "*", "sourcePortRange": "*",
+                "destinationAddressPrefix": "*", "destinationPortRange": ports,
+            }})
+        })
+        .collect();
+    json!({"name": "line", "properties": {"securityRules": rules}}).to_string()
+}
+
+#[test]
+fn moves_that_were_not_all_tried_are_not_called_the_fewest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("line.json");
+    std::fs::write(&path, line()).unwrap();
+    let ask = format!(
+        "place --nsg {} --name allow-kubelet --from 10.224.0.4 --rule-from 10.0.0.0/8 \
+         --to 10.224.0.5 --rule-to * --port 10250/tcp",
+        path.display()
+    );
+    let answer = json(&ask);
+    assert_eq!(
+        answer["renumbered"].as_array().unwrap().len(),
+        10,
+        "{answer:#}"
+    );
+    assert_eq!(answer["is_fewest"], false);
+    assert!(text(&ask).contains("moving fewer rules might do"));
+    assert_eq!(json(TIGHT)["is_fewest"], true);
+    assert!(!text(TIGHT).contains("fewer"));
+}
+
+#[test]
+fn a_rule_for_any_address_is_written_as_arm_writes_it() {
+    for any in ["*", "Any", "any"] {
+        let answer = json(&TIGHT.replace("10.0.0.0/8", any));
+        assert_eq!(answer["rule"]["source_prefixes"], json!(["*"]), "{any}");
+    }
+}
+
 #[test]
 fn where_no_renumbering_helps_packets_show_why() {
     let answer = json(&format!("{TIGHT} --pin deny-guests --pin deny-low"));

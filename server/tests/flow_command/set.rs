@@ -26,14 +26,18 @@ fn of_a_prefix_the_rule_that_stops_is_named_with_the_part_it_stops() {
     ));
     assert_eq!(answer["question"], "explain_set");
     assert_eq!(answer["verdict"], "deny");
-    let expected = vec![r#"["10.20.0.0/24","10.20.2.0-10.20.255.255"]"#.to_owned()];
+    let expected = vec![
+        r#"["10.20.0.0/30","10.20.0.4/32","10.20.0.6-10.20.0.255","10.20.2.0-10.20.255.255"]"#
+            .to_owned(),
+    ];
     assert_eq!(stops(&answer), [("deny-kubelet", expected)]);
     assert_eq!(answer["stops"][0]["rule"]["priority"], 200);
+    // What the machine sends to itself does not come to its group.
     let allowed = &answer["allowed"];
     assert_eq!(
         allowed["packets"],
         json!([{
-            "direction": "inbound", "src": ["10.20.1.0/24"], "dst": ["10.20.0.5"],
+            "direction": "inbound", "src": ["10.20.0.5", "10.20.1.0/24"], "dst": ["10.20.0.5"],
             "protocol": "TCP", "ports": ["10250"], "source_ports": ["0-65535"],
             "state": ["new"], "conditions": [],
         }])

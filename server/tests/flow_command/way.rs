@@ -151,6 +151,33 @@ fn routes_bring_packets_to_the_firewall_or_to_nowhere_or_to_what_is_not_known() 
 }
 
 #[test]
+fn a_private_address_outside_of_the_network_goes_to_no_internet() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |stops_learning: bool| {
+        let path = folder.path().join("routes.json");
+        let table = json!({"name": "rt", "properties": {
+            "routes": [], "disableBgpRoutePropagation": stops_learning
+        }});
+        std::fs::write(&path, table.to_string()).unwrap();
+        json(&format!(
+            "explain --route-table {} --vnet-prefix 10.224.0.0/16 --from 10.224.0.4 \
+             --to 10.9.9.9 --port 443/tcp",
+            path.display()
+        ))
+    };
+    let denied = ask(true);
+    assert_eq!(denied["verdict"], "deny");
+    assert_eq!(
+        denied["deciding_rules"][0]["rule"],
+        "system route for 10.0.0.0/8"
+    );
+    let unknown = ask(false);
+    assert_eq!(unknown["verdict"], "unknown");
+    let why = unknown["unknown"].to_string();
+    assert!(why.contains("gateway teaches a route"), "{why}");
+}
+
+#[test]
 fn an_ip_group_of_the_firewall_is_unknown_until_it_is_given() {
     let ask = |group: &str| {
         json(&format!(

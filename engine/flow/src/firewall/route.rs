@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
 use super::error::FirewallError;
@@ -39,12 +39,29 @@ pub struct Route {
     pub next_hop: NextHop,
 }
 
+impl Route {
+    /// Whether Azure makes it by itself.
+    pub(super) fn is_of_system(&self) -> bool {
+        self.name == SYSTEM_ROUTE
+    }
+}
+
+/// Private prefixes that Azure routes to nowhere.
+const RESERVED: [([u8; 4], u8); 4] = [
+    ([10, 0, 0, 0], 8),
+    ([172, 16, 0, 0], 12),
+    ([192, 168, 0, 0], 16),
+    ([100, 64, 0, 0], 10),
+];
+
 /// The routes of a subnet: the longest prefix wins, and among equals the
 /// subnet's own routes before the system's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteTable {
     /// Its name.
     pub name: String,
+    /// Whether routes that a gateway teaches, which no table lists, apply besides.
+    pub(super) is_learning: bool,
     routes: Vec<Route>,
 }
 
@@ -63,8 +80,12 @@ impl RouteTable {
             return Err(missing(&place, "properties.routes").into());
         };
         let routes: Result<Vec<Route>, FieldError> = routes.iter().map(read_route).collect();
+        let propagation = table
+            .get("properties")
+            .and_then(|all| all.get("disableBgpRoutePropagation"));
         let mut table = Self {
             name,
+            is_learning: propagation.and_then(Value::as_bool) != Some(true),
             routes: routes?,
         };
         table.sort();
@@ -72,7 +93,8 @@ impl RouteTable {
     }
 
     /// The table with the system's routes: the network's own prefixes stay
-    /// inside, all else goes to the internet.
+    /// inside, all else goes to the internet; but for what
+    /// [`RouteTable::with_reserved_routes`] adds.
     #[must_use]
     pub fn with_system_routes<'a>(mut self, network: impl IntoIterator<Item = &'a IpNet>) -> Self {
         let system = |prefix: IpNet, next_hop| Route {
@@ -85,11 +107,43 @@ impl RouteTable {
                 .push(system(prefix.trunc(), NextHop::VirtualNetwork));
         }
         let everywhere = [
-            IpNet::V4(ipnet::Ipv4Net::default()),
+            IpNet::V4(Ipv4Net::default()),
             IpNet::V6(ipnet::Ipv6Net::default()),
         ];
         for prefix in everywhere {
             self.routes.push(system(prefix, NextHop::Internet));
+        }
+        self.sort();
+        self
+    }
+
+    /// The table with the system's routes that drop packets for private addresses:
+    /// Azure has one for each of these prefixes, unless a prefix of the network has
+    /// all of it, and takes them away where the table has a route of its own for
+    /// 0.0.0.0/0.
+    #[must_use]
+    pub fn with_reserved_routes<'a>(
+        mut self,
+        network: impl IntoIterator<Item = &'a IpNet>,
+    ) -> Self {
+        let everywhere = IpNet::V4(Ipv4Net::default());
+        let is_overridden = |route: &Route| route.prefix == everywhere && !route.is_of_system();
+        if self.routes.iter().any(is_overridden) {
+            return self;
+        }
+        let network: Vec<&IpNet> = network.into_iter().collect();
+        for (octets, length) in RESERVED {
+            let Ok(prefix) = Ipv4Net::new(octets.into(), length) else {
+                continue;
+            };
+            let prefix = IpNet::V4(prefix);
+            if !network.iter().any(|own| own.contains(&prefix)) {
+                self.routes.push(Route {
+                    name: SYSTEM_ROUTE.to_owned(),
+                    prefix,
+                    next_hop: NextHop::None,
+                });
+            }
         }
         self.sort();
         self

@@ -8,7 +8,8 @@ use crate::policy::{Rule, RulePolicy, Verdict};
 use crate::set::{AddressSet, ConnectionState, FlowBox};
 
 impl RouteTable {
-    /// The routes as a policy over new connections: a route to nowhere drops. What an
+    /// The routes as a policy over new connections: a route to nowhere drops, a
+    /// system's only where no gateway may teach a better one. What an
     /// appliance or gateway does is not known, but of the `firewall`, which is asked
     /// next ([`RouteTable::to_firewall`]).
     pub fn policy(&self, firewall: Option<IpAddr>) -> RulePolicy {
@@ -38,6 +39,19 @@ impl RouteTable {
                     &format!("{behind} drops the packet"),
                     "what it does was not observed",
                     Verdict::Deny,
+                ));
+            }
+            if route.next_hop == NextHop::None && route.is_of_system() && self.is_learning {
+                rules.push(conditional(
+                    &name,
+                    flow.clone(),
+                    &format!(
+                        "a gateway teaches a route for an address in {}",
+                        route.prefix
+                    ),
+                    "what gateways teach is in no route table; none of it applies with \
+                     disableBgpRoutePropagation",
+                    Verdict::Allow,
                 ));
             }
             rules.push(Rule {
@@ -124,6 +138,60 @@ mod tests {
             verdict(&table().policy(None), "8.8.8.8").0,
             Verdict::Unknown
         );
+    }
+
+    #[test]
+    fn private_addresses_outside_of_the_network_go_nowhere_unless_a_gateway_teaches_more() {
+        let network: [ipnet::IpNet; 2] =
+            ["10.1.0.0/16", "192.168.0.0/15"].map(|p| p.parse().unwrap());
+        let of = |routes: serde_json::Value, stops_learning: bool| {
+            let table = json!({"name": "rt", "properties": {
+                "routes": routes, "disableBgpRoutePropagation": stops_learning
+            }});
+            let table = RouteTable::from_arm(&table).unwrap();
+            let table = table.with_system_routes(&network);
+            table.with_reserved_routes(&network).policy(None)
+        };
+        let (alone, learning) = (of(json!([]), true), of(json!([]), false));
+        for (to, expected, rule) in [
+            ("10.9.9.9", Verdict::Deny, "system route for 10.0.0.0/8"),
+            (
+                "172.16.0.1",
+                Verdict::Deny,
+                "system route for 172.16.0.0/12",
+            ),
+            (
+                "100.64.0.1",
+                Verdict::Deny,
+                "system route for 100.64.0.0/10",
+            ),
+            ("10.1.0.5", Verdict::Allow, "system route for 10.1.0.0/16"),
+            // The network's prefix has all of a private one, which is then none.
+            (
+                "192.168.0.1",
+                Verdict::Allow,
+                "system route for 192.168.0.0/15",
+            ),
+            ("8.8.8.8", Verdict::Allow, "system route for 0.0.0.0/0"),
+        ] {
+            assert_eq!(verdict(&alone, to), (expected, rule.to_owned()), "{to}");
+            let learned = match expected {
+                Verdict::Deny => Verdict::Unknown,
+                other => other,
+            };
+            assert_eq!(verdict(&learning, to).0, learned, "{to}");
+        }
+        // Azure takes them away where the table has a default route of its own.
+        let own = json!([{"name": "all", "properties": {
+            "addressPrefix": "0.0.0.0/0", "nextHopType": "Internet"
+        }}]);
+        let expected = (Verdict::Allow, "route all for 0.0.0.0/0".to_owned());
+        assert_eq!(verdict(&of(own, true), "10.9.9.9"), expected);
+        // A longer prefix of the table's own wins.
+        let own = json!([{"name": "pods", "properties": {
+            "addressPrefix": "10.9.0.0/16", "nextHopType": "VnetLocal"
+        }}]);
+        assert_eq!(verdict(&of(own, true), "10.9.9.9").0, Verdict::Allow);
     }
 
     #[test]

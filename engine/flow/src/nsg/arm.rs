@@ -14,6 +14,16 @@ const MAX_DESCRIPTION: usize = 140;
 const MAX_GROUPS: usize = 10;
 const MAX_PREFIXES: usize = 4000;
 
+/// Whether ARM takes a text as the name of a rule.
+pub fn is_rule_name(text: &str) -> bool {
+    text.len() <= MAX_NAME
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
 impl NsgRule {
     /// The rule as the body of an ARM request: one value in the singular
     /// field, several in the plural.
@@ -75,16 +85,7 @@ impl NsgRule {
     }
 
     fn check_texts(&self, place: &str) -> Result<(), FieldError> {
-        let name_is_valid = self.name.len() <= MAX_NAME
-            && self.name.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && self
-                .name
-                .ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            && self
-                .name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-        if !name_is_valid {
+        if !is_rule_name(&self.name) {
             return Err(FieldError::Invalid {
                 place: place.to_owned(),
                 field: "name".to_owned(),

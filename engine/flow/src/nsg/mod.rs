@@ -22,6 +22,7 @@ pub use admin_in_force::{
     ADMIN_RULES_FORBIDDEN, AdminRulesInForce, EFFECTIVE_ADMIN_RULES, UnreadAdminRules,
 };
 pub use admin_policy::{AdminPolicy, BehindAdmin};
+pub use arm::is_rule_name;
 pub use chain::NsgChain;
 pub use change::{nsg_delta, nsg_delta_behind};
 pub use compile::ESTABLISHED;

@@ -16,6 +16,8 @@ are asked, in the order packets meet them. Towards the machine whose rules are
 given: security admin rules, subnet NSG, interface NSG, node firewall; away from
 it (--direction outbound): node firewall, security admin rules, interface NSG,
 subnet NSG. What a security admin rule always allows, no security group denies.
+What an address sends to itself, or to another of its node (--node-address),
+stays on its machine and meets that node's firewall alone.
 
 With rules of the machine that the packets come from (--from-...), of its routes
 or of an Azure Firewall, the whole way is followed: node firewall, security admin
@@ -58,9 +60,9 @@ Examples:
     #[command(after_long_help = "\
 The priority is the latest with which the wanted packets get the rule's verdict,
 no packet outside the rule's match changes, and every stricter rule above stays
-in force. Where no such number is free, the fewest rules are named that free one
-when they are moved, which changes no verdict; where there is none, packets that
-show why.
+in force. Where no such number is free, rules are named that free one when they
+are moved, which changes no verdict: the fewest, or it is said that not every way
+could be tried. Where there is none, packets show why.
 
 Examples:
   naosu flow place --nsg nsg.json --name allow-kubelet \\
@@ -161,7 +163,8 @@ pub struct SourceArgs {
     )]
     pub from_socket_mark: Option<String>,
     /// What sends is a pod with a network of its own: its node forwards the packets
-    /// (FORWARD) and does not send them itself (OUTPUT).
+    /// (FORWARD), or receives them where they are for an address of its own (INPUT),
+    /// and does not send them itself (OUTPUT).
     #[arg(long = "from-pod")]
     pub from_pod: bool,
 }
@@ -304,10 +307,10 @@ pub struct PlaceArgs {
     #[command(flatten)]
     pub packets: PacketArgs,
     /// Source addresses that the rule matches, where they are more than those of the
-    /// packets it is for; or one service tag.
+    /// packets it is for; or one service tag, or "*" for any.
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     pub rule_from: Vec<String>,
-    /// Destination addresses that the rule matches, or one service tag.
+    /// Destination addresses that the rule matches, or one service tag, or "*".
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     pub rule_to: Vec<String>,
     /// A rule that must keep its number.

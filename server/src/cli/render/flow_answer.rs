@@ -169,6 +169,10 @@ fn of_placed(page: &mut Page, placed: &Placed) {
             let words = format!("{}: {} to {}", moved.rule, moved.from, moved.to);
             page.item(2, "- ", Tone::Caution, &words);
         }
+        if !placed.is_fewest {
+            let words = "There are too many ways to try them all: moving fewer rules might do.";
+            page.words(2, Tone::Plain, words);
+        }
     }
     page.gap();
     delta_report(page, &placed.delta);

@@ -168,9 +168,12 @@ pub struct Placed {
     pub before: PlacedRule,
     /// The stricter rules, which the new one comes after.
     pub after: Vec<PlacedRule>,
-    /// Rules to move so that the number is free, the fewest that do; to be written with
-    /// the rule in one write of the whole group. On their own they change no verdict.
+    /// Rules to move so that the number is free; to be written with the rule in one
+    /// write of the whole group. On their own they change no verdict.
     pub renumbered: Vec<Renumbered>,
+    /// Whether it is proved that no fewer rules could move; not where there were too
+    /// many ways to try.
+    pub is_fewest: bool,
     /// How many other free numbers would do, for rules to come.
     pub room_left: u16,
     /// What the insert does to packets.

@@ -34,18 +34,6 @@ impl Asked {
     pub fn of_new_connections(args: &PacketArgs) -> Result<Vec<FlowBox>, Error> {
         Ok(Parts::of(args)?.boxes(args))
     }
-
-    /// Whether none of the packets leaves its machine, by its very addresses.
-    pub fn stays(&self) -> bool {
-        match self {
-            Self::Packet(packet) => {
-                packet.source == packet.destination
-                    || packet.source.is_loopback()
-                    || packet.destination.is_loopback()
-            }
-            Self::Set(_) => false,
-        }
-    }
 }
 
 /// The parts of the packets, each a set.

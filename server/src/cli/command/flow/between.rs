@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use naosu_engine::Error;
-use naosu_flow::{firewall::RouteTable, nsg::TagContext, set::Direction};
+use naosu_flow::{
+    firewall::RouteTable,
+    nsg::TagContext,
+    set::{Direction, FlowBox},
+};
 
 use super::{
     hop::{Hop, Rules},
@@ -21,13 +25,15 @@ fn has_firewall(args: &BetweenArgs) -> bool {
     args.firewall.is_some() || !args.firewall_policies.is_empty()
 }
 
-/// Routes first, then the firewall that they lead to.
+/// Routes first, then the firewall that they lead to; but for packets that stay.
 pub fn hops<'a>(
     args: &BetweenArgs,
     network: &KnownNetwork,
     tags: &TagContext,
+    staying: &[FlowBox],
 ) -> Result<Vec<Hop<'a>>, Error> {
     let between = |name: &str, policy| Hop {
+        staying: staying.to_vec(),
         name: name.to_owned(),
         direction: Direction::Outbound,
         rules: Rules::Between(Box::new(policy)),
@@ -86,7 +92,8 @@ pub fn hops<'a>(
 
 fn routes(path: &std::path::Path, network: &KnownNetwork) -> Result<RouteTable, Error> {
     let prefixes = parameter::networks("--vnet-prefix", &network.vnet_prefixes)?;
-    Ok(read::route_table(path)?.with_system_routes(&prefixes))
+    let table = read::route_table(path)?.with_system_routes(&prefixes);
+    Ok(table.with_reserved_routes(&prefixes))
 }
 
 fn address_of(firewall: Option<IpAddr>) -> Result<IpAddr, Error> {

@@ -30,7 +30,7 @@ pub fn delta(args: &DeltaArgs) -> Result<DeltaReport, Error> {
         RulesetKind::Iptables => Family::Ipv4,
         RulesetKind::Ip6tables => Family::Ipv6,
     };
-    let knowledge = node::knowledge(&args.node, "--", node::Way::In, false)?;
+    let knowledge = node::knowledge(&args.node, "--", node::Way::In)?;
     let firewall = |path| -> Result<NodeFirewall, Error> {
         let ruleset = read::ruleset(path, family)?;
         Ok(NodeFirewall::new([ruleset], knowledge.clone()))

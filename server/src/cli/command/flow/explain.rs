@@ -17,7 +17,9 @@ use super::{
     machine::Machine,
     node::Way,
     parameter::invalid,
-    read, too_complex,
+    read,
+    stays::Staying,
+    too_complex,
 };
 use crate::cli::args::ExplainArgs;
 
@@ -35,14 +37,15 @@ pub fn explain(args: &ExplainArgs) -> Result<Explained, Error> {
     let machines = machines(args)?;
     let tags = read::tags(&args.network)?;
     let rules = AdminRules::read(args, &tags)?;
-    let hops = hops(args, &machines, &asked, &tags, &rules)?;
+    let staying = Staying::of(&asked);
+    let hops = hops(args, &machines, &staying, &tags, &rules)?;
     if hops.is_empty() {
         return Err(invalid(
             "no rules are given",
             "give --nsg, --subnet-nsg, --nic-nsg, --admin-rules, --iptables or --ip6tables",
         ));
     }
-    let notes = notes(&machines, &asked);
+    let notes = notes(&machines, &asked, &staying);
     let explained = match &asked {
         Asked::Packet(packet) => of_packet(packet, &hops, notes).map(Explained::Packet),
         Asked::Set(boxes) => of_set(boxes, &hops, notes).map(Explained::Set),
@@ -118,26 +121,34 @@ impl AdminRules {
 fn hops<'a>(
     args: &ExplainArgs,
     machines: &Machines<'a>,
-    asked: &Asked,
+    staying: &Staying,
     tags: &TagContext,
     rules: &'a AdminRules,
 ) -> Result<Vec<Hop<'a>>, Error> {
-    let stays = asked.stays();
+    let mut aside = staying.by_address();
+    for machine in machines.all() {
+        aside.extend(machine.staying(staying)?);
+    }
     let mut hops = Vec::new();
     if let Some(source) = &machines.source {
         let admin = rules.of_source();
         let before_groups = admin.unwrap_or(&rules.none);
-        hops.extend(source.hops(tags, admin, before_groups, stays)?);
-        hops.extend(between::hops(&args.between, &args.network, tags)?);
+        hops.extend(source.hops(tags, admin, before_groups, staying, &aside)?);
+        hops.extend(between::hops(&args.between, &args.network, tags, &aside)?);
     }
     let admin = rules.given.as_ref();
     let before_groups = admin.unwrap_or(&rules.none);
-    hops.extend(machines.given.hops(tags, admin, before_groups, stays)?);
+    hops.extend(
+        machines
+            .given
+            .hops(tags, admin, before_groups, staying, &aside)?,
+    );
     Ok(hops)
 }
 
 /// What the answer takes for granted.
-fn notes(machines: &Machines<'_>, asked: &Asked) -> Vec<String> {
+fn notes(machines: &Machines<'_>, asked: &Asked, staying: &Staying) -> Vec<String> {
+    let mut takes_two_machines = false;
     let mut notes = Vec::new();
     for machine in machines.all().filter(|machine| machine.has_firewall()) {
         let (option, whose) = (machine.option, machine.whose);
@@ -148,16 +159,28 @@ fn notes(machines: &Machines<'_>, asked: &Asked) -> Vec<String> {
             ));
         }
         let is_told = machine.node.interface.is_some() || !machine.node.addresses.is_empty();
-        if !is_told && !asked.stays() && machine.way != Way::FromPod {
+        if !is_told && !staying.is_all() {
+            takes_two_machines = true;
             let packets = match asked {
                 Asked::Packet(_) => "the packet is taken for one",
                 Asked::Set(_) => "packets are taken for those",
             };
+            let which = match machine.way {
+                Way::FromPod => "to",
+                Way::In | Way::Out => "between two addresses of",
+            };
             notes.push(format!(
                 "{packets} between two machines; give every {option}node-address, so that one \
-                 between two addresses of the node{whose} is known"
+                 {which} the node{whose} is known"
             ));
         }
+    }
+    if staying.has_more && !takes_two_machines {
+        notes.push(
+            "packets from an address to itself stay on their machine and meet no rule outside of \
+             it; here they are judged like the others"
+                .to_owned(),
+        );
     }
     notes
 }

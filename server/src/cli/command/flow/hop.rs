@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 
 use naosu_flow::{
-    iptables::{DecidedBy, Decision, Hook, NodeFirewall},
+    iptables::{DecidedBy, Decision, Hook, NodeFirewall, POLICY_NAME},
     nsg::{self, AdminAccess, AdminPolicy, AdminRule, BehindAdmin, Nsg},
     path,
-    policy::{DecidingRule, Decisions, Policy, RulePolicy},
-    set::{AnalysisTooComplex, Direction, Membership, Packet, PacketSet, Space},
+    policy::{DecidingRule, Decisions, Policy, RulePolicy, Verdict},
+    set::{
+        AnalysisTooComplex, Direction, FlowBox, Membership, Packet, PacketMap, PacketSet, Space,
+    },
 };
 
 use super::answer::HopRule;
@@ -20,6 +22,8 @@ pub struct Hop<'a> {
     pub direction: Direction,
     /// The rules.
     pub rules: Rules<'a>,
+    /// Packets that stay on their machine and do not come here.
+    pub staying: Vec<FlowBox>,
 }
 
 /// Rules by their kind.
@@ -44,16 +48,19 @@ pub enum Rules<'a> {
 impl Hop<'_> {
     /// The hop as one of a path.
     pub fn on_path(&self) -> path::Hop<'_> {
-        let policy: &dyn Policy = match &self.rules {
+        path::Hop {
+            name: &self.name,
+            direction: self.direction,
+            policy: self,
+        }
+    }
+
+    fn policy(&self) -> &dyn Policy {
+        match &self.rules {
             Rules::Admin(admin) => *admin,
             Rules::Group { policy, .. } => policy,
             Rules::Node(rules) => rules,
             Rules::Between(policy) => policy.as_ref(),
-        };
-        path::Hop {
-            name: &self.name,
-            direction: self.direction,
-            policy,
         }
     }
 
@@ -69,7 +76,8 @@ impl Hop<'_> {
         let Rules::Node(node) = &self.rules else {
             return Ok(rules.iter().map(|rule| self.named(rule)).collect());
         };
-        let mut shown = Vec::new();
+        let staying = rules.iter().filter(|rule| is_of_staying(rule));
+        let mut shown: Vec<HopRule> = staying.map(|rule| self.named(rule)).collect();
         for (index, decision) in node.made.borrow().iter().enumerate() {
             let packets = decisions.decided_by(space, index)?;
             if space.contains(packets, packet) != Membership::No {
@@ -90,6 +98,13 @@ impl Hop<'_> {
     }
 
     fn named(&self, rule: &DecidingRule) -> HopRule {
+        if is_of_staying(rule) {
+            return HopRule {
+                words: format!("not met: {}", rule.rule),
+                hands_on: true,
+                ..named_rule(&self.name, None, rule)
+            };
+        }
         let direction = of_group(self.direction);
         match &self.rules {
             Rules::Admin(admin) => admin_rule(admin, admin.rule(rule, direction), rule),
@@ -102,26 +117,17 @@ impl Hop<'_> {
     }
 }
 
-/// The firewall of a node, which remembers what made its decisions.
-pub struct NodeRules {
-    firewall: Box<NodeFirewall>,
-    made: RefCell<Vec<Decision>>,
+/// Who decides about packets that do not come to a hop.
+const STAYING: &str = "packets that stay on their machine";
+
+fn is_of_staying(rule: &DecidingRule) -> bool {
+    rule.policy == STAYING
 }
 
-impl NodeRules {
-    /// What is asked of a firewall once.
-    pub fn new(firewall: NodeFirewall) -> Self {
-        Self {
-            firewall: Box::new(firewall),
-            made: RefCell::default(),
-        }
-    }
-}
-
-/// Decides packets of one direction.
-impl Policy for NodeRules {
+/// Lets packets that stay on their machine go by.
+impl Policy for Hop<'_> {
     fn name(&self) -> &str {
-        self.firewall.name()
+        self.policy().name()
     }
 
     fn decide(
@@ -129,14 +135,74 @@ impl Policy for NodeRules {
         space: &mut Space,
         within: PacketSet,
     ) -> Result<Decisions, AnalysisTooComplex> {
-        let direction = space.sample(within).map(|packet| packet.direction);
-        let mut hooks = Hook::ALL.into_iter();
-        let hook = hooks.find(|hook| Some(hook.direction()) == direction);
-        let analysed = self
-            .firewall
-            .analyse(space, hook.unwrap_or(Hook::Input), within)?;
-        self.made.replace(analysed.made);
-        Ok(analysed.decisions)
+        let mut going_by = PacketSet::EMPTY;
+        for flow in &self.staying {
+            let flow = space.flow(flow)?;
+            let part = space.intersection(flow, within)?;
+            going_by = space.union(going_by, part)?;
+        }
+        if going_by.is_empty() {
+            return self.policy().decide(space, within);
+        }
+        let coming = space.difference(within, going_by)?;
+        let what = "the packet does not leave its machine";
+        let by = RulePolicy::constant(STAYING, what, Verdict::Allow).decide(space, going_by)?;
+        // The rules of the hop first, so that each keeps its place.
+        let here = self.policy().decide(space, coming)?;
+        here.or_else(space, &by)
+    }
+}
+
+/// The firewall of a node, which remembers what made its decisions.
+pub struct NodeRules {
+    parts: Vec<NodePart>,
+    made: RefCell<Vec<Decision>>,
+}
+
+/// The firewall of a node as some packets meet it.
+pub struct NodePart {
+    /// Those packets.
+    pub packets: FlowBox,
+    /// The way they take.
+    pub hook: Hook,
+    /// The firewall, and what is known of it about them.
+    pub firewall: NodeFirewall,
+}
+
+impl NodeRules {
+    /// What is asked of a firewall once; each packet by the first part that has it.
+    pub fn new(parts: Vec<NodePart>) -> Self {
+        Self {
+            parts,
+            made: RefCell::default(),
+        }
+    }
+}
+
+impl Policy for NodeRules {
+    fn name(&self) -> &str {
+        POLICY_NAME
+    }
+
+    fn decide(
+        &self,
+        space: &mut Space,
+        within: PacketSet,
+    ) -> Result<Decisions, AnalysisTooComplex> {
+        let (nothing, none) = (PacketSet::EMPTY, PacketMap::NONE);
+        let mut decisions = Decisions::new(space, nothing, none, Vec::new())?;
+        let mut made = Vec::new();
+        let mut left = within;
+        for part in &self.parts {
+            let packets = space.flow(&part.packets)?;
+            let here = space.intersection(left, packets)?;
+            left = space.difference(left, packets)?;
+            let analysed = part.firewall.analyse(space, part.hook, here)?;
+            decisions = decisions.or_else(space, &analysed.decisions)?;
+            made.extend(analysed.made);
+        }
+        self.made.replace(made);
+        Ok(decisions)
     }
 }
 

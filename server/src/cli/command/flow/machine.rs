@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use naosu_engine::Error;
 use naosu_flow::{
-    iptables::{Backend, Family, NodeFirewall},
+    iptables::{Backend, Family, Hook, InterfaceKnowledge, NodeFirewall},
     nsg::{AdminPolicy, TagContext},
-    set::Direction,
+    set::{Direction, FlowBox},
 };
 
 use super::{
-    hop::{Hop, NodeRules, Rules},
+    hop::{Hop, NodePart, NodeRules, Rules},
     node::{self, Way},
     parameter::invalid,
     read,
+    stays::Staying,
 };
 use crate::cli::args::{ExplainArgs, KnownNode, SourceArgs};
 
@@ -94,13 +95,15 @@ impl<'a> Machine<'a> {
     }
 
     /// Its rules in the order packets meet them; Azure asks its security admin rules
-    /// before any group, in both directions.
+    /// before any group, in both directions. What stays on its machine (`aside`) meets
+    /// no rule of Azure's.
     pub fn hops(
         &self,
         tags: &TagContext,
         admin: Option<&'a AdminPolicy>,
         before_groups: &'a AdminPolicy,
-        stays: bool,
+        staying: &Staying,
+        aside: &[FlowBox],
     ) -> Result<Vec<Hop<'a>>, Error> {
         let direction = match self.way {
             Way::In => Direction::Inbound,
@@ -125,6 +128,7 @@ impl<'a> Machine<'a> {
                     policy: before_groups.before(policy),
                     admin: before_groups,
                 },
+                staying: aside.to_vec(),
             });
         }
         if direction == Direction::Outbound {
@@ -135,17 +139,29 @@ impl<'a> Machine<'a> {
                 name: self.named("security admin rules"),
                 direction,
                 rules: Rules::Admin(admin),
+                staying: aside.to_vec(),
             };
             hops.insert(0, admin_rules);
         }
-        if let Some(firewall) = self.firewall(stays)? {
+        if let Some(firewall) = self.firewall()? {
+            let rest = NodePart {
+                packets: FlowBox::any(),
+                hook: match self.way {
+                    Way::FromPod => Hook::Forward,
+                    Way::In => Hook::Input,
+                    Way::Out => Hook::Output,
+                },
+                firewall,
+            };
             let node = Hop {
                 name: self.named("node firewall"),
-                direction: match self.way {
-                    Way::FromPod => Direction::Forwarded,
-                    Way::In | Way::Out => direction,
+                direction: rest.hook.direction(),
+                rules: Rules::Node(NodeRules::new(self.parts(rest, staying)?)),
+                staying: match self.way {
+                    // What stays in the pod does not come to its node.
+                    Way::FromPod => staying.by_address(),
+                    Way::In | Way::Out => Vec::new(),
                 },
-                rules: Rules::Node(NodeRules::new(firewall)),
             };
             match direction {
                 Direction::Outbound => hops.insert(0, node),
@@ -155,11 +171,60 @@ impl<'a> Machine<'a> {
         Ok(hops)
     }
 
+    /// Packets that stay on this machine by what is told of its addresses.
+    pub fn staying(&self, staying: &Staying) -> Result<Vec<FlowBox>, Error> {
+        let own = node::own(&self.node, self.option)?;
+        Ok(match self.way {
+            Way::FromPod => staying.to(&own),
+            Way::In | Way::Out => staying.between(&own),
+        })
+    }
+
+    /// The firewall as packets meet it that differ from the rest: those that stay on
+    /// the node take another interface, or another way.
+    fn parts(&self, rest: NodePart, staying: &Staying) -> Result<Vec<NodePart>, Error> {
+        let as_met = |packets, hook, interface: Option<InterfaceKnowledge>| {
+            let mut firewall = rest.firewall.clone();
+            if let Some(interface) = interface {
+                firewall.knowledge.in_interface = interface.clone();
+                firewall.knowledge.out_interface = interface;
+            }
+            NodePart {
+                packets,
+                hook,
+                firewall,
+            }
+        };
+        let own = node::own(&self.node, self.option)?;
+        let mut parts = Vec::new();
+        if self.way == Way::FromPod {
+            // The node receives what is for itself, and does not pass it on.
+            for packets in staying.to(&own) {
+                parts.push(as_met(packets, Hook::Input, None));
+            }
+        } else if self.node.interface.is_none() {
+            for packets in staying.on_loopback(&own) {
+                let loopback = InterfaceKnowledge::Named("lo".to_owned());
+                parts.push(as_met(packets, rest.hook, Some(loopback)));
+            }
+            // A neighbour may have sent what names the loopback on one side alone.
+            for packets in staying.by_address() {
+                parts.push(as_met(
+                    packets,
+                    rest.hook,
+                    Some(InterfaceKnowledge::Unknown),
+                ));
+            }
+        }
+        parts.push(rest);
+        Ok(parts)
+    }
+
     fn named(&self, name: &str) -> String {
         format!("{name}{}", self.whose)
     }
 
-    fn firewall(&self, stays: bool) -> Result<Option<NodeFirewall>, Error> {
+    fn firewall(&self) -> Result<Option<NodeFirewall>, Error> {
         let mut rulesets = Vec::new();
         for (option, family, paths) in [
             ("iptables", Family::Ipv4, self.iptables),
@@ -210,7 +275,7 @@ impl<'a> Machine<'a> {
                 }
             }
         }
-        let knowledge = node::knowledge(&self.node, self.option, self.way, stays)?;
+        let knowledge = node::knowledge(&self.node, self.option, self.way)?;
         Ok(Some(NodeFirewall::new(rulesets, knowledge)))
     }
 

@@ -11,6 +11,7 @@ mod node;
 mod parameter;
 mod place;
 mod read;
+mod stays;
 
 pub use answer::{
     Explanation, FlowAnswer, HopRule, NoFreePriority, PlaceAnswer, Placed, SetExplanation,

@@ -1,12 +1,13 @@
 //! What is known of the node whose rules are given.
 
+use ipnet::IpNet;
 use naosu_engine::Error;
 use naosu_flow::{
     iptables::{InterfaceKnowledge, Knowledge, LocalAddresses, PeerInterfaces},
     set::AddressSet,
 };
 
-use super::parameter;
+use super::{parameter, stays};
 use crate::cli::args::KnownNode;
 
 /// How packets pass a node.
@@ -20,33 +21,37 @@ pub enum Way {
     FromPod,
 }
 
-/// What a node does with packets is asked knowing this; `stays` tells of packets that
-/// do not leave it.
-pub fn knowledge(
-    known: &KnownNode,
-    option: &str,
-    way: Way,
-    stays: bool,
-) -> Result<Knowledge, Error> {
+/// Addresses that are told to be the node's own.
+pub fn own(known: &KnownNode, option: &str) -> Result<AddressSet, Error> {
+    Ok(hosts(&addresses(known, option)?))
+}
+
+fn addresses(known: &KnownNode, option: &str) -> Result<Vec<IpNet>, Error> {
+    parameter::prefixes(&format!("{option}node-address"), &known.addresses)
+}
+
+fn hosts(addresses: &[IpNet]) -> AddressSet {
+    let hosts: Vec<AddressSet> = addresses
+        .iter()
+        .map(|net| AddressSet::host(net.addr()))
+        .collect();
+    AddressSet::union_all(&hosts)
+}
+
+/// What a node does with packets is asked knowing this.
+pub fn knowledge(known: &KnownNode, option: &str, way: Way) -> Result<Knowledge, Error> {
     let named = |name: &str| format!("{option}{name}");
-    let addresses = parameter::prefixes(&named("node-address"), &known.addresses)?;
+    let addresses = addresses(known, option)?;
     let mark = known.socket_mark.as_deref();
     let socket_mark = mark.map(|text| parameter::mark(&named("socket-mark"), text));
     let interface = match &known.interface {
         Some(name) => InterfaceKnowledge::Named(name.clone()),
-        None if stays => InterfaceKnowledge::Unknown,
-        None if addresses.is_empty() || way == Way::FromPod => InterfaceKnowledge::NotLoopback,
+        None if way == Way::FromPod => InterfaceKnowledge::NotLoopback,
         // What a node sends to an address of its own takes the loopback.
-        None => {
-            let hosts: Vec<AddressSet> = addresses
-                .iter()
-                .map(|net| AddressSet::host(net.addr()))
-                .collect();
-            InterfaceKnowledge::ByPeer(PeerInterfaces {
-                loopback: AddressSet::union_all(&hosts),
-                named: Vec::new(),
-            })
-        }
+        None => InterfaceKnowledge::ByPeer(PeerInterfaces {
+            loopback: hosts(&addresses).union(&stays::loopback()),
+            named: Vec::new(),
+        }),
     };
     Ok(Knowledge {
         in_interface: match way {

@@ -56,6 +56,7 @@ fn placed(group: &Nsg, placement: Placement) -> Placed {
         after: placement.stricter.iter().map(found).collect(),
         rule: placement.rule,
         renumbered: placement.renumbered,
+        is_fewest: placement.is_fewest,
         room_left: placement.room_left,
         delta: placement.delta,
     }
@@ -85,9 +86,7 @@ fn without_priority(args: &PlaceArgs, error: PlacementError) -> Result<PlaceAnsw
             "no security group decides any of these packets: the platform's own are not filtered",
             "name packets between other addresses",
         )),
-        PlacementError::NotCovered { .. } => {
-            Err(invalid(error.to_string(), "name the packets by addresses"))
-        }
+        PlacementError::NotCovered { .. } => Err(not_covered(args, &error)),
         PlacementError::Nsg(NsgError::DuplicateName { name }) if name == args.name => Err(invalid(
             format!(
                 "--name {name:?}: {} has a rule of that name",
@@ -100,6 +99,23 @@ fn without_priority(args: &PlaceArgs, error: PlacementError) -> Result<PlaceAnsw
     }
 }
 
+/// The rule has the packets' own addresses but where others are given for it.
+fn not_covered(args: &PlaceArgs, error: &PlacementError) -> Error {
+    let sides = [
+        ("--rule-from", &args.rule_from),
+        ("--rule-to", &args.rule_to),
+    ];
+    let given = sides.iter().filter(|(_, texts)| !texts.is_empty());
+    let given: Vec<String> = given
+        .map(|(option, texts)| format!("{option} {}", texts.join(",")))
+        .collect();
+    invalid(
+        format!("{}: {error}", given.join(" and ")),
+        "give addresses that have all of the packets', or the tag's prefixes with --service-tags \
+         or --vnet-prefix",
+    )
+}
+
 /// The rule for exactly the wanted packets.
 fn rule(args: &PlaceArgs, boxes: &[FlowBox]) -> Result<NsgRule, Error> {
     let [flow] = boxes else {
@@ -108,6 +124,13 @@ fn rule(args: &PlaceArgs, boxes: &[FlowBox]) -> Result<NsgRule, Error> {
             "ask for each protocol on its own",
         ));
     };
+    if !nsg::is_rule_name(&args.name) {
+        return Err(invalid(
+            format!("--name {:?} is no name of a rule", args.name),
+            "give 1 to 80 letters, digits, '.', '_' or '-', beginning with a letter or digit and \
+             not ending with '.' or '-'",
+        ));
+    }
     let protocols = flow.protocols.ranges();
     let protocol = match protocols {
         [(6, 6)] => "Tcp",
@@ -156,11 +179,13 @@ fn matched(
     };
     match given {
         [] => prefixes(option, addresses),
+        // The portal says "Any" for what ARM writes as "*".
+        [all] if all == "*" || all.eq_ignore_ascii_case("any") => Ok(vec!["*".to_owned()]),
         [tag] if is_tag(tag) => Ok(vec![tag.clone()]),
-        texts => match texts.iter().find(|text| is_tag(text)) {
+        texts => match texts.iter().find(|text| is_tag(text) || *text == "*") {
             Some(tag) => Err(invalid(
-                format!("{rule_option} {tag:?} is a service tag beside other values"),
-                "a rule takes one service tag alone; give only that, or only addresses",
+                format!("{rule_option} {tag:?} stands beside other values"),
+                "a rule takes one service tag or \"*\" alone; give only that, or only addresses",
             )),
             None => prefixes(rule_option, &asked::addresses(rule_option, texts)?),
         },

@@ -112,10 +112,25 @@ pub fn ruleset(path: &Path, family: Family) -> Result<Ruleset, Error> {
         Family::Ipv4 => "iptables-save",
         Family::Ipv6 => "ip6tables-save",
     };
-    Ruleset::parse(family, &text(path)?).map_err(|error| {
+    let ruleset = Ruleset::parse(family, &text(path)?).map_err(|error| {
         let next = format!("look at that line, or write the file again with {program}");
         malformed(path, error, next)
-    })
+    })?;
+    // What a program that failed leaves behind looks like a node without rules.
+    let tells_something = !ruleset.tables.is_empty()
+        || ruleset.legacy_tables_present
+        || !ruleset.unreadable_tables.is_empty();
+    match tells_something {
+        true => Ok(ruleset),
+        false => Err(malformed(
+            path,
+            "it has no table",
+            format!(
+                "write it again with {program} as root; for a node that has no rules, give a \
+                 file of the two lines *filter and COMMIT"
+            ),
+        )),
+    }
 }
 
 /// What is known of service tags.
