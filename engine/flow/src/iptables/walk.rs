@@ -8,6 +8,7 @@ use super::decision::{DecidedBy, RulePlace, program};
 use super::flow_state::{FlowState, Flows, Tracking};
 use super::hook::Stage;
 use super::hull::Hull;
+use super::image::{translation, unmodelled_translation};
 use super::knowledge::Knowledge;
 use super::mark::Mark;
 use super::matching::{Detail, Reading};
@@ -345,16 +346,27 @@ impl<'a, 's> Walk<'a, 's> {
                 frame.stay(self.space, &changed)?;
             }
             Target::Translate(extension) => {
+                let set = matched.packets(self.space)?;
+                let by = by(table);
+                if self.detail == Detail::Exact {
+                    let at = (table.family, stage);
+                    let translation = translation(extension, at, self.knowledge);
+                    self.verdicts.translate(set, &by, translation);
+                }
                 if stage.rewrites_destination() {
-                    let set = matched.packets(self.space)?;
                     let reason = format!("{} changes where the packet goes", extension.name);
-                    self.verdicts.lose(set, by(table), reason);
+                    self.verdicts.lose(set, by, reason);
                 } else {
                     passed.append(self.space, &matched)?;
                 }
             }
             Target::Unmodelled(extension) => {
                 let set = matched.packets(self.space)?;
+                if self.detail == Detail::Exact
+                    && let Some(translation) = unmodelled_translation(extension)
+                {
+                    self.verdicts.translate(set, &by(table), translation);
+                }
                 let name = extension.name.escape_debug();
                 let reason = format!("what the target {name} does is not modelled");
                 self.verdicts.lose(set, by(table), reason);

@@ -2,12 +2,12 @@
 //! where a rule of `nat` before gave one another destination, with that one. Each
 //! service's address would have to be named otherwise.
 
-use super::image::images;
 use super::way::Way;
 use super::{Comparison, Difference};
 use crate::iptables::flow_state::Flows;
 use crate::iptables::hook::Stage;
 use crate::iptables::hull::Hull;
+use crate::iptables::image::images;
 use crate::iptables::node::{POLICY_NAME, of_family, pass_stages};
 use crate::iptables::ruleset::TableName;
 use crate::iptables::walk::{IndexedTable, Walk};

@@ -9,7 +9,6 @@
 mod behind;
 mod changes;
 mod forwarded;
-mod image;
 mod translated;
 mod way;
 

@@ -1,13 +1,13 @@
 //! Packets that `nat` sends on with another destination: what changes behind
 //! concerns them by the destination they get.
 
-use super::image::images;
 use super::way::Way;
 use super::{Comparison, Difference};
 use crate::iptables::decision::DecidedBy;
 use crate::iptables::flow_state::{FlowState, Flows, Tracking};
 use crate::iptables::hook::Stage;
 use crate::iptables::hull::Hull;
+use crate::iptables::image::images;
 use crate::iptables::mark::Mark;
 use crate::iptables::node::{POLICY_NAME, of_family, pass_stages};
 use crate::iptables::walk::Walk;
