@@ -127,7 +127,8 @@ impl FlowDelta {
         let gained = space.intersection(gained, packets)?;
         let lost = space.union(self.newly_denied, self.may_become_denied)?;
         let lost = space.intersection(lost, packets)?;
-        Self::of_sets(space, lost, gained)
+        // What may become allowed may become denied, too, by other unknowns.
+        Self::of_changes(space, gained, lost)
     }
 
     /// Whether no packet's verdict changes, or may change.

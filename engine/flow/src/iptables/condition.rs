@@ -85,6 +85,17 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Whether it asks if the packet's connection is translated.
+    pub(super) fn asks_translation(&self) -> bool {
+        match self {
+            Self::Connection {
+                states: Some(states),
+                ..
+            } => states.value.intersects(ConnectionStates::TRANSLATED),
+            _ => false,
+        }
+    }
+
     /// Whether the condition matches every packet and so says nothing.
     pub fn is_vacuous(&self) -> bool {
         match self {

@@ -158,6 +158,16 @@ impl LocalAddresses {
         AddressTypeMembers { certain, possible }
     }
 
+    /// The addresses that packets may get from the interface they leave by: those
+    /// that others can answer to.
+    pub(super) fn masquerading(&self, family: Family) -> AddressSet {
+        let known = self.family(family);
+        match known.is_all && !known.local.is_empty() {
+            true => known.local.clone(),
+            false => AddressSet::any(),
+        }
+    }
+
     /// What may be a broadcast address although it is not certain.
     fn perhaps_broadcast_v4(&self) -> AddressSet {
         let known = &self.v4;

@@ -19,6 +19,7 @@ mod flow_state;
 mod graph;
 mod hook;
 mod hull;
+mod image;
 mod interface;
 mod knowledge;
 mod local;

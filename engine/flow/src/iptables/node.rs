@@ -15,8 +15,8 @@ use super::target::Target;
 use super::walk::{IndexedTable, Walk};
 use crate::policy::{DecidingRule, Decisions, Policy, Verdict};
 use crate::set::{
-    AddressSet, AnalysisTooComplex, ConnectionState, FlowBox, OtherState, PacketSet, Protocol,
-    ProtocolSet, Space,
+    AddressSet, AnalysisTooComplex, ConnectionState, FlowBox, OtherState, PacketSet, PortSet,
+    Protocol, ProtocolSet, Space,
 };
 
 /// A ruleset and the backend that holds it.
@@ -136,7 +136,16 @@ impl NodeFirewall {
         let tables = self.tables(family);
         let flows = hook.untouched(walk.space, &self.knowledge, other, set)?;
         let hull = Hull::of(walk.space, family, set);
+        let earlier = walk.verdicts.translated.len();
         let flows = pass_stages(walk, &tables, hook.stages(), flows, hull)?;
+        // A packet that is sent on is not followed to the rules that change its source.
+        if changes_sources(&tables, hook) {
+            let sent_on = walk.verdicts.translated.iter_mut().skip(earlier);
+            for translated in sent_on.filter(|it| it.translation.destinations.is_some()) {
+                translated.translation.sources = Some(AddressSet::any());
+                translated.translation.source_ports = Some(PortSet::full());
+            }
+        }
         self.arrive(walk, (hook, family), &flows)
     }
 
@@ -248,18 +257,39 @@ pub(super) fn of_family(
     space.intersection(all, set)
 }
 
+/// Whether rules may change the sources of a hook's packets.
+fn changes_sources(tables: &[IndexedTable<'_>], hook: Hook) -> bool {
+    let stages = hook.stages().iter();
+    let mut stages =
+        stages.filter(|stage| stage.table == TableName::Nat && !stage.rewrites_destination());
+    stages.any(|stage| {
+        let mut tables = tables
+            .iter()
+            .filter(|table| table.table.name == stage.table);
+        tables.any(|table| {
+            let reached = table.reached([stage.chain]).into_iter();
+            let chains = reached.filter_map(|name| table.chain(name));
+            let mut rules = chains.flat_map(|chain| &chain.rules);
+            rules.any(|rule| matches!(rule.target, Target::Translate(_)))
+        })
+    })
+}
+
 /// What a walk decided about the packets of `within`.
 pub(super) fn concluded(
     walk: Walk<'_, '_>,
     within: PacketSet,
 ) -> Result<NodeDecisions, AnalysisTooComplex> {
     let Walk {
-        space, verdicts, ..
+        space,
+        mut verdicts,
+        ..
     } = walk;
+    let translated = std::mem::take(&mut verdicts.translated);
     let (map, made) = verdicts.finish(space)?;
     let rules = made.iter().map(deciding_rule).collect();
     Ok(NodeDecisions {
-        decisions: Decisions::new(space, within, map, rules)?,
+        decisions: Decisions::new(space, within, map, rules)?.translating(translated),
         made,
     })
 }

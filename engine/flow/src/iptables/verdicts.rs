@@ -3,8 +3,8 @@
 use hashbrown::HashMap;
 
 use super::decision::{DecidedBy, Decision};
-use crate::policy::Verdict;
-use crate::set::{AnalysisTooComplex, Label, PacketMap, PacketSet, Space};
+use crate::policy::{Translated, Verdict};
+use crate::set::{AnalysisTooComplex, Label, PacketMap, PacketSet, Space, Translation};
 
 /// Decisions, each with a label of a [`PacketMap`], in the order they were made.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Verdicts {
     passed_by_rule: Vec<(PacketSet, Label)>,
     /// The same for the policy of a filter table's chain.
     passed_by_policy: Vec<(PacketSet, Label)>,
+    /// Packets that get other addresses, should they pass.
+    pub(super) translated: Vec<Translated>,
 }
 
 impl Verdicts {
@@ -45,6 +47,15 @@ impl Verdicts {
     pub(super) fn lose(&mut self, set: PacketSet, by: DecidedBy, reason: String) {
         let label = self.label(Verdict::Unknown, by, Some(reason));
         self.ended.push((set, label));
+    }
+
+    /// Packets that a rule gives other addresses.
+    pub(super) fn translate(&mut self, packets: PacketSet, by: &DecidedBy, to: Translation) {
+        self.translated.push(Translated {
+            packets,
+            by: by.without_number(),
+            translation: to,
+        });
     }
 
     /// Packets a filter table lets pass.

@@ -8,6 +8,7 @@ use super::decision::{DecidedBy, RulePlace, program};
 use super::flow_state::{FlowState, Flows, Tracking};
 use super::hook::Stage;
 use super::hull::Hull;
+use super::image::{translation, unmodelled_translation};
 use super::knowledge::Knowledge;
 use super::mark::Mark;
 use super::matching::{Detail, Reading};
@@ -345,16 +346,27 @@ impl<'a, 's> Walk<'a, 's> {
                 frame.stay(self.space, &changed)?;
             }
             Target::Translate(extension) => {
+                let set = matched.packets(self.space)?;
+                let by = by(table);
+                if self.detail == Detail::Exact {
+                    let at = (table.family, stage);
+                    let translation = translation(extension, at, self.knowledge);
+                    self.verdicts.translate(set, &by, translation);
+                }
                 if stage.rewrites_destination() {
-                    let set = matched.packets(self.space)?;
                     let reason = format!("{} changes where the packet goes", extension.name);
-                    self.verdicts.lose(set, by(table), reason);
+                    self.verdicts.lose(set, by, reason);
                 } else {
                     passed.append(self.space, &matched)?;
                 }
             }
             Target::Unmodelled(extension) => {
                 let set = matched.packets(self.space)?;
+                if self.detail == Detail::Exact
+                    && let Some(translation) = unmodelled_translation(extension)
+                {
+                    self.verdicts.translate(set, &by(table), translation);
+                }
                 let name = extension.name.escape_debug();
                 let reason = format!("what the target {name} does is not modelled");
                 self.verdicts.lose(set, by(table), reason);
@@ -429,27 +441,32 @@ fn visit_name(
     rule: &Rule,
 ) -> String {
     let mut path = String::new();
-    for (outer, inner) in frames.iter().zip(frames.iter().skip(1)) {
-        let jumps = outer.chain.rules.iter().take(outer.next_rule);
-        let count = jumps
-            .filter(|r| r.target.chain() == Some(inner.chain.name.as_str()))
-            .count();
-        path.push_str(&format!("{}#{count} > ", outer.chain.name));
+    let (callers, index) = match frames {
+        [callers @ .., here] => (callers, here.next_rule),
+        [] => (frames, 0),
+    };
+    for caller in callers {
+        let jump = caller.next_rule.checked_sub(1);
+        if let Some(jump) = jump.and_then(|index| caller.chain.rules.get(index)) {
+            let jump = among_alike(caller.chain, caller.next_rule, jump);
+            path.push_str(&format!("{jump} > "));
+        }
     }
-    let index = frames.last().map_or(0, |frame| frame.next_rule);
-    let alike = chain
-        .rules
-        .iter()
-        .take(index)
-        .filter(|other| other.same_specification(rule))
-        .count();
     format!(
-        "{} {} {} {path}{}#{alike}{rule}",
+        "{} {} {} {path}{}",
         program(table.family, table.backend),
         stage.table.as_str(),
         stage.chain,
-        chain.name,
+        among_alike(chain, index, rule),
     )
+}
+
+/// A rule of a chain with its number among those that say the same, of the first ones
+/// of that chain.
+fn among_alike(chain: &Chain, first: usize, rule: &Rule) -> String {
+    let rules = chain.rules.iter().take(first);
+    let alike = rules.filter(|other| other.same_specification(rule)).count();
+    format!("{}#{alike}{rule}", chain.name)
 }
 
 fn name(

@@ -3,9 +3,11 @@
 //! kubelet.
 
 mod report;
+mod translations;
 
 pub use report::{HopReport, PartReport, PathReport, StopReport};
 
+use self::translations::Translations;
 use crate::policy::{DecidingRule, Decisions, Partition, Policy, Verdict};
 use crate::set::{
     AnalysisTooComplex, ConnectionState, Direction, FlowBox, Packet, PacketSet, Space,
@@ -28,7 +30,8 @@ pub struct Hop<'a> {
 pub struct HopAnswer {
     /// The hop.
     pub name: String,
-    /// Its decisions, no longer asking the direction.
+    /// Its decisions, no longer asking the direction, about packets with the addresses
+    /// that the question gives them: what a hop before makes of them is decided here.
     pub decisions: Decisions,
     /// The packets of the question by its verdict.
     pub partition: Partition,
@@ -83,7 +86,8 @@ impl PathAnswer {
 }
 
 /// Follows the new connections of all the boxes through the hops, each of which sees
-/// them in its own direction.
+/// them in its own direction, and with the addresses that those before it give them.
+/// Where it is not known which those are, and that matters, nothing is certain.
 ///
 /// # Errors
 /// [`AnalysisTooComplex`], naming the rules of the hop that was too much.
@@ -92,8 +96,6 @@ pub fn follow_path(
     hops: &[Hop<'_>],
     required: &[FlowBox],
 ) -> Result<PathAnswer, AnalysisTooComplex> {
-    let mut answers = Vec::with_capacity(hops.len());
-    let mut stops = Vec::new();
     let mut question = PacketSet::EMPTY;
     for flow in required {
         // The direction belongs to each hop, not to the question.
@@ -104,12 +106,30 @@ pub fn follow_path(
         let packets = space.flow(&flow)?;
         question = space.union(question, packets)?;
     }
+    follow(space, hops, question)
+}
+
+fn follow(
+    space: &mut Space,
+    hops: &[Hop<'_>],
+    question: PacketSet,
+) -> Result<PathAnswer, AnalysisTooComplex> {
+    let mut answers = Vec::with_capacity(hops.len());
+    let mut stops = Vec::new();
+    let mut translations = Translations::none(question);
     let mut arriving = question;
     for (place, hop) in hops.iter().enumerate() {
-        let facing = space.flow(&FlowBox::any().with_direction(hop.direction))?;
-        let within = space.intersection(question, facing)?;
-        let decisions = hop.policy.decide(space, within)?;
-        let decisions = decisions.facing(space, hop.direction);
+        let within = translations.coming(space, question, hop.direction)?;
+        let decided = hop.policy.decide(space, within)?;
+        let decided = decided.facing(space, hop.direction);
+        let decisions = match translations.is_none() {
+            true => decided.clone(),
+            false => {
+                let about = (hop.policy.name(), question);
+                translations.before(space, &decided, about)?
+            }
+        };
+        translations.take_up(space, decided.translated())?;
         for block in decisions.blocks(space)? {
             let part = space.intersection(block.part, arriving)?;
             if !part.is_empty() {
@@ -154,14 +174,16 @@ pub fn follow_packet(
     hops: &[Hop<'_>],
     packet: &Packet,
 ) -> Result<Option<(String, crate::policy::PacketAnswer)>, AnalysisTooComplex> {
+    let flow = FlowBox {
+        directions: FlowBox::any().directions,
+        ..FlowBox::one(packet)
+    };
+    let question = space.flow(&flow)?;
     let mut last = None;
-    for hop in hops {
-        let packet = packet.with_direction(hop.direction);
-        let within = space.flow(&FlowBox::one(&packet))?;
-        let decisions = hop.policy.decide(space, within)?;
-        let answer = decisions.answer(space, &packet)?;
+    for hop in follow(space, hops, question)?.hops {
+        let answer = hop.decisions.answer(space, packet)?;
         let passes = answer.verdict == Verdict::Allow;
-        last = Some((hop.name.to_owned(), answer));
+        last = Some((hop.name, answer));
         if !passes {
             break;
         }

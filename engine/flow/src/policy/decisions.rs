@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Block, PacketAnswer, Partition};
+use super::translated::Translated;
 use super::verdict::Verdict;
 use crate::set::{AnalysisTooComplex, Label, Packet, PacketMap, PacketSet, Space};
 
@@ -30,6 +31,7 @@ pub struct Decisions {
     within: PacketSet,
     map: PacketMap,
     rules: Vec<DecidingRule>,
+    translated: Vec<Translated>,
     // Asked for again by every question about the same decisions.
     allowed: OnceLock<PacketSet>,
 }
@@ -52,8 +54,25 @@ impl Decisions {
             within,
             map,
             rules,
+            translated: Vec::new(),
             allowed: OnceLock::new(),
         })
+    }
+
+    /// The same decisions about packets some of which get other addresses.
+    #[must_use]
+    pub fn translating(mut self, translated: Vec<Translated>) -> Self {
+        self.translated.extend(translated);
+        self
+    }
+
+    /// The packets that get other addresses, should they pass.
+    pub fn translated(&self) -> &[Translated] {
+        &self.translated
+    }
+
+    pub(super) fn map(&self) -> PacketMap {
+        self.map
     }
 
     /// The packets that are decided here.
@@ -66,7 +85,7 @@ impl Decisions {
         &self.rules
     }
 
-    fn rule(&self, label: Label) -> Option<&DecidingRule> {
+    pub(super) fn rule(&self, label: Label) -> Option<&DecidingRule> {
         let index = usize::try_from(label).ok()?.checked_sub(1)?;
         self.rules.get(index)
     }
@@ -185,7 +204,9 @@ impl Decisions {
         let map = space.or_else(stopping, going_on)?;
         let within = space.intersection(self.within, next.within)?;
         let rules = self.rules.iter().chain(&next.rules).cloned().collect();
-        Self::new(space, within, map, rules)
+        let translated = self.translated.iter().chain(&next.translated);
+        let translated = translated.cloned().collect();
+        Ok(Self::new(space, within, map, rules)?.translating(translated))
     }
 
     /// What this decides, and for packets it leaves without a rule what
@@ -202,7 +223,9 @@ impl Decisions {
         let map = space.or_else(self.map, others)?;
         let within = space.union(self.within, other.within)?;
         let rules = self.rules.iter().chain(&other.rules).cloned().collect();
-        Self::new(space, within, map, rules)
+        let translated = self.translated.iter().chain(&other.translated);
+        let translated = translated.cloned().collect();
+        Ok(Self::new(space, within, map, rules)?.translating(translated))
     }
 
     /// The same decisions, but where a rule is not accepted, left without one.
@@ -222,6 +245,7 @@ impl Decisions {
             within: self.within,
             map,
             rules: self.rules.clone(),
+            translated: self.translated.clone(),
             allowed: OnceLock::new(),
         })
     }
@@ -243,6 +267,11 @@ impl Decisions {
             within: space.facing(self.within, direction),
             map: space.map_facing(self.map, direction),
             rules: self.rules.clone(),
+            translated: self
+                .translated
+                .iter()
+                .map(|translated| translated.facing(space, direction))
+                .collect(),
             allowed: OnceLock::new(),
         }
     }

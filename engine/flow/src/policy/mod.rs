@@ -3,11 +3,13 @@
 mod answer;
 mod decisions;
 mod rules;
+mod translated;
 mod verdict;
 
 pub use answer::{Block, PacketAnswer, Partition};
 pub use decisions::{DecidingRule, Decisions};
 pub use rules::{Rule, RuleMatch, RulePolicy, UnknownAddresses};
+pub use translated::Translated;
 pub use verdict::Verdict;
 
 use crate::set::{AnalysisTooComplex, PacketSet, Space};

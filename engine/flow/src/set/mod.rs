@@ -16,6 +16,7 @@ mod packet;
 mod query;
 mod ranges;
 mod space;
+mod translation;
 mod words;
 
 pub use address::{AddressSet, addresses_in_words};
@@ -27,6 +28,7 @@ pub use packet::{ConnectionState, Direction, Packet, Protocol};
 pub use query::Membership;
 pub use ranges::{DirectionSet, Ipv4Set, Ipv6Set, PairSet, PortSet, ProtocolSet, RangeSet};
 pub use space::{Atom, AtomId, PacketSet, Space};
+pub use translation::Translation;
 pub(crate) use words::range_texts;
 pub use words::{port_texts, protocol_texts};
 

@@ -181,6 +181,65 @@ proptest! {
     }
 }
 
+/// The values of the small universe that a translation may give, or those there are.
+fn choices<T: Copy>(changed: bool, all: &[T], given: impl Fn(&T) -> bool, kept: T) -> Vec<T> {
+    match changed {
+        true => all.iter().copied().filter(given).collect(),
+        false => vec![kept],
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn a_packet_is_before_a_translation_of_what_it_may_become(
+        expression in expression(), to in flow(), changed in any::<[bool; 4]>(), start in 0_usize..97,
+    ) {
+        let packets = universe();
+        // Every address of it is a source of some packet.
+        let mut addresses: Vec<_> = packets.iter().map(|packet| packet.source).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let ports = [0_u16, 1, 2, 3];
+        // Other values than those of the universe are not tried by hand.
+        let known = AddressSet::union_all(&addresses.iter().copied().map(AddressSet::host).collect::<Vec<_>>());
+        let known_ports = PortSet::range(0_u16, 3_u16);
+        let [sources, destinations] = [&to.sources, &to.destinations].map(|set| set.intersection(&known));
+        let [from, port] = [&to.source_ports, &to.destination_ports].map(|set| set.intersection(&known_ports));
+        let translation = Translation {
+            sources: changed[0].then(|| sources.clone()),
+            source_ports: changed[1].then(|| from.clone()),
+            destinations: changed[2].then(|| destinations.clone()),
+            destination_ports: changed[3].then(|| port.clone()),
+        };
+        let image = translation.of(&FlowBox::any());
+        let mut space = Space::new();
+        let set = expression.build(&mut space);
+        let before = space.before_translation(&translation, set).unwrap();
+        prop_assert!(space.atoms_of(before).is_empty());
+        for packet in packets.iter().skip(start).step_by(97) {
+            let mut is_before = false;
+            for source in choices(changed[0], &addresses, |a| sources.contains(*a), packet.source) {
+                for destination in choices(changed[2], &addresses, |a| destinations.contains(*a), packet.destination) {
+                    if source.is_ipv4() != packet.source.is_ipv4() || destination.is_ipv4() != source.is_ipv4() {
+                        continue;
+                    }
+                    for source_port in choices(changed[1], &ports, |p| from.contains(*p), packet.source_port) {
+                        for destination_port in choices(changed[3], &ports, |p| port.contains(*p), packet.destination_port) {
+                            let become_so = Packet { source, destination, source_port, destination_port, ..*packet };
+                            is_before |= in_box(&image, &become_so)
+                                && every_judgement(&expression, &become_so).contains(&true);
+                        }
+                    }
+                }
+            }
+            let told = space.contains(before, packet);
+            prop_assert_eq!(told == Membership::Yes, is_before, "{:?}", packet);
+        }
+    }
+}
+
 fn prefix(text: &str) -> AddressSet {
     AddressSet::prefix(text.parse().unwrap())
 }

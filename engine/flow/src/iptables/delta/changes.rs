@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::iptables::condition::Condition;
 use crate::iptables::flow_state::{FlowState, Tracking};
 use crate::iptables::hook::Stage;
 use crate::iptables::knowledge::Knowledge;
@@ -25,6 +26,8 @@ pub(super) struct Sort<'k> {
     pub(super) other: Option<OtherState>,
     /// Whether a rule may change how they are tracked.
     pub(super) is_tracking_changed: bool,
+    /// Whether a rule of `nat` may have given them another destination.
+    pub(super) is_behind_nat: bool,
     /// Named sets that rules change.
     pub(super) changed_sets: &'k BTreeSet<String>,
 }
@@ -185,7 +188,13 @@ impl Reader<'_, '_> {
             detail: Detail::Outline,
             changed_sets: self.sort.changed_sets,
         };
-        let is_known = self.stage.table != TableName::Raw && !self.sort.is_tracking_changed;
+        // A new connection may be a translated one here, which its set does not tell.
+        let may_be_translated = self.sort.is_behind_nat
+            && self.sort.other.is_none()
+            && rule.conditions.iter().any(Condition::asks_translation);
+        let is_known = self.stage.table != TableName::Raw
+            && !self.sort.is_tracking_changed
+            && !may_be_translated;
         let state = FlowState {
             mark: Mark::UNKNOWN,
             tracking: Tracking::NotYet,

@@ -2,13 +2,12 @@
 //! where a rule of `nat` before gave one another destination, with that one. Each
 //! service's address would have to be named otherwise.
 
-use super::image::images;
 use super::way::Way;
 use super::{Comparison, Difference};
-use crate::iptables::flow_state::{FlowState, Flows, Tracking};
+use crate::iptables::flow_state::Flows;
 use crate::iptables::hook::Stage;
 use crate::iptables::hull::Hull;
-use crate::iptables::mark::Mark;
+use crate::iptables::image::images;
 use crate::iptables::node::{POLICY_NAME, of_family, pass_stages};
 use crate::iptables::ruleset::TableName;
 use crate::iptables::walk::{IndexedTable, Walk};
@@ -45,32 +44,6 @@ impl<'a> Comparison<'a> {
         let more = self.sent_here(space, way, until_nat, (&any, &difference))?;
         difference.add(space, &more)?;
         Ok(difference)
-    }
-
-    /// What changes for packets of which neither the mark is known nor, where that is
-    /// asked, whether their connection is translated.
-    fn however_marked(
-        &self,
-        space: &mut Space,
-        way: &Way<'_, 'a>,
-        changed: &[Stage],
-        touched: PacketSet,
-    ) -> Result<Difference, AnalysisTooComplex> {
-        let state = way.tracked(FlowState {
-            mark: Mark::UNKNOWN,
-            tracking: Tracking::NotYet,
-            other: way.other,
-        });
-        let state = match way.asks_translation(changed) {
-            true => FlowState {
-                tracking: Tracking::Unknown,
-                ..state
-            },
-            false => state,
-        };
-        let mut flows = Flows::default();
-        flows.add(space, state, touched)?;
-        self.passing(space, way, changed, &flows)
     }
 
     /// The difference without what certainly changes for packets to the node itself

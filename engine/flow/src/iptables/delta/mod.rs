@@ -9,7 +9,6 @@
 mod behind;
 mod changes;
 mod forwarded;
-mod image;
 mod translated;
 mod way;
 
@@ -181,11 +180,10 @@ impl<'a> Comparison<'a> {
             return self.whole(space, way, asked);
         }
         let stages = way.hook.stages();
-        let sort = Sort {
-            other: way.other,
-            is_tracking_changed: way.may_change_tracking(),
-            changed_sets: &self.changed_sets,
-        };
+        let rewriting = stages
+            .iter()
+            .position(|stage| stage.table == TableName::Nat && stage.rewrites_destination());
+        let may_change_tracking = way.may_change_tracking();
         let (mut first, mut last) = (None, 0);
         let mut sets = Vec::new();
         for (at, stage) in stages.iter().enumerate() {
@@ -196,6 +194,12 @@ impl<'a> Comparison<'a> {
                 continue;
             } else {
                 let knowledge = &self.before.knowledge;
+                let sort = Sort {
+                    other: way.other,
+                    is_tracking_changed: may_change_tracking,
+                    is_behind_nat: rewriting.is_some_and(|nat| at > nat),
+                    changed_sets: &self.changed_sets,
+                };
                 touched(space, knowledge, (*stage, sort), changes, asked)?
             };
             if !set.is_empty() {
@@ -208,9 +212,6 @@ impl<'a> Comparison<'a> {
             return Ok(Difference::NONE);
         };
         let touched = space.union_all(sets)?;
-        let rewriting = stages
-            .iter()
-            .position(|stage| stage.table == TableName::Nat && stage.rewrites_destination());
         match rewriting {
             // Behind it, packets are others than before it.
             Some(at) if first <= at && last > at => self.whole(space, way, asked),

@@ -1,13 +1,13 @@
 //! Packets that `nat` sends on with another destination: what changes behind
 //! concerns them by the destination they get.
 
-use super::image::images;
 use super::way::Way;
 use super::{Comparison, Difference};
 use crate::iptables::decision::DecidedBy;
 use crate::iptables::flow_state::{FlowState, Flows, Tracking};
 use crate::iptables::hook::Stage;
 use crate::iptables::hull::Hull;
+use crate::iptables::image::images;
 use crate::iptables::mark::Mark;
 use crate::iptables::node::{POLICY_NAME, of_family, pass_stages};
 use crate::iptables::walk::Walk;
@@ -35,14 +35,7 @@ impl<'a> Comparison<'a> {
             return Ok(Difference::NONE);
         }
         // What a packet in any state would gain or lose behind the rule.
-        let mut any = Flows::default();
-        let state = way.tracked(FlowState {
-            mark: Mark::UNKNOWN,
-            tracking: Tracking::NotYet,
-            other: way.other,
-        });
-        any.add(space, state, touched)?;
-        let change = self.passing(space, way, changed, &any)?;
+        let change = self.however_marked(space, way, changed, touched)?;
         let [gained, lost] = [change.gained, change.lost];
         let [gained, lost] = [space.possibly(gained)?, space.possibly(lost)?];
         let mut concerned = Vec::new();
@@ -96,6 +89,32 @@ impl<'a> Comparison<'a> {
             difference.add(space, &Difference { gained, lost })?;
         }
         Ok(difference)
+    }
+
+    /// What changes for packets of which neither the mark is known nor, where that is
+    /// asked, whether their connection is translated.
+    pub(super) fn however_marked(
+        &self,
+        space: &mut Space,
+        way: &Way<'_, 'a>,
+        changed: &[Stage],
+        touched: PacketSet,
+    ) -> Result<Difference, AnalysisTooComplex> {
+        let state = way.tracked(FlowState {
+            mark: Mark::UNKNOWN,
+            tracking: Tracking::NotYet,
+            other: way.other,
+        });
+        let state = match way.asks_translation(changed) {
+            true => FlowState {
+                tracking: Tracking::Unknown,
+                ..state
+            },
+            false => state,
+        };
+        let mut flows = Flows::default();
+        flows.add(space, state, touched)?;
+        self.passing(space, way, changed, &flows)
     }
 
     /// Where the way of packets may end at stages that are the same on both sides.

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::changes::{Change, TablePair};
-use crate::iptables::condition::{Condition, ConnectionStates};
+use crate::iptables::condition::Condition;
 use crate::iptables::flow_state::{FlowState, Flows, Tracking};
 use crate::iptables::hook::{Hook, Stage};
 use crate::iptables::knowledge::Knowledge;
@@ -126,13 +126,6 @@ impl Way<'_, '_> {
     /// Whether a rule that packets may meet at some stages asks whether their
     /// connection is translated.
     pub(super) fn asks_translation(&self, stages: &[Stage]) -> bool {
-        let asks = |condition: &Condition| match condition {
-            Condition::Connection {
-                states: Some(states),
-                ..
-            } => states.value.intersects(ConnectionStates::TRANSLATED),
-            _ => false,
-        };
         stages.iter().any(|stage| {
             let tables = self.old.iter().chain(self.new);
             let mut consulted = tables.filter(|table| table.table.name == stage.table);
@@ -140,7 +133,7 @@ impl Way<'_, '_> {
                 let reached = table.reached([stage.chain]).into_iter();
                 let chains = reached.filter_map(|name| table.chain(name));
                 let mut rules = chains.flat_map(|chain| &chain.rules);
-                rules.any(|rule| rule.conditions.iter().any(asks))
+                rules.any(|rule| rule.conditions.iter().any(Condition::asks_translation))
             })
         })
     }

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::super::*;
+use super::of_told_states;
 use crate::delta::{DeltaReport, FlowDelta};
 use crate::policy::Policy;
-use crate::set::{Direction, FlowBox, PacketSet, Space};
+use crate::set::{AddressSet, ConnectionState, Direction, FlowBox, PacketSet, PortSet, Space};
 
 fn firewall(text: &str) -> NodeFirewall {
     let v4 = Ruleset::parse(Family::Ipv4, text).unwrap();
@@ -164,6 +165,32 @@ fn a_packet_that_nat_sends_on_is_told_with_the_destination_that_it_gets() {
 }
 
 #[test]
+fn a_new_connection_that_nat_sent_on_is_a_translated_one() {
+    let closed = "-A FORWARD -d 10.244.0.0/16 -j DROP\n";
+    let opening = "-A FORWARD -d 10.244.0.0/16 -m conntrack --ctstate DNAT -j ACCEPT\n";
+    let mut space = Space::new();
+    let (before, after) = (
+        behind_service("ACCEPT", closed),
+        behind_service("ACCEPT", &format!("{opening}{closed}")),
+    );
+    let delta = node_delta(&mut space, &before, &after, PacketSet::ALL).unwrap();
+    assert!(delta.newly_allowed.is_empty());
+    let opened = of_told_states(&mut space, &delta).may_become_allowed;
+    let opened = space.possibly(opened).unwrap();
+    let new = FlowBox::any().with_state(ConnectionState::New);
+    let new = space.flow(&new).unwrap();
+    let sent_on = FlowBox::new_tcp(
+        AddressSet::any_v4(),
+        AddressSet::host([10, 244, 0, 7].into()),
+        PortSet::single(8443_u16),
+    );
+    let sent_on = space
+        .flow(&sent_on.with_direction(Direction::Forwarded))
+        .unwrap();
+    assert_eq!(space.intersection(opened, new).unwrap(), sent_on);
+}
+
+#[test]
 fn a_packet_that_a_rule_before_stops_is_not_passed_on_either_way() {
     let with = |forward: &str| {
         firewall(&format!(
@@ -186,6 +213,9 @@ fn rule() -> impl Strategy<Value = String> {
         "-m mark --mark 0x4000/0x4000 ",
         "-m mark ! --mark 0x4000/0x4000 ",
         "-m conntrack --ctstate ESTABLISHED ",
+        "-m conntrack --ctstate DNAT ",
+        "-m conntrack --ctstate NEW -m conntrack --ctstate DNAT ",
+        "-d 10.244.0.7/32 -m conntrack ! --ctstate DNAT ",
         "-m set --match-set known dst ",
     ]);
     let target = prop::sample::select(vec![
@@ -195,6 +225,16 @@ fn rule() -> impl Strategy<Value = String> {
         "MARK --set-xmark 0x0/0x4000",
     ]);
     (condition, target).prop_map(|(condition, target)| format!("{condition}-j {target}"))
+}
+
+/// The rules as a new connection meets them that nat sent on.
+fn taken_for_translated(rules: &[String]) -> Vec<String> {
+    let others = rules
+        .iter()
+        .filter(|rule| !rule.contains("! --ctstate DNAT"));
+    others
+        .map(|rule| rule.replace("-m conntrack --ctstate DNAT ", ""))
+        .collect()
 }
 
 fn in_full(space: &mut Space, before: &NodeFirewall, after: &NodeFirewall) -> FlowDelta {
@@ -207,7 +247,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     /// A packet that nat marked and sent on fares as one that came with that
-    /// destination and was marked by another table.
+    /// destination and was marked by another table, where that one is taken for
+    /// translated.
     #[test]
     fn what_changes_for_packets_that_nat_sent_on_is_never_missed(
         rules in prop::collection::vec(rule(), 1..6), at in 0_usize..6, policy_changes in any::<bool>(),
@@ -226,7 +267,8 @@ proptest! {
         let told = node_delta(
             &mut space, &of(SERVICE, "ACCEPT", &rules), &of(SERVICE, policy, &fewer), PacketSet::ALL,
         ).unwrap();
-        let told = told.changed(&mut space).unwrap();
+        // In full, only new packets and established ones are looked at.
+        let told = of_told_states(&mut space, &told).changed(&mut space).unwrap();
         let forwarded = FlowBox::any().with_direction(Direction::Forwarded);
         let forwarded = space.flow(&forwarded).unwrap();
         let service = "10.244.0.7".parse().unwrap();
@@ -239,7 +281,9 @@ proptest! {
         let sent_on = space.flow(&sent_on).unwrap();
         let sent_on = space.intersection(sent_on, forwarded).unwrap();
         let as_sent_on = in_full(
-            &mut space, &of(marked, "ACCEPT", &rules), &of(marked, policy, &fewer),
+            &mut space,
+            &of(marked, "ACCEPT", &taken_for_translated(&rules)),
+            &of(marked, policy, &taken_for_translated(&fewer)),
         ).changed(&mut space).unwrap();
         let as_sent_on = space.intersection(as_sent_on, sent_on).unwrap();
         prop_assert!(space.is_subset(as_sent_on, told).unwrap());

@@ -1,16 +1,16 @@
-//! The destinations that rules of `nat` give packets.
+//! The addresses and ports that rules of `nat` give packets.
 
 use hashbrown::HashMap;
 
-use crate::iptables::condition::Extension;
-use crate::iptables::decision::DecidedBy;
-use crate::iptables::hook::{Hook, Stage};
-use crate::iptables::knowledge::Knowledge;
-use crate::iptables::ruleset::{Family, TableName};
-use crate::iptables::target::Target;
-use crate::iptables::value;
-use crate::iptables::walk::IndexedTable;
-use crate::set::{AddressSet, FlowBox, PortSet};
+use super::condition::Extension;
+use super::decision::DecidedBy;
+use super::hook::{Hook, Stage};
+use super::knowledge::Knowledge;
+use super::ruleset::{Family, TableName};
+use super::target::Target;
+use super::value;
+use super::walk::IndexedTable;
+use crate::set::{AddressSet, FlowBox, PortSet, Translation};
 
 /// Where a rule sends packets.
 #[derive(Debug, Clone)]
@@ -18,6 +18,45 @@ pub(super) struct Image {
     destinations: AddressSet,
     /// None where a packet keeps its port.
     ports: Option<PortSet>,
+}
+
+/// What a rule that matches a packet at a stage makes of it.
+pub(super) fn translation(
+    target: &Extension,
+    (family, stage): (Family, Stage),
+    knowledge: &Knowledge,
+) -> Translation {
+    if stage.rewrites_destination() {
+        let image = Image::given_by(target, family);
+        return Translation {
+            destinations: Some(image.destinations),
+            destination_ports: image.ports,
+            ..Translation::default()
+        };
+    }
+    let image = Image::of_source(target, family, knowledge);
+    Translation {
+        sources: Some(image.destinations),
+        // A port that another connection has already is changed.
+        source_ports: Some(image.ports.unwrap_or_else(PortSet::full)),
+        ..Translation::default()
+    }
+}
+
+/// What a target that is not modelled may make of a packet's addresses.
+pub(super) fn unmodelled_translation(target: &Extension) -> Option<Translation> {
+    let any = Some(AddressSet::any());
+    match target.name.as_str() {
+        "SNPT" => Some(Translation {
+            sources: any,
+            ..Translation::default()
+        }),
+        "DNPT" => Some(Translation {
+            destinations: any,
+            ..Translation::default()
+        }),
+        _ => None,
+    }
 }
 
 /// The rules that may change a packet's destination at a stage, by what decides.
@@ -61,18 +100,7 @@ impl Image {
             ports: Some(PortSet::full()),
         };
         match target.name.as_str() {
-            "DNAT" => {
-                let mut texts = target.options.iter();
-                let texts = texts.by_ref().filter(|o| o.name == "--to-destination");
-                let images = texts.map(|option| {
-                    let text = option.values.first().map(String::as_str);
-                    text.and_then(|text| Self::of_destination(text, family))
-                });
-                images
-                    .reduce(|a, b| Some(a?.joined(b?)))
-                    .flatten()
-                    .unwrap_or(any)
-            }
+            "DNAT" => Self::of_options(target, "--to-destination", family).unwrap_or(any),
             "REDIRECT" => Self {
                 ports: target
                     .value("--to-ports")
@@ -81,6 +109,32 @@ impl Image {
             },
             _ => any,
         }
+    }
+
+    /// Where a rule says that packets come from, told as a destination.
+    fn of_source(target: &Extension, family: Family, knowledge: &Knowledge) -> Self {
+        let any = Self {
+            destinations: AddressSet::any(),
+            ports: None,
+        };
+        match target.name.as_str() {
+            "SNAT" => Self::of_options(target, "--to-source", family).unwrap_or(any),
+            // The first address of the interface that the packet leaves by.
+            "MASQUERADE" => Self {
+                destinations: knowledge.local_addresses.masquerading(family),
+                ports: target.value("--to-ports").and_then(ports),
+            },
+            _ => any,
+        }
+    }
+
+    fn of_options(target: &Extension, name: &str, family: Family) -> Option<Self> {
+        let options = target.options.iter().filter(|option| option.name == name);
+        let images = options.map(|option| {
+            let text = option.values.first().map(String::as_str);
+            text.and_then(|text| Self::of_destination(text, family))
+        });
+        images.reduce(|a, b| Some(a?.joined(b?))).flatten()
     }
 
     /// `address[-address][:port[-port]]`, an address of IPv6 with a port in brackets.
