@@ -430,14 +430,16 @@ async fn a_disruption_budget_is_waited_for_and_then_refuses_with_its_code() {
     assert_eq!(error.code, Code::KubernetesDisruptionBudget);
 }
 
+/// A list of pods, as the API server answers it.
+fn list(pods: Value) -> Action {
+    body(
+        200,
+        &json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}),
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ready_pod_waits_for_its_siblings_and_the_next_step_for_its_successor() {
-    let list = |pods: Value| {
-        body(
-            200,
-            &json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}),
-        )
-    };
     let files = Files::new();
     let before = observation(pod(), &agent("a", "True").to_string(), Some("5"));
     let peer = Peer::script(vec![
@@ -478,6 +480,41 @@ async fn a_ready_pod_waits_for_its_siblings_and_the_next_step_for_its_successor(
     assert_eq!(error.code, Code::KubernetesDisruptionBudget);
     assert!(error.message.contains("b of the same workload"), "{error}");
     assert_eq!(peer.count("POST"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_somebody_else_deleted_is_neither_evicted_nor_waited_for() {
+    let files = Files::new();
+    let before = observation(pod(), &agent("a", "True").to_string(), Some("5"));
+    let mut going = agent("a", "True");
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    // Alone with the others of its workload, and beside a successor that never is ready.
+    for pods in [
+        json!([going, agent("b", "True")]),
+        json!([going, agent("b", "True"), agent("c", "False")]),
+    ] {
+        let peer = Peer::with(move |_| list(pods.clone())).await;
+        let performed = patient(&peer, &files, 60_000)
+            .perform(&cluster(), &evict(), &before, &key())
+            .await
+            .unwrap();
+        assert!(performed.already_in_place);
+        assert_eq!(performed.detail, "the pod is on its way out");
+        assert_eq!(peer.received().len(), 1, "one look, and nothing written");
+    }
+    // Gone altogether: the API server says so, its unready successor is no reason to wait.
+    let peer = Peer::script(vec![
+        list(json!([agent("b", "True"), agent("c", "False")])),
+        failure(404, "NotFound", "gone"),
+    ])
+    .await;
+    let performed = patient(&peer, &files, 60_000)
+        .perform(&cluster(), &evict(), &before, &key())
+        .await
+        .unwrap();
+    assert!(performed.already_in_place);
+    assert_eq!(performed.detail, "the pod is gone already");
+    assert_eq!(peer.received().len(), 2);
 }
 
 fn deployment() -> ObjectRef {

@@ -3,7 +3,7 @@
 use naosu_iptables_delete_rule::IptablesDeleteRule;
 use naosu_plugin::{
     Effect, Finding, IpFamily, IptablesBackend, IptablesRuleEffect, Judgement, NodeObservation,
-    NodeQuery, Plugin, PluginError, Query,
+    NodeQuery, Plugin, PluginError, Query, TunnelType,
     kubernetes::{all_nodes, system_pods},
     testing::{self, Estate, Recorded},
 };
@@ -35,14 +35,19 @@ fn put(recorded: &mut Recorded, ruleset: &str, rules: &str) {
     recorded.put(ruleset_of(1), json!({ ruleset: dump(rules) }));
 }
 
-fn recorded(ruleset: &str, rules: &str) -> Recorded {
-    let mut recorded = Estate::default().record();
+fn with_addresses(estate: &Estate) -> Recorded {
+    let mut recorded = estate.record();
     recorded.edit(&all_nodes(), |nodes| {
         for (index, node) in nodes.as_array_mut().unwrap().iter_mut().enumerate() {
             let address = address(u32::try_from(index).unwrap());
             node["status"]["addresses"][0]["address"] = json!(address);
         }
     });
+    recorded
+}
+
+fn recorded(ruleset: &str, rules: &str) -> Recorded {
+    let mut recorded = with_addresses(&Estate::default());
     for selector in ["app=konnectivity-agent", "component=tunnel"] {
         recorded.edit(&system_pods(selector), |pods| {
             pods[0]["status"]["podIP"] = json!("fd00:244::7");
@@ -149,4 +154,24 @@ fn rules_of_the_other_family_do_not_concern_these_nodes() {
         matches!(planned, Err(PluginError::NothingToDo(_))),
         "{planned:?}"
     );
+}
+
+#[test]
+fn nodes_that_an_api_server_in_the_network_dials_from_an_unknown_address_are_not_ruled_out() {
+    let mut recorded = with_addresses(&Estate {
+        tunnel: TunnelType::VnetIntegration,
+        ..Estate::default()
+    });
+    // Its subnet tells IPv4 addresses alone; the nodes that are alike are judged as others.
+    let drop = "-A INPUT -p tcp -m tcp --dport 10250 -j DROP\n";
+    for node in 0..3 {
+        let rules = if node == 1 { drop } else { "" };
+        recorded.put(ruleset_of(node), json!({ "ipv6_nft": dump(rules) }));
+    }
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Unknown, "{}", finding.summary);
+    for node in 0..3 {
+        let words = format!("which addresses dial {} is not known", address(node));
+        assert!(finding.summary.contains(&words), "{}", finding.summary);
+    }
 }

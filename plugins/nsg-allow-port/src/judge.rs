@@ -85,6 +85,9 @@ pub fn judge(situation: &Situation) -> Result<Judged, PluginError> {
         let reason = format!("node {node}: its network interface was not found");
         judging.unknown.insert(reason);
     }
+    let addresses = situation.network.interfaces.iter().map(|at| at.address);
+    let unsourced = addresses.filter_map(|to| situation.tunnel.why_no_source(to));
+    judging.unknown.extend(unsourced);
     let virtual_nodes = situation.network.virtual_nodes.iter();
     judging.evidence.extend(virtual_nodes.map(|node| Evidence {
         resource: format!("node/{node}"),
@@ -266,10 +269,14 @@ fn nothing_to_judge(situation: &Situation) -> Option<Judged> {
         && situation.network.nodes_without_interface.is_empty()
         && (situation.needs.is_empty() || situation.admin_rules.is_none_in_force())
     {
-        (
-            Judgement::RuledOut,
-            "Agents run on the only node, and no security group is on their way out",
-        )
+        let summary = match situation.tunnel.api_server_subnet() {
+            Some(_) => {
+                "No node has a network interface, and so no security group is on the API \
+                 server's way to one"
+            }
+            None => "Agents run on the only node, and no security group is on their way out",
+        };
+        (Judgement::RuledOut, summary)
     } else {
         return None;
     };

@@ -3,6 +3,7 @@
 use naosu_nsg_allow_port::NsgAllowPort;
 use naosu_plugin::{
     Direction, Effect, Finding, Judgement, NsgRule, Query, TunnelType,
+    kubernetes::all_nodes,
     testing::{self, Estate, Recorded},
 };
 use serde_json::json;
@@ -98,4 +99,79 @@ fn where_its_subnet_is_not_known_or_too_large_nothing_is_concluded() {
         assert_eq!(finding.judgement, Judgement::Unknown, "{}", finding.summary);
         assert!(finding.summary.contains(word), "{}", finding.summary);
     }
+}
+
+#[test]
+fn many_prefixes_count_together_and_the_field_that_tells_them_is_named() {
+    let estate = integrated(Vec::new());
+    let network = Query::AzureGet(estate.virtual_network_id());
+    let with = |prefixes: &[&str]| {
+        let mut recorded = estate.record();
+        recorded.edit(&network, |network| {
+            let subnets = network["properties"]["subnets"].as_array_mut().unwrap();
+            subnets[2]["properties"]["addressPrefix"] = json!(null);
+            subnets[2]["properties"]["addressPrefixes"] = json!(prefixes);
+        });
+        diagnose(&recorded)
+    };
+    let field = |finding: &Finding| {
+        let mut evidence = finding.evidence.iter();
+        let of_subnet = evidence.find(|e| e.meaning.contains("dials nodes from"));
+        of_subnet.unwrap().field.clone()
+    };
+    let whole = with(&["10.226.0.0/23", "10.227.0.0/23"]);
+    assert_eq!(whole.judgement, Judgement::RuledOut, "{}", whole.summary);
+    assert_eq!(field(&whole), "properties.addressPrefixes");
+    let one = diagnose(&estate.record());
+    assert_eq!(field(&one), "properties.addressPrefix");
+    let more = with(&["10.226.0.0/23", "10.227.0.0/23", "10.228.0.0/32"]);
+    assert_eq!(more.judgement, Judgement::Unknown, "{}", more.summary);
+    assert!(more.summary.contains("more addresses"), "{}", more.summary);
+}
+
+#[test]
+fn virtual_nodes_alone_have_no_group_on_the_way_of_an_api_server() {
+    let mut recorded = integrated(Vec::new()).record();
+    recorded.edit(&all_nodes(), |nodes| {
+        for node in nodes.as_array_mut().unwrap() {
+            node["metadata"]["labels"]["type"] = json!("virtual-kubelet");
+            node["status"]["addresses"][0]["address"] = json!("10.241.0.4");
+        }
+    });
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::RuledOut);
+    assert!(
+        finding
+            .summary
+            .starts_with("No node has a network interface"),
+        "{}",
+        finding.summary
+    );
+}
+
+#[test]
+fn nodes_of_another_address_family_than_its_subnet_are_not_ruled_out() {
+    let mut recorded = integrated(Vec::new()).record();
+    let interfaces = recorded
+        .0
+        .iter()
+        .map(|(query, _)| query.clone())
+        .find(
+            |query| matches!(query, Query::AzureList(list) if list.ends_with("/networkInterfaces")),
+        )
+        .unwrap();
+    recorded.edit(&all_nodes(), |nodes| {
+        nodes[1]["status"]["addresses"][0]["address"] = json!("fd00:224::5");
+    });
+    recorded.edit(&interfaces, |interfaces| {
+        let address = &mut interfaces[1]["properties"]["ipConfigurations"][0]["properties"];
+        address["privateIPAddress"] = json!("fd00:224::5");
+    });
+    let finding = diagnose(&recorded);
+    assert_eq!(finding.judgement, Judgement::Unknown, "{}", finding.summary);
+    assert!(
+        finding.summary.contains("dial fd00:224::5 is not known"),
+        "{}",
+        finding.summary
+    );
 }

@@ -101,7 +101,10 @@ fn judge(reads: &dyn Reads, cluster: &Cluster) -> Result<Judged, PluginError> {
             evidence.push(why);
         }
     }
-    passages.extend(nodes::passages(reads, &observed, &network)?);
+    unknown.extend(observed.tunnel.why_not_judged());
+    let to_nodes = nodes::passages(reads, &observed, &network)?;
+    passages.extend(to_nodes.passages);
+    unknown.extend(to_nodes.unknown);
     let unplaced = network.nodes_without_interface.iter();
     unknown
         .extend(unplaced.map(|node| format!("node {node}: its network interface was not found")));

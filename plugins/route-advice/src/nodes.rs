@@ -35,13 +35,22 @@ struct Side {
     words: &'static str,
 }
 
+/// Passages to the nodes, and what keeps others from being looked at.
+pub struct ToNodes {
+    pub passages: Vec<Passage>,
+    pub unknown: BTreeSet<String>,
+}
+
 pub fn passages(
     reads: &dyn Reads,
     observed: &TunnelNodes,
     network: &NodeNetwork,
-) -> Result<Vec<Passage>, PluginError> {
-    let sides = if observed.tunnel.tunnel_type == TunnelType::VnetIntegration {
-        api_server(observed, network)?.into_iter().collect()
+) -> Result<ToNodes, PluginError> {
+    let mut unknown = BTreeSet::new();
+    let sides: Vec<Side> = if observed.tunnel.tunnel_type == TunnelType::VnetIntegration {
+        api_server(observed, network, &mut unknown)?
+            .into_iter()
+            .collect()
     } else {
         agents(observed, network)
     };
@@ -64,7 +73,8 @@ pub fn passages(
         let mut by_subnet: BTreeMap<String, Vec<&NodeInterface>> = BTreeMap::new();
         for interface in &network.interfaces {
             // Packets of an agent to its own node pass no route.
-            if side.node.as_ref() != Some(&interface.node) {
+            let is_own = side.node.as_ref() == Some(&interface.node);
+            if !is_own && observed.tunnel.why_no_source(interface.address).is_none() {
                 let of_subnet = by_subnet.entry(interface.subnet.key());
                 of_subnet.or_default().push(interface);
             }
@@ -73,7 +83,7 @@ pub fn passages(
             passages.extend(judging.between(side, &nodes)?);
         }
     }
-    Ok(passages)
+    Ok(ToNodes { passages, unknown })
 }
 
 /// The agents, those of one subnet together.
@@ -97,13 +107,25 @@ fn agents(observed: &TunnelNodes, network: &NodeNetwork) -> Vec<Side> {
     sides.into_values().collect()
 }
 
-/// The API server's own subnet, where it has one.
-fn api_server(observed: &TunnelNodes, network: &NodeNetwork) -> Result<Option<Side>, PluginError> {
+/// The API server's own subnet, where it tells one. Its routes are only known in the
+/// networks of the nodes.
+fn api_server(
+    observed: &TunnelNodes,
+    network: &NodeNetwork,
+    unknown: &mut BTreeSet<String>,
+) -> Result<Option<Side>, PluginError> {
     let access = &observed.cluster.value.properties.api_server_access_profile;
-    let id = access.as_ref().and_then(|access| access.subnet_id.clone());
-    let Some(subnet) = id.and_then(|id| network.any_subnet(&id)) else {
+    let Some(id) = access.as_ref().and_then(|access| access.subnet_id.clone()) else {
         return Ok(None);
     };
+    let Some(subnet) = network.any_subnet(&id) else {
+        unknown.insert(format!(
+            "{id} of the API server is in no network of the nodes"
+        ));
+        return Ok(None);
+    };
+    let addresses = network.interfaces.iter().map(|node| node.address);
+    unknown.extend(addresses.filter_map(|to| observed.tunnel.why_no_source(to)));
     let mut sets = Vec::new();
     for text in subnet.value.properties.prefixes() {
         let prefix = text.parse().map_err(|_| {

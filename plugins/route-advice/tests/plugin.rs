@@ -2,6 +2,7 @@
 
 use naosu_plugin::{
     Finding, Judgement, Plugin, PluginError, Query, TcpProbe, TunnelType,
+    kubernetes::all_nodes,
     testing::{self, Estate, Recorded, TestFirewall},
 };
 use naosu_route_advice::RouteAdvice;
@@ -342,6 +343,63 @@ fn an_api_server_in_the_network_has_the_same_demands_on_routes() {
     );
     recorded.put(Query::TunnelProbe(Estate::node_name(1)), answer(true, ""));
     judged(&recorded, Judgement::RuledOut);
+}
+
+#[test]
+fn where_an_api_server_in_the_network_dials_from_is_not_known_nothing_is_ruled_out() {
+    let estate = Estate {
+        tunnel: TunnelType::VnetIntegration,
+        ..Estate::default()
+    };
+    judged(&estate.record(), Judgement::RuledOut);
+    let of_subnet = |subnet: Value| Estate {
+        tunnel: TunnelType::VnetIntegration,
+        cluster: json!({ "properties": { "apiServerAccessProfile": { "subnetId": subnet } } }),
+        ..Estate::default()
+    };
+    let finding = judged(&of_subnet(Value::Null).record(), Judgement::Unknown);
+    assert!(
+        finding.summary.contains("subnetId is not there"),
+        "{}",
+        finding.summary
+    );
+    // It is known, but its routes are in a network that no node is in.
+    let network = estate.network_id("virtualNetworks/another");
+    let subnet = format!("{network}/subnets/apiserver");
+    let mut recorded = of_subnet(json!(subnet)).record();
+    recorded.put(
+        Query::AzureGet(network.clone()),
+        json!({ "id": network, "name": "another", "properties": { "subnets": [
+            { "id": subnet, "name": "apiserver",
+              "properties": { "addressPrefix": "10.226.0.0/28" } }] } }),
+    );
+    let finding = judged(&recorded, Judgement::Unknown);
+    assert!(
+        finding.summary.contains("in no network of the nodes"),
+        "{}",
+        finding.summary
+    );
+    // It has IPv4 addresses alone, and a node has none.
+    let mut recorded = estate.record();
+    let mut queries = recorded.0.iter().map(|(query, _)| query.clone());
+    let is_of_interfaces = |query: &Query| match query {
+        Query::AzureList(list) => list.ends_with("/networkInterfaces"),
+        _ => false,
+    };
+    let interfaces = queries.find(is_of_interfaces).unwrap();
+    recorded.edit(&all_nodes(), |nodes| {
+        nodes[1]["status"]["addresses"][0]["address"] = json!("fd00:224::5");
+    });
+    recorded.edit(&interfaces, |interfaces| {
+        let address = &mut interfaces[1]["properties"]["ipConfigurations"][0]["properties"];
+        address["privateIPAddress"] = json!("fd00:224::5");
+    });
+    let finding = judged(&recorded, Judgement::Unknown);
+    assert!(
+        finding.summary.contains("dial fd00:224::5 is not known"),
+        "{}",
+        finding.summary
+    );
 }
 
 #[test]

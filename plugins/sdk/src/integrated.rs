@@ -51,7 +51,7 @@ impl ApiServerSubnet {
             security_group: group.map(|group| group.id.clone()),
             evidence: Evidence {
                 resource: id.0.clone(),
-                field: "properties.addressPrefix".to_owned(),
+                field: subnet.properties.prefixes_field().to_owned(),
                 value: texts.join(", "),
                 observed_at: network.observed_at,
                 meaning: "where the API server dials nodes from".to_owned(),
@@ -61,7 +61,8 @@ impl ApiServerSubnet {
     }
 }
 
-/// Kubelets are dialled by their nodes' first addresses, which are IPv4 ones on AKS.
+/// Kubelets are dialled by their nodes' first addresses, which are IPv4 ones on AKS: those of
+/// IPv6 are too many, and nodes that have one first are not judged.
 fn addresses(subnet: &Subnet) -> Result<BTreeSet<IpAddr>, String> {
     let id = &subnet.id;
     let mut addresses = BTreeSet::new();
@@ -71,10 +72,8 @@ fn addresses(subnet: &Subnet) -> Result<BTreeSet<IpAddr>, String> {
             .map_err(|_| format!("{id}: {text:?} is no prefix"))?;
         let IpNet::V4(prefix) = prefix else { continue };
         let (first, last) = (prefix.network().to_bits(), prefix.broadcast().to_bits());
-        if (last - first) as usize >= JUDGED_ADDRESSES {
-            return Err(format!(
-                "{id}: {text} has more addresses than can be judged"
-            ));
+        if addresses.len().saturating_add((last - first) as usize) >= JUDGED_ADDRESSES {
+            return Err(format!("{id} has more addresses than can be judged"));
         }
         addresses.extend((first..=last).map(|bits| IpAddr::V4(bits.into())));
     }

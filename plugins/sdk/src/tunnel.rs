@@ -305,6 +305,15 @@ impl Tunnel {
         self.api_server.as_ref()?.as_ref().ok()
     }
 
+    /// Why it is not known where an API server in the virtual network dials this address
+    /// from, if it is not.
+    pub fn why_no_source(&self, to: IpAddr) -> Option<String> {
+        let subnet = self.api_server_subnet()?;
+        let mut sources = subnet.addresses.iter();
+        let has_one = sources.any(|from| from.is_ipv4() == to.is_ipv4());
+        (!has_one).then(|| format!("which addresses of {} dial {to} is not known", subnet.id))
+    }
+
     /// Who dials the nodes, in words.
     pub fn who_dials(&self) -> &'static str {
         match self.tunnel_type {

@@ -198,7 +198,8 @@ fn held<'a>(
     }
 }
 
-/// Pods with an address of their own, by it.
+/// Pods with an address of their own, by it; also those that are being deleted, which hold
+/// theirs to the end.
 fn pods_by_address(reads: &dyn Reads) -> Result<BTreeMap<IpAddr, String>, PluginError> {
     let query = Query::KubernetesList(ObjectList {
         api_version: "v1".to_owned(),
@@ -210,7 +211,7 @@ fn pods_by_address(reads: &dyn Reads) -> Result<BTreeMap<IpAddr, String>, Plugin
     Ok(pods
         .value
         .into_iter()
-        .filter(|pod| pod.is_alive() && !pod.spec.host_network)
+        .filter(|pod| !pod.has_ended() && !pod.spec.host_network)
         .filter_map(|pod| {
             let address = pod.status.pod_ip.parse().ok()?;
             Some((

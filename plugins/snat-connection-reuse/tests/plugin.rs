@@ -26,6 +26,15 @@ fn connections() -> Query {
     })
 }
 
+fn all_pods() -> Query {
+    Query::KubernetesList(ObjectList {
+        api_version: "v1".into(),
+        kind: "Pod".into(),
+        namespace: String::new(),
+        label_selector: String::new(),
+    })
+}
+
 /// The first node, where the agent is, with so many failures and connections.
 fn recorded(agent_ready: bool, failed: f64, used: f64, lines: &str) -> Recorded {
     let mut recorded = Estate::default().record();
@@ -33,13 +42,7 @@ fn recorded(agent_ready: bool, failed: f64, used: f64, lines: &str) -> Recorded 
     recorded.put(system_pods("app=konnectivity-agent"), agents);
     recorded.put_outbound_ports(&[MeasuredNode::steady(0, failed, used, 64.0)]);
     recorded.put(connections(), lines);
-    let pods = Query::KubernetesList(ObjectList {
-        api_version: "v1".into(),
-        kind: "Pod".into(),
-        namespace: String::new(),
-        label_selector: String::new(),
-    });
-    recorded.put(pods, PODS);
+    recorded.put(all_pods(), PODS);
     recorded
 }
 
@@ -67,6 +70,29 @@ fn a_pod_that_holds_most_ports_of_a_node_that_fails_is_confirmed_and_named() {
             "outbound connections of pod shop/watcher",
             "outbound connections of process konnectivity on the node"
         ]
+    );
+}
+
+#[test]
+fn a_pod_that_is_being_deleted_holds_its_ports_by_its_name_and_one_that_ended_holds_none() {
+    let mut recorded = recorded(false, 12.0, 64.0, MOSTLY_WATCHER);
+    recorded.edit(&all_pods(), |pods| {
+        pods[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    });
+    let finding = diagnose(&recorded);
+    assert!(
+        finding.summary.starts_with("pod shop/watcher holds 60"),
+        "{}",
+        finding.summary
+    );
+    recorded.edit(&all_pods(), |pods| {
+        pods[0]["status"]["phase"] = "Failed".into()
+    });
+    let finding = diagnose(&recorded);
+    assert!(
+        finding.summary.starts_with("address 10.244.4.250 holds 60"),
+        "{}",
+        finding.summary
     );
 }
 

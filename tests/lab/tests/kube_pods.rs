@@ -5,8 +5,11 @@ mod cluster;
 mod support;
 
 use cluster::*;
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch, PatchParams};
+use kube::api::{
+    Api, DeleteParams, EvictParams, ListParams, Patch, PatchParams, WatchEvent, WatchParams,
+};
 use naosu_lab::{Scenario, builtin_scenario};
 use serde_json::{Value, json};
 
@@ -57,24 +60,36 @@ fn two_agents() -> Scenario {
 async fn a_deleted_pod_stays_listed_for_its_grace_beside_its_successor() {
     let cluster = cluster(&builtin_scenario("healthy").unwrap()).await;
     let before = name(&ready_agents(&cluster, 1).await[0]);
+    let params = ListParams::default().labels(AGENTS);
+    let listed = pods_of(&cluster).list(&params).await.unwrap();
+    let version = listed.metadata.resource_version.unwrap();
+    let params = WatchParams::default().labels(AGENTS).timeout(20);
+    let pods = pods_of(&cluster);
+    let mut events = pods.watch(&params, &version).await.unwrap().boxed();
     let deleted = pods_of(&cluster)
         .delete(&before, &DeleteParams::default())
         .await
         .unwrap();
     let going = deleted.left().unwrap();
     assert!(going.metadata.deletion_timestamp.is_some());
-    eventually("a successor beside it, and then alone", async || {
-        let agents = cluster.server.pods("kube-system", AGENTS);
-        let others = agents.iter().filter(|pod| name(pod) != before);
-        if others.count() == 1 && agents.len() == 2 {
-            let old = agents.iter().find(|pod| name(pod) == before).unwrap();
-            assert!(old["metadata"]["deletionTimestamp"].is_string(), "{old}");
+    // In the order in which it happened, however late it is looked at.
+    let (mut was_going, mut were_both_there) = (false, false);
+    loop {
+        let event = events.next().await.expect("the old pod goes").unwrap();
+        let is_old = |pod: &Pod| pod.metadata.name.as_deref() == Some(&before);
+        match event {
+            WatchEvent::Modified(pod) if is_old(&pod) => {
+                was_going |= pod.metadata.deletion_timestamp.is_some();
+            }
+            WatchEvent::Added(pod) if !is_old(&pod) => were_both_there = was_going,
+            WatchEvent::Deleted(pod) if is_old(&pod) => break,
+            _ => {}
         }
-        agents.len() == 1 && name(&agents[0]) != before && is_ready(&agents[0])
-    })
-    .await;
+    }
+    assert!(were_both_there, "its successor came while it was going");
     let at_once = DeleteParams::default().grace_period(0);
     let now = name(&ready_agents(&cluster, 1).await[0]);
+    assert_ne!(now, before);
     pods_of(&cluster).delete(&now, &at_once).await.unwrap();
     assert!(pods_of(&cluster).get(&now).await.is_err(), "no grace");
 }

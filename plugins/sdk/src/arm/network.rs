@@ -113,6 +113,14 @@ impl SubnetProperties {
         let many = self.address_prefixes.iter().map(String::as_str);
         one.filter(|_| self.address_prefixes.is_empty()).chain(many)
     }
+
+    /// The field that [`Self::prefixes`] are from.
+    pub fn prefixes_field(&self) -> &'static str {
+        match self.address_prefixes.is_empty() {
+            true => "properties.addressPrefix",
+            false => "properties.addressPrefixes",
+        }
+    }
 }
 
 /// A peering.

@@ -132,10 +132,15 @@ impl Pod {
         Condition::is_true(&self.status.conditions, "Ready")
     }
 
+    /// Whether none of its containers runs or may run again. One that is being deleted runs
+    /// until it is gone, with its address and its connections.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.status.phase.as_str(), "Succeeded" | "Failed")
+    }
+
     /// Whether it still runs or may run, and is to stay: one that is being deleted has a
     /// successor already, whatever it says of itself until it is gone.
     pub fn is_alive(&self) -> bool {
-        let has_ended = matches!(self.status.phase.as_str(), "Succeeded" | "Failed");
-        !has_ended && self.metadata.deletion_timestamp.is_none()
+        !self.has_ended() && self.metadata.deletion_timestamp.is_none()
     }
 }

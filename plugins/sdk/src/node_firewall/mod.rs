@@ -119,8 +119,10 @@ impl JudgedNode {
             reads,
             Self::unread(tunnel, nodes),
             |node, dumps| match dumps {
-                Ok(dumps) => alike.add(node, dumps, &mut known),
-                unreadable => judged.push(node.with_dumps(unreadable, &mut known)),
+                Ok(dumps) if node.why_no_source().is_none() => {
+                    alike.add(node, dumps, &mut known);
+                }
+                dumps => judged.push(node.with_dumps(dumps, &mut known)),
             },
         );
         let Alike { passing, others } = alike.finish();
@@ -234,6 +236,15 @@ impl JudgedNode {
         Ok(())
     }
 
+    /// Why no packet can be asked about, if none can: all known senders have addresses of
+    /// the other family than the node.
+    fn why_no_source(&self) -> Option<String> {
+        let (hook, to) = (self.hook, self.address);
+        let mut sources = self.sources.iter();
+        let is_dialled = hook != Hook::Input || sources.any(|from| from.is_ipv4() == to.is_ipv4());
+        (!is_dialled).then(|| format!("which addresses dial {to} is not known"))
+    }
+
     /// What a firewall in place of the node's own would do: the blocks, and
     /// what is not known.
     ///
@@ -243,6 +254,9 @@ impl JudgedNode {
         &self,
         firewall: &NodeFirewall,
     ) -> Result<(Vec<NodeBlock>, Vec<String>), PluginError> {
+        if let Some(reason) = self.why_no_source() {
+            return Ok((Vec::new(), vec![reason]));
+        }
         let mut space = Space::new();
         self.packets(&mut space)
             .and_then(|asked| decide::decide(&mut space, self.hook, asked, firewall))

@@ -119,6 +119,11 @@ impl Siblings {
             .find(|pod| !pod.is_ready && pod.uid != but)
     }
 
+    /// Whether a pod is there, and not on its way out.
+    fn has_staying(&self, uid: &str) -> bool {
+        self.staying.iter().any(|pod| pod.uid == uid)
+    }
+
     fn uids(&self) -> BTreeSet<String> {
         self.staying.iter().map(|pod| pod.uid.clone()).collect()
     }
@@ -159,8 +164,9 @@ impl KubernetesDriver {
     }
 
     /// Waits until the pod may go: not while another of its workload is missing
-    /// already. Gives the workload as it then is; `None` where nobody
-    /// replaces the pod.
+    /// already. Nothing is waited for where the pod itself is on its way out or no longer
+    /// there: its own successor may be what is missing. Gives the workload as it then is;
+    /// `None` where nobody replaces the pod.
     ///
     /// # Errors
     /// `kubernetes_disruption_budget` when that takes too long, or why the
@@ -177,7 +183,7 @@ impl KubernetesDriver {
         loop {
             let siblings = self.siblings(cluster, evicted, owner).await?;
             match siblings.unready(&evicted.uid) {
-                Some(unready) if evicted.is_ready => {
+                Some(unready) if evicted.is_ready && siblings.has_staying(&evicted.uid) => {
                     if !pause(deadline).await {
                         return Err(KubernetesError::DisruptionBudget {
                             what: format!("pod/{}/{}", evicted.namespace, evicted.name),
