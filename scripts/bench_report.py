@@ -29,6 +29,10 @@ MEDIANS = [
     ("iptables_parse_and_decide_10250/100", "iptables, 100 rules", None),
     ("iptables_parse_and_decide_10250/1000", "  1,000 rules", None),
     ("iptables_parse_and_decide_10250/10000", "  10,000 rules", 25_000),
+    ("iptables_adversarial/verdicts/1000", "adversarial iptables of 1,000 rules", 1_000_000),
+    ("iptables_adversarial/delta/1000", "  its delta", 1_000_000),
+    ("iptables_delta_drop_deleted/10000", "node delta, 10,000 rules, a DROP less", None),
+    ("iptables_delta_ufw_disabled/10000", "  ufw turned off", None),
 ]
 # Ten times the input may take ten times as long, times log(10n)/log(n), at most
 # 1.5; a third more is noise.

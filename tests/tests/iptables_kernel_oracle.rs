@@ -10,15 +10,20 @@
 //! A failure prints its seed; `NAOSU_ORACLE_SEED=<seed>` runs that case alone.
 //! `NAOSU_ORACLE_RULESETS` sets how many rulesets are tried in all.
 
-use std::time::Instant;
+#[path = "../../engine/flow/benches/support/aks_ruleset.rs"]
+mod aks_ruleset;
+
+use std::{collections::BTreeSet, time::Instant};
+
+use aks_ruleset::{aks_ruleset, aks_ruleset_with_ufw};
 
 use naosu_flow::iptables::{
     Backend, Family, Hook, Knowledge, LoadedRuleset, NodeFirewall, Ruleset, Target,
 };
 use naosu_flow::set::{Direction, OtherState, PacketSet, Space};
 use naosu_tests::netfilter::{
-    Case, Generator, Judge, LAST_SOURCES, NetfilterHost, SETS, SentPacket, Tally, Transport,
-    established, missing,
+    Case, Generator, Judge, LAST_SOURCES, NetfilterHost, PORTED, SETS, SentPacket, Tally,
+    Transport, established, missing,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -214,6 +219,148 @@ fn what_is_printed_of_every_kind_of_rule_is_taken_by_iptables_restore() {
         host.test(backend, Family::Ipv4, &broken)
             .expect_err("a rule that cannot be loaded");
     }
+}
+
+/// A rule of conditions that are seldom written: ports of SCTP, DCCP and UDP-Lite, and
+/// both sides of a range of addresses or of their types at once.
+fn seldom_written(rng: &mut StdRng) -> String {
+    let port = rng.random_range(0..5);
+    let ports = format!("{port}:{}", port + rng.random_range(0..3));
+    let not = |rng: &mut StdRng| if rng.random_bool(0.3) { "! " } else { "" };
+    let (first, second) = (not(rng), not(rng));
+    let range = |lowest: &[&str], highest: &[&str], rng: &mut StdRng| {
+        let of = |some: &[&str], rng: &mut StdRng| some[rng.random_range(0..some.len())].to_owned();
+        format!("{}-{}", of(lowest, rng), of(highest, rng))
+    };
+    let side = if rng.random_bool(0.5) {
+        "dport"
+    } else {
+        "sport"
+    };
+    match rng.random_range(0..6) {
+        0 => format!("-p sctp -m sctp {first}--{side} {ports}"),
+        1 => format!("-p dccp -m dccp {first}--{side} {ports}"),
+        2 => format!("-p udplite -m multiport {first}--{side}s {ports},9"),
+        3 => format!("-p sctp -m multiport {first}--ports {ports},9"),
+        4 => {
+            let (low, high) = (["8.8.8.8", "10.1.0.3"], ["10.3.0.127", "10.3.1.7"]);
+            let from = range(&low, &high, rng);
+            let (low, high) = (["10.1.0.1", "10.1.0.2"], ["10.1.0.2", "10.2.0.9"]);
+            let to = range(&low, &high, rng);
+            format!("-m iprange {first}--src-range {from} {second}--dst-range {to}")
+        }
+        _ => {
+            let types = ["UNICAST", "LOCAL", "MULTICAST"];
+            let mut kind = || types[rng.random_range(0..3)];
+            let (from, to) = (kind(), kind());
+            format!("-m addrtype {first}--src-type {from} {second}--dst-type {to}")
+        }
+    }
+}
+
+#[test]
+fn conditions_that_are_seldom_written_decide_as_the_kernel_does() {
+    if let Some(reason) = missing(&TOOLS) {
+        println!("skipped: {reason}");
+        return;
+    }
+    let mut host = host();
+    let knowledge = Judge::knowledge(&host).expect("its routes");
+    let mut tally = Tally::default();
+    for number in 0..200_u64 {
+        // Not a multiple of ten, which reads back what the kernel has.
+        let seed = 5_000_001 + number * 10;
+        let mut rng = StdRng::seed_from_u64(seed);
+        let backend = [Backend::Legacy, Backend::Nft][number as usize % 2];
+        let other = [Backend::Nft, Backend::Legacy][number as usize % 2];
+        let mut text = OPEN.replace("COMMIT\n", "");
+        text.push_str(&format!("-A INPUT -s {} -j ACCEPT\n", LAST_SOURCES[0]));
+        for _ in 0..rng.random_range(1..6) {
+            let chain = ["INPUT", "FORWARD"][rng.random_range(0..2)];
+            let rule = seldom_written(&mut rng);
+            let target = ["DROP", "ACCEPT"][rng.random_range(0..2)];
+            text.push_str(&format!("-A {chain} {rule} -j {target}\n"));
+        }
+        text.push_str("COMMIT\n");
+        let mut packets = Generator::new(seed, Family::Ipv4).packets(12);
+        for packet in packets.iter_mut().filter(|packet| packet.other.is_none()) {
+            packet.transport = Transport::Ported {
+                protocol: PORTED[rng.random_range(0..3)],
+                source: rng.random_range(0..10),
+                destination: rng.random_range(0..10),
+            };
+        }
+        host.load(other, Family::Ipv4, OPEN).expect("loaded rules");
+        let case = Case {
+            seed,
+            family: Family::Ipv4,
+            rulesets: vec![(backend, text)],
+            packets,
+        };
+        check(&mut host, case, &knowledge, &mut tally);
+    }
+    println!("{tally:?}");
+    assert_eq!(tally.unknown, 0, "{tally:?}");
+    assert!(tally.passed > 400 && tally.stopped > 200, "{tally:?}");
+}
+
+/// The rules of the lab's nodes, and of nodes as AKS makes them: kube-proxy's,
+/// Azure's network policies, the masquerade agent's, and a person's or ufw's.
+#[test]
+fn rulesets_of_real_nodes_decide_as_the_kernel_does() {
+    if let Some(reason) = missing(&TOOLS) {
+        println!("skipped: {reason}");
+        return;
+    }
+    let mut host = host();
+    let knowledge = Judge::knowledge(&host).expect("its routes");
+    let by_hand = "-p tcp -m tcp --dport 10250 -j DROP\n-s 10.1.0.0/16 -p udp -j REJECT";
+    let baseline = include_str!("../lab/scenarios/baseline.rules")
+        // It is loaded beside what is there, and so declares no built-in chain.
+        .replace(
+            "*nat\n",
+            "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n",
+        )
+        .replace("*filter\n", OPEN.trim_end_matches("COMMIT\n"));
+    let nodes = [
+        baseline,
+        aks_ruleset(600, ""),
+        aks_ruleset(600, by_hand),
+        aks_ruleset_with_ufw(600),
+    ]
+    .map(|text| {
+        let last = format!("-A INPUT -s {} -j ACCEPT\n-A INPUT ", LAST_SOURCES[0]);
+        text.replacen("-A INPUT ", &last, 1)
+    });
+    let sets: BTreeSet<&str> = nodes
+        .iter()
+        .flat_map(|text| text.split("--match-set ").skip(1))
+        .filter_map(|rest| rest.split(' ').next())
+        .collect();
+    for name in sets {
+        host.make_set(name, Family::Ipv4, &[]).expect("a set");
+    }
+    let mut tally = Tally::default();
+    for (number, text) in (1..).zip(&nodes) {
+        for backend in [Backend::Legacy, Backend::Nft] {
+            let other = match backend {
+                Backend::Legacy => Backend::Nft,
+                Backend::Nft => Backend::Legacy,
+            };
+            host.load(other, Family::Ipv4, OPEN).expect("loaded rules");
+            let case = Case {
+                seed: number,
+                family: Family::Ipv4,
+                rulesets: vec![(backend, text.clone())],
+                packets: Generator::new(number, Family::Ipv4).packets(400),
+            };
+            check(&mut host, case, &knowledge, &mut tally);
+        }
+    }
+    println!("{tally:?}");
+    let all = tally.all();
+    assert!(tally.unknown * 2 < all, "{tally:?}");
+    assert!(tally.passed > 400 && tally.stopped > 400, "{tally:?}");
 }
 
 /// Tries one `share`th of the rulesets on the backends.

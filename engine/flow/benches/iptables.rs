@@ -8,14 +8,15 @@ mod support {
 }
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use naosu_flow::delta::DeltaReport;
 use naosu_flow::iptables::{
     Decision, Family, Hook, Knowledge, LocalAddresses, NodeFirewall, Ruleset, node_delta,
 };
-use naosu_flow::set::{AddressSet, FlowBox, PacketSet, PortSet, Space};
+use naosu_flow::set::{AddressSet, AnalysisTooComplex, FlowBox, PacketSet, PortSet, Space};
 use naosu_flow::ufw::{UfwChange, ufw_change};
 use support::aks_ruleset::{aks_ruleset, aks_ruleset_with_ufw};
 use support::counting_allocator::CountingAllocator;
@@ -26,7 +27,9 @@ static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 const TIME_LIMIT: Duration = Duration::from_millis(25);
-const DELTA_TIME_LIMIT: Duration = Duration::from_millis(250);
+const DELTA_TIME_LIMIT: Duration = Duration::from_millis(500);
+/// Of rules that are made to explode.
+const ADVERSARIAL_LIMIT: Duration = Duration::from_secs(1);
 const MEMORY_LIMIT_BYTES: usize = 64 << 20;
 const BLOCK: &str = "-s 10.224.0.0/16 -p tcp -m tcp --dport 10250 -j DROP";
 
@@ -121,6 +124,65 @@ fn bench_deltas(criterion: &mut Criterion<ProcessorTime>) {
     }
 }
 
+/// Rules that overlap in as many ways as addresses and ports allow.
+fn adversarial(count: u32) -> String {
+    let mut text = String::from("*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n");
+    for index in 0..count {
+        let mixed = index.wrapping_mul(2_654_435_761);
+        let width = 8 + mixed % 17;
+        let prefix = |bits: u32| {
+            let mask = u32::MAX << (32 - width);
+            format!("{}/{width}", Ipv4Addr::from(bits & mask))
+        };
+        let target = if index % 2 == 0 { "DROP" } else { "ACCEPT" };
+        let first = (mixed >> 8) % 40_000;
+        text.push_str(&format!(
+            "-A INPUT -s {} -d {} -p tcp -m tcp --sport {}:60000 --dport {first}:{} -j {target}\n",
+            prefix(mixed.rotate_left(7)),
+            prefix(mixed.rotate_left(19)),
+            mixed % 50_000,
+            first + 20_000,
+        ));
+    }
+    text + "COMMIT\n"
+}
+
+fn explosion(criterion: &mut Criterion<ProcessorTime>) {
+    let mut group = criterion.benchmark_group("iptables_adversarial");
+    group.sample_size(10);
+    group.measurement_time(Duration::from_secs(10));
+    for count in [100, 1_000] {
+        let text = adversarial(count);
+        let before = node(&text);
+        let after = node(&text.replacen("-A INPUT", "-A OUTPUT", 1));
+        let end = |result: Result<(), AnalysisTooComplex>| match result {
+            Ok(()) => "exact answer",
+            Err(error) => error.code(),
+        };
+        let verdicts = || {
+            let mut space = Space::new();
+            let decided = before.analyse(&mut space, Hook::Input, PacketSet::ALL);
+            end(decided.and_then(|decided| decided.decisions.partition(&mut space).map(drop)))
+        };
+        let delta = || {
+            let mut space = Space::new();
+            let delta = node_delta(&mut space, &before, &after, PacketSet::ALL);
+            end(delta.and_then(|delta| delta.report(&space).map(drop)))
+        };
+        let questions: [(&str, &dyn Fn() -> &'static str); 2] =
+            [("verdicts", &verdicts), ("delta", &delta)];
+        for (question, ask) in questions {
+            let start = Instant::now();
+            let end = ask();
+            let took = start.elapsed();
+            println!("adversarial {count} rules, {question}: {end} in {took:?}");
+            assert!(took < ADVERSARIAL_LIMIT, "took {took:?}");
+            group.bench_function(BenchmarkId::new(question, count), |b| b.iter(ask));
+        }
+    }
+    group.finish();
+}
+
 fn bench(criterion: &mut Criterion<ProcessorTime>) {
     let mut group = criterion.benchmark_group("iptables_parse_and_decide_10250");
     group.sample_size(20);
@@ -189,6 +251,6 @@ fn check_limits() {
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(ProcessorTime);
-    targets = bench, bench_deltas
+    targets = bench, explosion, bench_deltas
 }
 criterion_main!(benches);

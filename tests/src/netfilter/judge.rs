@@ -196,6 +196,11 @@ fn flow(sent: &SentPacket) -> Flow {
         | Transport::Udp {
             source,
             destination,
+        }
+        | Transport::Ported {
+            source,
+            destination,
+            ..
         } => (source, destination),
         _ => (0, 0),
     };

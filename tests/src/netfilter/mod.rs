@@ -10,7 +10,7 @@ mod sent_packet;
 pub use generate::{Case, Generator, SETS, established};
 pub use host::{ADDRESSES, HostError, IN_INTERFACE, LAST_SOURCES, NetfilterHost, OUT_INTERFACE};
 pub use judge::{Judge, Tally};
-pub use sent_packet::{SentPacket, Transport};
+pub use sent_packet::{PORTED, SentPacket, Transport};
 
 use std::process::Command;
 

@@ -37,9 +37,24 @@ pub enum Transport {
         /// Its destination port.
         destination: u16,
     },
+    /// SCTP, DCCP or UDP-Lite, by number: the ports, and zeros where the rest of the
+    /// header is.
+    Ported {
+        /// Number of the protocol.
+        protocol: u8,
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
     /// A protocol without ports, by number.
     Other(u8),
 }
+
+/// Protocols with ports beside TCP and UDP: DCCP, SCTP, UDP-Lite.
+pub const PORTED: [u8; 3] = [33, 132, 136];
+/// Bytes of the longest of their headers.
+const PORTED_HEADER: usize = 12;
 
 /// A packet that carries a number to know it again by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +86,7 @@ impl SentPacket {
             (Transport::Udp { .. }, _) => 17,
             (Transport::EchoRequest | Transport::Unreachable { .. }, IpAddr::V4(_)) => 1,
             (Transport::EchoRequest | Transport::Unreachable { .. }, IpAddr::V6(_)) => 58,
-            (Transport::Other(protocol), _) => protocol,
+            (Transport::Other(protocol) | Transport::Ported { protocol, .. }, _) => protocol,
         }
     }
 
@@ -128,6 +143,7 @@ impl SentPacket {
         let header = match protocol {
             6 => 20,
             1 | 17 | 58 => 8,
+            ported if PORTED.contains(&ported) => PORTED_HEADER,
             _ => 0,
         };
         let payload = body.get(header..)?;
@@ -181,6 +197,15 @@ impl SentPacket {
                 );
                 return body;
             }
+            Transport::Ported {
+                source,
+                destination,
+                ..
+            } => {
+                body.extend_from_slice(&source.to_be_bytes());
+                body.extend_from_slice(&destination.to_be_bytes());
+                body.resize(PORTED_HEADER, 0);
+            }
             Transport::Other(_) => {}
         }
         body.extend_from_slice(&magic);
@@ -230,7 +255,7 @@ impl SentPacket {
             Transport::Tcp { .. } => Some(16),
             Transport::Udp { .. } => Some(6),
             Transport::EchoRequest | Transport::Unreachable { .. } => Some(2),
-            Transport::Other(_) => None,
+            Transport::Ported { .. } | Transport::Other(_) => None,
         }
     }
 
