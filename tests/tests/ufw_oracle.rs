@@ -458,7 +458,7 @@ impl Sequence {
                 let answer = decisions.answer(&mut space, &packet).expect("an answer");
                 let passed = passing.contains(&sent.id);
                 tally
-                    .judge(answer.verdict, &answer.rules, passed, sent)
+                    .judge(&answer, passed, sent)
                     .unwrap_or_else(|difference| {
                         self.fail(&format!("by ufw's words: {difference}"))
                     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
@@ -10,8 +10,8 @@ use naosu_flow::iptables::{Backend, Family};
 use naosu_flow::set::OtherState;
 use nix::libc;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::socket::{setsockopt, sockopt};
 
+use super::local_sender::{LocalSender, UNTRACKED_PRIORITY};
 use super::log::PacketLog;
 use super::sent_packet::{SentPacket, Transport};
 
@@ -67,14 +67,21 @@ const LAST_ID: u32 = u32::MAX;
 /// itself exempts packets, for then that table does not see it.
 const UNTRACKED_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-const OBSERVER: &str = "table inet naosu_observer {
-  chain untracked {
+fn observer() -> String {
+    format!(
+        "table inet naosu_observer {{
+  chain untracked {{
     type filter hook prerouting priority -250; ether saddr 02:00:00:00:00:02 notrack;
-  }
-  chain input { type filter hook input priority 1000; log group 7; drop; }
-  chain postrouting { type filter hook postrouting priority 1000; log group 7; drop; }
+  }}
+  chain untracked_own {{
+    type filter hook output priority -250; meta priority {UNTRACKED_PRIORITY} notrack;
+  }}
+  chain input {{ type filter hook input priority 1000; log group 7; drop; }}
+  chain postrouting {{ type filter hook postrouting priority 1000; log group 7; drop; }}
+}}
+"
+    )
 }
-";
 
 impl NetfilterHost {
     /// Moves the calling thread to a network namespace of its own and sets it up.
@@ -107,7 +114,7 @@ impl NetfilterHost {
                 }
             })?;
         }
-        run("nft", &["-f", "-"], OBSERVER)?;
+        run("nft", &["-f", "-"], &observer())?;
         let destination_mac = mac("veth0")?;
         let (wire, interface_index) = open_wire().map_err(|source| HostError::Kernel {
             action: "a packet socket",
@@ -132,6 +139,18 @@ impl NetfilterHost {
     /// What the tool refused.
     pub fn tool(&self, program: &str, arguments: &[&str]) -> Result<String, HostError> {
         run(program, arguments, "")
+    }
+
+    /// Sends what is for nobody it knows a route to out by [`OUT_INTERFACE`].
+    ///
+    /// # Errors
+    /// `ip` refused.
+    pub fn route_everywhere(&self) -> Result<(), HostError> {
+        for family in ["-4", "-6"] {
+            let route = ["route", "add", "default", "dev", OUT_INTERFACE];
+            self.tool("ip", &[[family].as_slice(), &route].concat())?;
+        }
+        Ok(())
     }
 
     /// Lets packets in whatever their source: generated packets come from
@@ -178,7 +197,7 @@ impl NetfilterHost {
         Ok(())
     }
 
-    /// Sends packets of UDP from sockets of the host itself, each with its mark, and
+    /// Sends packets from sockets of the host itself, each socket with that mark, and
     /// tells which of them passed every rule.
     ///
     /// # Errors
@@ -186,28 +205,16 @@ impl NetfilterHost {
     pub fn passing_from_here(
         &mut self,
         family: Family,
-        packets: &[(u32, SentPacket)],
+        mark: u32,
+        packets: &[SentPacket],
     ) -> Result<BTreeSet<u32>, HostError> {
-        let here = match family {
-            Family::Ipv4 => "0.0.0.0:0",
-            Family::Ipv6 => "[::]:0",
+        let refused = |source| HostError::Kernel {
+            action: "a packet of its own",
+            source,
         };
-        for (mark, packet) in packets {
-            let Transport::Udp { destination, .. } = packet.transport else {
-                continue;
-            };
-            let refused = |source| HostError::Kernel {
-                action: "a packet of its own",
-                source,
-            };
-            let socket = UdpSocket::bind(here).map_err(refused)?;
-            setsockopt(&socket, sockopt::Mark, mark).map_err(kernel("a mark"))?;
-            match socket.send_to(&packet.payload(), (packet.destination, destination)) {
-                Ok(_) => {}
-                // The rules, or the observer behind them, dropped it.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                Err(error) => return Err(refused(error)),
-            }
+        let sender = LocalSender::open(family, mark).map_err(refused)?;
+        for packet in packets {
+            sender.send(packet).map_err(refused)?;
         }
         self.passing(family, &[])
     }
@@ -242,9 +249,13 @@ impl NetfilterHost {
     /// # Errors
     /// What `conntrack` refused.
     pub fn establish(&self, connections: &[SentPacket]) -> Result<(), HostError> {
-        // A packet of an established connection is one whatever its window, and one of
-        // no connection is not taken for such.
-        for (name, value) in [("tcp_be_liberal", "1"), ("tcp_loose", "0")] {
+        // A packet of an established connection is one whatever its window, and still is
+        // one once a rule answered with a reset; one of no connection is not taken for such.
+        for (name, value) in [
+            ("tcp_be_liberal", "1"),
+            ("tcp_loose", "0"),
+            ("tcp_timeout_close", "3600"),
+        ] {
             let path = format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
             std::fs::write(path, value).map_err(|source| HostError::Kernel {
                 action: "a sysctl",

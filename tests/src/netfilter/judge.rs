@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use naosu_flow::iptables::{
     Family, Hook, InterfaceKnowledge, Knowledge, LocalAddresses, NodeFirewall, NodeRoutes,
 };
-use naosu_flow::policy::{DecidingRule, Verdict};
+use naosu_flow::policy::{PacketAnswer, Verdict};
 use naosu_flow::set::{
-    AddressSet, ConnectionState, FlowBox, OtherState, Packet, PacketSet, Protocol, Space,
+    AddressSet, AnalysisTooComplex, ConnectionState, Direction, FlowBox, OtherState, Packet,
+    PacketSet, Protocol, Space,
 };
 
 use super::generate::{SETS, established};
@@ -102,6 +103,81 @@ impl Judge {
         (hook, packet)
     }
 
+    /// The packet as the analysis sees it where the host itself sends it.
+    pub fn analysed_own(&self, sent: &SentPacket) -> Packet {
+        let (_, packet) = self.analysed(&sent.turned_round());
+        Packet {
+            direction: Direction::Outbound,
+            source: packet.destination,
+            destination: packet.source,
+            source_port: packet.destination_port,
+            destination_port: packet.source_port,
+            ..packet
+        }
+    }
+
+    /// The interface by which a packet leaves that the host itself sends, once there
+    /// is a route to everywhere.
+    pub fn leaves_by(&self, sent: &SentPacket) -> &'static str {
+        let mut networks = local_addresses().into_iter();
+        if self.local.contains(&sent.destination) {
+            "lo"
+        } else if networks.any(|network| network.contains(&sent.destination)) {
+            IN_INTERFACE
+        } else {
+            OUT_INTERFACE
+        }
+    }
+
+    /// Whether the analysis agrees with the kernel about every packet that the host
+    /// itself sent. Where no mark is given, the analysis does not know that of the
+    /// socket.
+    ///
+    /// # Errors
+    /// The first packet they do not agree about, in words.
+    pub fn compare_own(
+        &self,
+        firewall: &NodeFirewall,
+        mark: Option<u32>,
+        packets: &[SentPacket],
+        passing: &BTreeSet<u32>,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        let mut space = Space::new();
+        let mut firewall = firewall.clone();
+        firewall.knowledge.socket_mark = mark;
+        for interface in ["lo", IN_INTERFACE, OUT_INTERFACE] {
+            firewall.knowledge.out_interface = InterfaceKnowledge::Named(interface.to_owned());
+            let mut decided = None;
+            for sent in packets
+                .iter()
+                .filter(|sent| self.leaves_by(sent) == interface)
+            {
+                let packet = self.analysed_own(sent);
+                let other;
+                let decisions = match sent.other {
+                    Some(state) => {
+                        let asked = in_words(space.flow(&FlowBox::one(&packet)))?;
+                        let hook = (Hook::Output, state);
+                        other = in_words(firewall.analyse_in_state(&mut space, hook, asked))?;
+                        &other
+                    }
+                    None => match &mut decided {
+                        Some(decided) => decided,
+                        none => {
+                            let all = PacketSet::ALL;
+                            let all = firewall.analyse(&mut space, Hook::Output, all);
+                            none.insert(in_words(all)?)
+                        }
+                    },
+                };
+                let answer = in_words(decisions.decisions.answer(&mut space, &packet))?;
+                tally.judge(&answer, passing.contains(&sent.id), sent)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the analysis agrees with the kernel about every packet.
     ///
     /// # Errors
@@ -116,31 +192,21 @@ impl Judge {
         let mut space = Space::new();
         let [input, forward] = [Hook::Input, Hook::Forward]
             .map(|hook| firewall.analyse(&mut space, hook, PacketSet::ALL));
-        let input = input.map_err(|error| error.to_string())?;
-        let forward = forward.map_err(|error| error.to_string())?;
+        let (input, forward) = (in_words(input)?, in_words(forward)?);
         for sent in packets {
             let (hook, packet) = self.analysed(sent);
             let other;
             let decisions = match (sent.other, hook) {
                 (Some(state), _) => {
-                    let asked = space.flow(&FlowBox::one(&packet));
-                    let asked = asked.map_err(|error| error.to_string())?;
-                    let decided = firewall.analyse_in_state(&mut space, (hook, state), asked);
-                    other = decided.map_err(|error| error.to_string())?;
+                    let asked = in_words(space.flow(&FlowBox::one(&packet)))?;
+                    other = in_words(firewall.analyse_in_state(&mut space, (hook, state), asked))?;
                     &other
                 }
                 (None, Hook::Input) => &input,
                 (None, _) => &forward,
             };
-            let answer = decisions.decisions.answer(&mut space, &packet);
-            let answer = answer.map_err(|error| error.to_string())?;
-            let passed = passing.contains(&sent.id);
-            tally.judge(answer.verdict, &answer.rules, passed, sent)?;
-            if let Some(state) = sent.other
-                && answer.verdict != Verdict::Unknown
-            {
-                *tally.sure_of.entry(state).or_default() += 1;
-            }
+            let answer = in_words(decisions.decisions.answer(&mut space, &packet))?;
+            tally.judge(&answer, passing.contains(&sent.id), sent)?;
         }
         Ok(())
     }
@@ -153,21 +219,24 @@ impl Tally {
     /// In words, when it is not what the kernel did.
     pub fn judge(
         &mut self,
-        verdict: Verdict,
-        rules: &[DecidingRule],
+        answer: &PacketAnswer,
         passed: bool,
         sent: &SentPacket,
     ) -> Result<(), String> {
-        let (count, agrees) = match verdict {
+        let (count, agrees) = match answer.verdict {
             Verdict::Allow => (&mut self.passed, passed),
             Verdict::Deny => (&mut self.stopped, !passed),
             Verdict::Unknown => (&mut self.unknown, true),
         };
         *count += 1;
+        if let (Some(state), Verdict::Allow | Verdict::Deny) = (sent.other, answer.verdict) {
+            *self.sure_of.entry(state).or_default() += 1;
+        }
         if agrees {
             return Ok(());
         }
         let did = if passed { "passes" } else { "stops" };
+        let (verdict, rules) = (answer.verdict, &answer.rules);
         Err(format!(
             "the kernel {did} {sent:?}; we say {verdict} by {rules:?}"
         ))
@@ -177,6 +246,10 @@ impl Tally {
     pub fn all(&self) -> u64 {
         self.passed + self.stopped + self.unknown
     }
+}
+
+fn in_words<T>(result: Result<T, AnalysisTooComplex>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
 }
 
 fn local_addresses() -> Vec<ipnet::IpNet> {

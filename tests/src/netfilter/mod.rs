@@ -4,6 +4,7 @@
 mod generate;
 mod host;
 mod judge;
+mod local_sender;
 mod log;
 mod sent_packet;
 

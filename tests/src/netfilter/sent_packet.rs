@@ -123,6 +123,57 @@ impl SentPacket {
         packet
     }
 
+    /// The packet that goes the other way: from whom this one is for to its sender, of
+    /// the same connection.
+    #[must_use]
+    pub fn turned_round(self) -> Self {
+        let transport = match self.transport {
+            Transport::Tcp {
+                source,
+                destination,
+                flags,
+            } => Transport::Tcp {
+                source: destination,
+                destination: source,
+                flags,
+            },
+            Transport::Udp {
+                source,
+                destination,
+            } => Transport::Udp {
+                source: destination,
+                destination: source,
+            },
+            Transport::Ported {
+                protocol,
+                source,
+                destination,
+            } => Transport::Ported {
+                protocol,
+                source: destination,
+                destination: source,
+            },
+            Transport::Unreachable {
+                is_tcp,
+                source,
+                destination,
+                ..
+            } => Transport::Unreachable {
+                about: self.destination,
+                is_tcp,
+                source: destination,
+                destination: source,
+            },
+            Transport::EchoRequest | Transport::Other(_) => self.transport,
+        };
+        Self {
+            source: self.destination,
+            destination: self.source,
+            transport,
+            ..self
+        }
+    }
+
     /// The number in a packet that starts with its IP header, if it is ours.
     pub fn id_of(packet: &[u8]) -> Option<u32> {
         Self::id_by(packet, MAGIC)
@@ -241,13 +292,6 @@ impl SentPacket {
             other: None,
             id: self.id,
         })
-    }
-
-    /// What the packet is known again by.
-    pub(super) fn payload(&self) -> Vec<u8> {
-        let mut payload = MAGIC.to_vec();
-        payload.extend_from_slice(&self.id.to_be_bytes());
-        payload
     }
 
     fn checksum_offset(&self) -> Option<usize> {

@@ -2,6 +2,9 @@
 //! Azure's network policies, the IP masquerade agent and the kubelet.
 
 use std::fmt::Write as _;
+use std::net::Ipv6Addr;
+
+use naosu_flow::iptables::Family;
 
 const ENDPOINTS_A_SERVICE: usize = 3;
 /// In `KUBE-SERVICES` one, in `KUBE-SVC` one and one an endpoint, in each
@@ -11,13 +14,61 @@ const RULES_A_SERVICE: usize = 2 + 3 * ENDPOINTS_A_SERVICE;
 /// A ruleset of about `rules` rules, as `iptables-save` of the nft backend
 /// writes it, with `input` as further rules of `INPUT`, one a line.
 pub fn aks_ruleset(rules: usize, input: &str) -> String {
+    aks_ruleset_of(Family::Ipv4, rules, input)
+}
+
+/// The same of either family, as a dual-stack node has both. Azure's network policies,
+/// its platform address and what concerns the loopback network have no counterpart in
+/// IPv6.
+pub fn aks_ruleset_of(family: Family, rules: usize, input: &str) -> String {
     let services = rules.saturating_sub(60) / (RULES_A_SERVICE + 1);
     let mut text = String::with_capacity(rules * 160);
     mangle(&mut text);
     filter(&mut text, services, input);
-    nat(&mut text, services);
+    nat(&mut text, family, services);
     security(&mut text);
-    text
+    match family {
+        Family::Ipv4 => text,
+        Family::Ipv6 => text
+            .replace("iptables-nft-save", "ip6tables-nft-save")
+            .split_inclusive('\n')
+            .filter(|line| {
+                let of_ipv4 = ["AZURE-NPM", "168.63.129.16", "127.0.0.0/8"];
+                !of_ipv4.iter().any(|text| line.contains(text))
+            })
+            .collect(),
+    }
+}
+
+/// The address of a service within its cluster.
+fn cluster_address(family: Family, service: usize) -> String {
+    let (high, low) = (service / 250 % 250, 1 + service % 250);
+    match family {
+        Family::Ipv4 => format!("10.0.{high}.{low}"),
+        Family::Ipv6 => address_v6(0x10, high, low),
+    }
+}
+
+/// The address of one of a service's endpoints.
+fn pod_address(family: Family, service: usize, endpoint: usize) -> String {
+    let (high, low) = (service / 200 % 250, 1 + (service + endpoint) % 250);
+    match family {
+        Family::Ipv4 => format!("10.244.{high}.{low}"),
+        Family::Ipv6 => address_v6(0x244, high, low),
+    }
+}
+
+fn address_v6(network: u16, high: usize, low: usize) -> String {
+    let host = (high << 16 | low) as u128;
+    Ipv6Addr::from_bits(u128::from(network) << 96 | 0xfd00 << 112 | host).to_string()
+}
+
+/// The networks of pods and of services.
+fn networks(family: Family) -> (&'static str, &'static str) {
+    match family {
+        Family::Ipv4 => ("10.244.0.0/16", "10.0.0.0/16"),
+        Family::Ipv6 => ("fd00:244::/64", "fd00:10::/108"),
+    }
 }
 
 /// The same on a node where ufw is active and no network policy accepts: what ufw
@@ -132,7 +183,8 @@ fn filter(text: &mut String, services: usize, input: &str) {
     });
 }
 
-fn nat(text: &mut String, services: usize) {
+fn nat(text: &mut String, family: Family, services: usize) {
+    let (pods, cluster) = networks(family);
     table(text, |text| {
         text.push_str(
             "*nat\n:PREROUTING ACCEPT [8:9]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n\
@@ -146,13 +198,14 @@ fn nat(text: &mut String, services: usize) {
                 let _ = writeln!(text, ":KUBE-SEP-{}{endpoint} - [0:0]", name(service));
             }
         }
-        text.push_str(
+        let _ = write!(
+            text,
             "-A PREROUTING -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n\
              -A OUTPUT -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n\
              -A POSTROUTING -m comment --comment \"kubernetes postrouting rules\" -j KUBE-POSTROUTING\n\
              -A POSTROUTING -m comment --comment \"ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom IP-MASQ-AGENT chain\" -m addrtype ! --dst-type LOCAL -j IP-MASQ-AGENT\n\
-             -A IP-MASQ-AGENT -d 10.244.0.0/16 -m comment --comment \"ip-masq-agent: local traffic is not subject to MASQUERADE\" -j RETURN\n\
-             -A IP-MASQ-AGENT -d 10.0.0.0/16 -m comment --comment \"ip-masq-agent: local traffic is not subject to MASQUERADE\" -j RETURN\n\
+             -A IP-MASQ-AGENT -d {pods} -m comment --comment \"ip-masq-agent: local traffic is not subject to MASQUERADE\" -j RETURN\n\
+             -A IP-MASQ-AGENT -d {cluster} -m comment --comment \"ip-masq-agent: local traffic is not subject to MASQUERADE\" -j RETURN\n\
              -A IP-MASQ-AGENT -m comment --comment \"ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)\" -j MASQUERADE\n\
              -A KUBE-MARK-DROP -j MARK --set-xmark 0x8000/0x8000\n\
              -A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000\n\
@@ -161,7 +214,7 @@ fn nat(text: &mut String, services: usize) {
              -A KUBE-POSTROUTING -m comment --comment \"kubernetes service traffic requiring SNAT\" -j MASQUERADE --random-fully\n",
         );
         for service in 0..services {
-            service_rules(text, service);
+            service_rules(text, family, service);
         }
         text.push_str(
             "-A KUBE-SERVICES -m comment --comment \"kubernetes service nodeports; NOTE: this must be the last rule in this chain\" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS\n",
@@ -169,25 +222,30 @@ fn nat(text: &mut String, services: usize) {
     });
 }
 
-fn service_rules(text: &mut String, service: usize) {
+fn service_rules(text: &mut String, family: Family, service: usize) {
     let svc = name(service);
     let port = 1024 + service % 60_000;
     let comment = format!("ns-{}/service-{service}:http", service % 17);
-    let cluster = format!("10.0.{}.{}", service / 250 % 250, 1 + service % 250);
+    let cluster = cluster_address(family, service);
+    let (pods, _) = networks(family);
+    let length = match family {
+        Family::Ipv4 => 32,
+        Family::Ipv6 => 128,
+    };
     let _ = writeln!(
         text,
-        "-A KUBE-SERVICES -d {cluster}/32 -p tcp -m comment --comment \"{comment} cluster IP\" -m tcp --dport {port} -j KUBE-SVC-{svc}"
+        "-A KUBE-SERVICES -d {cluster}/{length} -p tcp -m comment --comment \"{comment} cluster IP\" -m tcp --dport {port} -j KUBE-SVC-{svc}"
     );
     let _ = writeln!(
         text,
-        "-A KUBE-SVC-{svc} ! -s 10.244.0.0/16 -d {cluster}/32 -p tcp -m comment --comment \"{comment} cluster IP\" -m tcp --dport {port} -j KUBE-MARK-MASQ"
+        "-A KUBE-SVC-{svc} ! -s {pods} -d {cluster}/{length} -p tcp -m comment --comment \"{comment} cluster IP\" -m tcp --dport {port} -j KUBE-MARK-MASQ"
     );
     for endpoint in 0..ENDPOINTS_A_SERVICE {
-        let pod = format!(
-            "10.244.{}.{}",
-            service / 200 % 250,
-            1 + (service + endpoint) % 250
-        );
+        let pod = pod_address(family, service, endpoint);
+        let to = match family {
+            Family::Ipv4 => format!("{pod}:8080"),
+            Family::Ipv6 => format!("[{pod}]:8080"),
+        };
         let left = ENDPOINTS_A_SERVICE - endpoint;
         let chance = match left {
             1 => String::new(),
@@ -198,15 +256,15 @@ fn service_rules(text: &mut String, service: usize) {
         };
         let _ = writeln!(
             text,
-            "-A KUBE-SVC-{svc} -m comment --comment \"{comment} -> {pod}:8080\"{chance} -j KUBE-SEP-{svc}{endpoint}"
+            "-A KUBE-SVC-{svc} -m comment --comment \"{comment} -> {to}\"{chance} -j KUBE-SEP-{svc}{endpoint}"
         );
         let _ = writeln!(
             text,
-            "-A KUBE-SEP-{svc}{endpoint} -s {pod}/32 -m comment --comment \"{comment}\" -j KUBE-MARK-MASQ"
+            "-A KUBE-SEP-{svc}{endpoint} -s {pod}/{length} -m comment --comment \"{comment}\" -j KUBE-MARK-MASQ"
         );
         let _ = writeln!(
             text,
-            "-A KUBE-SEP-{svc}{endpoint} -p tcp -m comment --comment \"{comment}\" -m tcp -j DNAT --to-destination {pod}:8080"
+            "-A KUBE-SEP-{svc}{endpoint} -p tcp -m comment --comment \"{comment}\" -m tcp -j DNAT --to-destination {to}"
         );
     }
 }

@@ -18,14 +18,16 @@ impl Generator {
                 let _ = write!(text, "{not} {option} {prefix}");
             }
         }
-        if chain != "POSTROUTING" && self.chance(0.15) {
+        let has_in = !matches!(chain, "OUTPUT" | "POSTROUTING");
+        if has_in && self.chance(0.15) {
             let name = self.pick(&["veth0", "veth+", "lo", "eth0", "out0"]);
             let not = self.not(0.3);
             let _ = write!(text, "{not} -i {name}");
         }
-        let has_out = matches!(chain, "FORWARD" | "POSTROUTING") || chain.starts_with('U');
+        let has_out =
+            matches!(chain, "FORWARD" | "OUTPUT" | "POSTROUTING") || chain.starts_with('U');
         if has_out && self.chance(0.1) {
-            let name = self.pick(&["out0", "out+", "veth0"]);
+            let name = self.pick(&["out0", "out+", "veth0", "lo"]);
             let not = self.not(0.3);
             let _ = write!(text, "{not} -o {name}");
         }

@@ -34,23 +34,60 @@ pub struct Generator {
     rng: StdRng,
     seed: u64,
     family: Family,
+    asked: Asked,
+}
+
+/// Which packets a generated ruleset is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Those that come in, to the host or through it.
+    ComingIn,
+    /// Those that the host sends itself.
+    SentHere,
+}
+
+impl Asked {
+    /// Whether such packets pass a built-in chain.
+    fn pass(self, chain: &str) -> bool {
+        match self {
+            Self::ComingIn => chain != "OUTPUT",
+            Self::SentHere => matches!(chain, "OUTPUT" | "POSTROUTING"),
+        }
+    }
 }
 
 impl Generator {
     /// A case from a seed: the same seed gives the same case.
     pub fn case(seed: u64, backends: &[Backend], packets: usize) -> Case {
+        Self::case_of(seed, backends, packets, Asked::ComingIn)
+    }
+
+    /// A case from a seed, of packets that the host sends itself.
+    pub fn case_of_own(seed: u64, backends: &[Backend], packets: usize) -> Case {
+        Self::case_of(seed, backends, packets, Asked::SentHere)
+    }
+
+    fn case_of(seed: u64, backends: &[Backend], packets: usize, asked: Asked) -> Case {
         let mut rng = StdRng::seed_from_u64(seed);
         let family = if rng.random_bool(0.5) {
             Family::Ipv4
         } else {
             Family::Ipv6
         };
-        let mut generator = Self { rng, seed, family };
+        let mut generator = Self {
+            rng,
+            seed,
+            family,
+            asked,
+        };
         let rulesets = backends
             .iter()
             .map(|backend| (*backend, generator.ruleset()))
             .collect();
-        let packets = generator.packets(packets);
+        let mut packets = generator.packets(packets);
+        if asked == Asked::SentHere {
+            packets = packets.into_iter().map(SentPacket::turned_round).collect();
+        }
         Case {
             seed,
             family,
@@ -65,6 +102,7 @@ impl Generator {
             rng: StdRng::seed_from_u64(seed),
             seed,
             family,
+            asked: Asked::ComingIn,
         }
     }
 
@@ -108,8 +146,10 @@ impl Generator {
         let _ = writeln!(text, "*{table}");
         for chain in built_in {
             let drops = used && !matches!(table, "nat" | "raw") && self.chance(0.2);
-            // Answers to refused packets leave by these; they are not asked about.
-            let drops = drops && !matches!(*chain, "OUTPUT" | "POSTROUTING");
+            // Answers to refused packets leave by others; they are not asked about.
+            let drops = drops
+                && self.asked.pass(chain)
+                && (self.asked == Asked::SentHere || *chain != "POSTROUTING");
             let _ = writeln!(
                 text,
                 ":{chain} {} [0:0]",
@@ -119,8 +159,9 @@ impl Generator {
         for chain in 0..user_chains {
             let _ = writeln!(text, ":U{chain} - [0:0]");
         }
-        for chain in built_in.iter().filter(|chain| !matches!(**chain, "OUTPUT")) {
-            if table != "nat" {
+        let asked = self.asked;
+        for chain in built_in.iter().filter(|chain| asked.pass(chain)) {
+            if table != "nat" && asked == Asked::ComingIn {
                 let last = match self.family {
                     Family::Ipv4 => LAST_SOURCES[0],
                     Family::Ipv6 => LAST_SOURCES[1],
@@ -164,6 +205,12 @@ impl Generator {
             return match self.rng.random_range(0..4) {
                 0 if chain == "PREROUTING" && protocol == Some("tcp") => {
                     " -j REDIRECT --to-ports 9".to_owned()
+                }
+                0 if chain == "OUTPUT" && protocol == Some("udp") => {
+                    " -j REDIRECT --to-ports 9".to_owned()
+                }
+                0 if chain == "POSTROUTING" && self.asked == Asked::SentHere => {
+                    " -j MASQUERADE".to_owned()
                 }
                 1 => " -j RETURN".to_owned(),
                 2 => " -j ACCEPT".to_owned(),

@@ -9,21 +9,28 @@
 //!
 //! A failure prints its seed; `NAOSU_ORACLE_SEED=<seed>` runs that case alone.
 //! `NAOSU_ORACLE_RULESETS` sets how many rulesets are tried in all.
+//!
+//! Packets that the host itself sends are in [`own_packets`], what changes of rules do
+//! in [`deltas`].
 
-#[path = "../../engine/flow/benches/support/aks_ruleset.rs"]
+#[path = "../../../engine/flow/benches/support/aks_ruleset.rs"]
 mod aks_ruleset;
+mod deltas;
+mod own_packets;
 
-use std::{collections::BTreeSet, time::Instant};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Instant;
 
-use aks_ruleset::{aks_ruleset, aks_ruleset_with_ufw};
+use aks_ruleset::{aks_ruleset, aks_ruleset_of, aks_ruleset_with_ufw};
 
 use naosu_flow::iptables::{
-    Backend, Family, Hook, Knowledge, LoadedRuleset, NodeFirewall, Ruleset, Target,
+    Backend, Family, Knowledge, LoadedRuleset, NodeFirewall, Ruleset, Target,
 };
-use naosu_flow::set::{Direction, OtherState, PacketSet, Space};
+use naosu_flow::set::OtherState;
 use naosu_tests::netfilter::{
-    Case, Generator, Judge, LAST_SOURCES, NetfilterHost, PORTED, SETS, SentPacket, Tally,
-    Transport, established, missing,
+    Case, Generator, Judge, LAST_SOURCES, NetfilterHost, PORTED, SETS, Tally, Transport,
+    established, missing,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -96,100 +103,6 @@ fn packets_are_in_the_states_that_they_were_made_for() {
     }
 }
 
-/// A chain of `OUTPUT` that looks at marks, and changes them.
-fn marking_rules(rng: &mut StdRng) -> String {
-    let mut text = String::from("*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n:U -\n");
-    for chain in ["OUTPUT", "U"] {
-        for _ in 0..rng.random_range(1..6) {
-            let (value, mask) = (rng.random_range(0..4), rng.random_range(1..4));
-            let not = if rng.random_bool(0.3) { "! " } else { "" };
-            let condition = match rng.random_range(0..4) {
-                0 => String::new(),
-                1 => " -p udp -m udp --dport 443".to_owned(),
-                _ => format!(" -m mark {not}--mark {:#x}/{mask:#x}", value & mask),
-            };
-            let target = match rng.random_range(0..7) {
-                0 | 1 => "ACCEPT".to_owned(),
-                2 | 3 => "DROP".to_owned(),
-                4 => "RETURN".to_owned(),
-                5 if chain == "OUTPUT" => "U".to_owned(),
-                _ => format!("MARK --set-xmark {value:#x}/{mask:#x}"),
-            };
-            text.push_str(&format!("-A {chain}{condition} -j {target}\n"));
-        }
-    }
-    text + "COMMIT\n"
-}
-
-#[test]
-fn what_the_node_itself_sends_is_decided_with_the_mark_of_its_socket() {
-    if let Some(reason) = missing(&TOOLS) {
-        println!("skipped: {reason}");
-        return;
-    }
-    let mut host = host();
-    let knowledge = Judge::knowledge(&host).expect("its routes");
-    let (mut tally, mut unmarked) = (Tally::default(), Tally::default());
-    for seed in 0..300 {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let backend = [Backend::Legacy, Backend::Nft][seed as usize % 2];
-        let text = marking_rules(&mut rng);
-        let ruleset = Ruleset::parse(Family::Ipv4, &text).expect("a ruleset");
-        for used in [Backend::Legacy, Backend::Nft] {
-            let rules = if used == backend { text.as_str() } else { OPEN };
-            host.load(used, Family::Ipv4, rules).expect("loaded rules");
-        }
-        let packets: Vec<(u32, SentPacket)> = (0..8)
-            .map(|at| {
-                let transport = Transport::Udp {
-                    source: 0,
-                    destination: if at < 4 { 443 } else { 53 },
-                };
-                let packet = SentPacket {
-                    source: "10.1.0.1".parse().expect("an address"),
-                    destination: "10.2.0.9".parse().expect("an address"),
-                    transport,
-                    other: None,
-                    id: host.next_id(),
-                };
-                (at % 4, packet)
-            })
-            .collect();
-        let passing = host.passing_from_here(Family::Ipv4, &packets);
-        let passing = passing.expect("the kernel's verdicts");
-        for (mark, sent) in &packets {
-            for (known, tally) in [(Some(*mark), &mut tally), (None, &mut unmarked)] {
-                let loaded = LoadedRuleset {
-                    backend,
-                    ruleset: ruleset.clone(),
-                };
-                let firewall = NodeFirewall {
-                    rulesets: vec![loaded],
-                    knowledge: Knowledge {
-                        socket_mark: known,
-                        ..knowledge.clone()
-                    },
-                };
-                let mut space = Space::new();
-                let decided = firewall.analyse(&mut space, Hook::Output, PacketSet::ALL);
-                let packet = Judge::new(Family::Ipv4).analysed(sent).1;
-                let packet = packet.with_direction(Direction::Outbound);
-                let decided = decided.expect("decisions").decisions;
-                let answer = decided.answer(&mut space, &packet).expect("an answer");
-                let passed = passing.contains(&sent.id);
-                tally
-                    .judge(answer.verdict, &answer.rules, passed, sent)
-                    .unwrap_or_else(|error| panic!("seed {seed}, mark {mark}: {error}\n{text}"));
-            }
-        }
-    }
-    println!("marks known: {tally:?}; not known: {unmarked:?}");
-    assert_eq!(tally.unknown, 0);
-    assert!(tally.passed > 200 && tally.stopped > 200, "{tally:?}");
-    assert!(unmarked.unknown > 200, "{unmarked:?}");
-    assert!(unmarked.passed + unmarked.stopped > 200, "{unmarked:?}");
-}
-
 /// A table of rules that stop nothing.
 const OPEN: &str = "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n";
 
@@ -201,7 +114,7 @@ fn what_is_printed_of_every_kind_of_rule_is_taken_by_iptables_restore() {
     }
     let host = host();
     host.make_set("myset", Family::Ipv4, &[]).expect("a set");
-    let every_kind = include_str!("../../engine/flow/src/iptables/tests/everything.rules");
+    let every_kind = include_str!("../../../engine/flow/src/iptables/tests/everything.rules");
     let tested = |backend, family, text: &str| {
         let printed = Ruleset::parse(family, text).expect("a ruleset").to_string();
         host.test(backend, family, &printed)
@@ -314,45 +227,56 @@ fn rulesets_of_real_nodes_decide_as_the_kernel_does() {
     }
     let mut host = host();
     let knowledge = Judge::knowledge(&host).expect("its routes");
-    let by_hand = "-p tcp -m tcp --dport 10250 -j DROP\n-s 10.1.0.0/16 -p udp -j REJECT";
-    let baseline = include_str!("../lab/scenarios/baseline.rules")
+    let baseline = include_str!("../../lab/scenarios/baseline.rules")
         // It is loaded beside what is there, and so declares no built-in chain.
         .replace(
             "*nat\n",
             "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n",
         )
         .replace("*filter\n", OPEN.trim_end_matches("COMMIT\n"));
+    let by_hand = |network: &str| {
+        format!("-p tcp -m tcp --dport 10250 -j DROP\n-s {network} -p udp -j REJECT")
+    };
     let nodes = [
-        baseline,
-        aks_ruleset(600, ""),
-        aks_ruleset(600, by_hand),
-        aks_ruleset_with_ufw(600),
+        (Family::Ipv4, baseline),
+        (Family::Ipv4, aks_ruleset(600, "")),
+        (Family::Ipv4, aks_ruleset(600, &by_hand("10.1.0.0/16"))),
+        (Family::Ipv4, aks_ruleset_with_ufw(600)),
+        (Family::Ipv6, aks_ruleset_of(Family::Ipv6, 600, "")),
+        (
+            Family::Ipv6,
+            aks_ruleset_of(Family::Ipv6, 600, &by_hand("fd01::/64")),
+        ),
     ]
-    .map(|text| {
-        let last = format!("-A INPUT -s {} -j ACCEPT\n-A INPUT ", LAST_SOURCES[0]);
-        text.replacen("-A INPUT ", &last, 1)
+    .map(|(family, text)| {
+        let last = match family {
+            Family::Ipv4 => LAST_SOURCES[0],
+            Family::Ipv6 => LAST_SOURCES[1],
+        };
+        let first = format!("-A INPUT -s {last} -j ACCEPT\n-A INPUT ");
+        (family, text.replacen("-A INPUT ", &first, 1))
     });
     let sets: BTreeSet<&str> = nodes
         .iter()
-        .flat_map(|text| text.split("--match-set ").skip(1))
+        .flat_map(|(_, text)| text.split("--match-set ").skip(1))
         .filter_map(|rest| rest.split(' ').next())
         .collect();
     for name in sets {
         host.make_set(name, Family::Ipv4, &[]).expect("a set");
     }
     let mut tally = Tally::default();
-    for (number, text) in (1..).zip(&nodes) {
+    for (number, (family, text)) in (1..).zip(&nodes) {
         for backend in [Backend::Legacy, Backend::Nft] {
             let other = match backend {
                 Backend::Legacy => Backend::Nft,
                 Backend::Nft => Backend::Legacy,
             };
-            host.load(other, Family::Ipv4, OPEN).expect("loaded rules");
+            host.load(other, *family, OPEN).expect("loaded rules");
             let case = Case {
                 seed: number,
-                family: Family::Ipv4,
+                family: *family,
                 rulesets: vec![(backend, text.clone())],
-                packets: Generator::new(number, Family::Ipv4).packets(400),
+                packets: Generator::new(number, *family).packets(400),
             };
             check(&mut host, case, &knowledge, &mut tally);
         }
@@ -369,14 +293,7 @@ fn ask_kernel(backends: &[Backend], first_seed: u64, share: u64) {
         println!("skipped: {reason}");
         return;
     }
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seeds = match number("NAOSU_ORACLE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let all: u64 = number("NAOSU_ORACLE_RULESETS").unwrap_or(RULESETS);
-            first_seed..first_seed + all * 2 / share + 1
-        }
-    };
+    let seeds = seeds(first_seed, share);
     let mut host = host();
     let knowledge = Judge::knowledge(&host).expect("its routes");
     let started = Instant::now();
@@ -391,17 +308,32 @@ fn ask_kernel(backends: &[Backend], first_seed: u64, share: u64) {
         started.elapsed()
     );
     if rulesets > 100 {
-        let all = tally.all();
-        assert!(
-            tally.unknown * 4 < all,
-            "too often unknown to prove anything: {tally:?}"
-        );
-        assert!(tally.passed * 6 > all, "too seldom passed: {tally:?}");
-        assert!(tally.stopped * 6 > all, "too seldom stopped: {tally:?}");
-        for state in OtherState::ALL {
-            let sure = tally.sure_of.get(&state).copied().unwrap_or_default();
-            assert!(sure * 16 > all, "too seldom sure of {state:?}: {tally:?}");
-        }
+        is_telling(&tally);
+    }
+}
+
+/// The seeds of one `share`th of the rulesets, or the one that is asked for.
+fn seeds(first: u64, share: u64) -> Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    if let Some(seed) = number("NAOSU_ORACLE_SEED") {
+        return seed..seed + 1;
+    }
+    let all: u64 = number("NAOSU_ORACLE_RULESETS").unwrap_or(RULESETS);
+    first..first + all * 2 / share + 1
+}
+
+/// Whether the verdicts are such that their agreement proves something.
+fn is_telling(tally: &Tally) {
+    let all = tally.all();
+    assert!(
+        tally.unknown * 4 < all,
+        "too often unknown to prove anything: {tally:?}"
+    );
+    assert!(tally.passed * 6 > all, "too seldom passed: {tally:?}");
+    assert!(tally.stopped * 6 > all, "too seldom stopped: {tally:?}");
+    for state in OtherState::ALL {
+        let sure = tally.sure_of.get(&state).copied().unwrap_or_default();
+        assert!(sure * 16 > all, "too seldom sure of {state:?}: {tally:?}");
     }
 }
 
@@ -422,18 +354,7 @@ fn check(host: &mut NetfilterHost, mut case: Case, knowledge: &Knowledge, tally:
     for packet in &mut case.packets {
         packet.id = host.next_id();
     }
-    let mut rulesets = Vec::new();
-    for (backend, text) in &case.rulesets {
-        let ruleset = Ruleset::parse(case.family, text)
-            .unwrap_or_else(|error| panic!("seed {}: {error}\n{text}", case.seed));
-        // What we print is what the kernel gets: it must mean the same.
-        host.load(*backend, case.family, &ruleset.to_string())
-            .unwrap_or_else(|error| panic!("seed {}: {error}\n{text}", case.seed));
-        rulesets.push(LoadedRuleset {
-            backend: *backend,
-            ruleset,
-        });
-    }
+    let rulesets = load(host, &case);
     let passing = host
         .passing(case.family, &case.packets)
         .expect("the kernel's verdicts");
@@ -481,6 +402,22 @@ fn check(host: &mut NetfilterHost, mut case: Case, knowledge: &Knowledge, tally:
             .compare(&firewall, &case.packets, &passing, &mut Tally::default())
             .unwrap_or_else(|difference| fail(&case, &difference));
     }
+}
+
+/// Loads the rulesets of a case.
+fn load(host: &NetfilterHost, case: &Case) -> Vec<LoadedRuleset> {
+    let load = |(backend, text): &(Backend, String)| {
+        let ruleset = Ruleset::parse(case.family, text)
+            .unwrap_or_else(|error| panic!("seed {}: {error}\n{text}", case.seed));
+        // What we print is what the kernel gets: it must mean the same.
+        host.load(*backend, case.family, &ruleset.to_string())
+            .unwrap_or_else(|error| panic!("seed {}: {error}\n{text}", case.seed));
+        LoadedRuleset {
+            backend: *backend,
+            ruleset,
+        }
+    };
+    case.rulesets.iter().map(load).collect()
 }
 
 /// Every rule with the conditions that say something, in a fixed order.
