@@ -82,6 +82,16 @@ pub(super) fn is_protocol_option(option: &str) -> bool {
     )
 }
 
+/// Whether a module has one of those options.
+pub(super) fn has_protocol_option(module: &str, option: &str) -> bool {
+    match option {
+        "--icmp-type" => module == "icmp",
+        "--icmpv6-type" => matches!(module, "icmp6" | "icmpv6"),
+        "--tcp-flags" | "--syn" | "--tcp-option" => module == "tcp",
+        _ => TransportModule::from_name(module).is_some(),
+    }
+}
+
 /// The module that reads a protocol's own options.
 pub(super) fn protocol_module(protocol: u8) -> Option<&'static str> {
     Some(match protocol {

@@ -32,12 +32,32 @@ enum Owner {
     Target,
 }
 
+/// What `iptables-save` writes behind the name of an extension that it cannot print.
+const UNSUPPORTED: [&str; 2] = ["[unsupported", "revision]"];
+
 /// A condition, or a module whose options are still being collected.
 enum Part {
     Done(Condition),
     /// `-m comment` before its `--comment`.
     Comment,
     Module(Extension),
+}
+
+impl Part {
+    /// Becomes a module of which only the name is known.
+    fn not_modelled(&mut self, option: OptionText) {
+        let name = match self {
+            Self::Module(module) => std::mem::take(&mut module.name),
+            Self::Comment => "comment".to_owned(),
+            Self::Done(Condition::Transport(transport)) => transport.module.as_str().to_owned(),
+            // No name of an extension went before.
+            Self::Done(_) => return,
+        };
+        *self = Self::Done(Condition::Unmodelled(Extension {
+            name,
+            options: vec![option],
+        }));
+    }
 }
 
 struct RuleReader<'a> {
@@ -48,6 +68,9 @@ struct RuleReader<'a> {
     protocol: Option<u8>,
     jump: Option<Extension>,
     goto: bool,
+    has_policy_module: bool,
+    /// Which of the options that stand once were read.
+    seen: [bool; 6],
 }
 
 impl<'a> RuleReader<'a> {
@@ -60,6 +83,8 @@ impl<'a> RuleReader<'a> {
             protocol: None,
             jump: None,
             goto: false,
+            has_policy_module: false,
+            seen: [false; 6],
         }
     }
 
@@ -68,6 +93,10 @@ impl<'a> RuleReader<'a> {
         while let Some(word) = self.words.next() {
             if word.is_negation() && !negated {
                 negated = true;
+                continue;
+            }
+            if !negated && self.is_unsupported(&word) {
+                self.unsupported()?;
                 continue;
             }
             if !word.is_option() {
@@ -82,7 +111,66 @@ impl<'a> RuleReader<'a> {
         self.finish(is_chain)
     }
 
+    /// Whether `iptables-save` could not print what stands here, as the kernel has a
+    /// newer revision of the extension.
+    fn is_unsupported(&mut self, word: &Token<'_>) -> bool {
+        let [first, second] = UNSUPPORTED;
+        let is_first = !word.quoted && word.text == first;
+        is_first && self.words.peek().is_some_and(|word| word.text == second)
+    }
+
+    /// Takes the extension that was named last for one that is not modelled.
+    fn unsupported(&mut self) -> Result<(), ParseErrorKind> {
+        self.words.next();
+        let [name, value] = UNSUPPORTED.map(str::to_owned);
+        let option = OptionText {
+            negated: false,
+            name,
+            values: vec![value],
+        };
+        match self.owner {
+            Owner::Module(at) => {
+                if let Some(part) = self.parts.get_mut(at) {
+                    part.not_modelled(option);
+                }
+            }
+            Owner::Target => {
+                if let Some(jump) = &mut self.jump {
+                    jump.options.push(option);
+                }
+            }
+            Owner::None => return Err(unexpected(UNSUPPORTED[0])),
+        }
+        Ok(())
+    }
+
+    /// An option that no rule has twice.
+    fn once(&mut self, option: &str) -> Result<(), ParseErrorKind> {
+        let kind = match option {
+            "-s" | "--source" | "--src" => 0,
+            "-d" | "--destination" | "--dst" => 1,
+            "-i" | "--in-interface" => 2,
+            "-o" | "--out-interface" => 3,
+            "-p" | "--protocol" | "--proto" => 4,
+            "-f" | "--fragment" => 5,
+            _ => return Ok(()),
+        };
+        match self.seen.get_mut(kind) {
+            Some(seen) if *seen => Err(unexpected(option)),
+            Some(seen) => {
+                *seen = true;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn option(&mut self, option: &str, negated: bool) -> Result<(), ParseErrorKind> {
+        // `-m policy` has an option of this name, which hides the other.
+        if option == "--proto" && self.has_policy_module {
+            return self.extension_option(option, negated);
+        }
+        self.once(option)?;
         match option {
             "-s" | "--source" | "--src" => self.address(option, Side::Source, negated),
             "-d" | "--destination" | "--dst" => self.address(option, Side::Destination, negated),
@@ -161,6 +249,7 @@ impl<'a> RuleReader<'a> {
 
     fn open_module(&mut self, name: Cow<'a, str>) {
         self.owner = Owner::Module(self.parts.len());
+        self.has_policy_module |= name == "policy";
         self.parts.push(match TransportModule::from_name(&name) {
             Some(module) => Part::Done(Condition::Transport(Transport::new(module))),
             None if name == "comment" => Part::Comment,
@@ -262,8 +351,9 @@ impl<'a> RuleReader<'a> {
         }
     }
 
-    /// The module or target an option belongs to. A protocol's own option goes
-    /// to the protocol's module, wherever it stands and even if `-m` is missing.
+    /// The module or target an option belongs to. A protocol's own option goes to the
+    /// module named last that has it, wherever it stands, or to the protocol's, even
+    /// if `-m` is missing.
     fn owner_of(&mut self, option: &str) -> Owner {
         if !module::is_protocol_option(option) {
             return match self.owner {
@@ -272,24 +362,22 @@ impl<'a> RuleReader<'a> {
                 Owner::None => Owner::None,
             };
         }
+        let named = self.parts.iter().rposition(|part| match part {
+            Part::Module(module) => module::has_protocol_option(&module.name, option),
+            Part::Done(Condition::Transport(transport)) => {
+                module::has_protocol_option(transport.module.as_str(), option)
+            }
+            _ => false,
+        });
+        if let Some(at) = named {
+            return Owner::Module(at);
+        }
         let Some(name) = self.protocol.and_then(module::protocol_module) else {
             return Owner::None;
         };
-        let known = self.parts.iter().position(|part| match part {
-            Part::Module(module) => {
-                module.name == name || (name == "icmp6" && module.name == "icmpv6")
-            }
-            Part::Done(Condition::Transport(transport)) => transport.module.as_str() == name,
-            _ => false,
-        });
-        match known {
-            Some(at) => Owner::Module(at),
-            None => {
-                let before = std::mem::replace(&mut self.owner, Owner::None);
-                self.open_module(Cow::Borrowed(name));
-                std::mem::replace(&mut self.owner, before)
-            }
-        }
+        let before = std::mem::replace(&mut self.owner, Owner::None);
+        self.open_module(Cow::Borrowed(name));
+        std::mem::replace(&mut self.owner, before)
     }
 
     fn finish(self, is_chain: &dyn Fn(&str) -> bool) -> Result<Specification, ParseErrorKind> {
@@ -317,6 +405,10 @@ fn target(
     goto: bool,
     is_chain: &dyn Fn(&str) -> bool,
 ) -> Result<Target, ParseErrorKind> {
+    let mut options = jump.options.iter();
+    if options.any(|option| UNSUPPORTED.first() == Some(&option.name.as_str())) {
+        return Ok(Target::Unmodelled(jump));
+    }
     let plain = match jump.name.as_str() {
         "ACCEPT" if !goto => Some(Target::Accept),
         "DROP" if !goto => Some(Target::Drop),

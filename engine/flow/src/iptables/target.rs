@@ -44,7 +44,7 @@ impl Target {
     }
 
     /// What a target of that name is, once it is known to be no chain. `None`
-    /// for a name that no released iptables knows.
+    /// for a name that neither iptables nor xtables-addons knows.
     pub(crate) fn of_extension(extension: Extension) -> Option<Self> {
         Some(match extension.name.as_str() {
             "REJECT" => Self::Reject(extension),
@@ -53,8 +53,11 @@ impl Target {
             | "ECN" | "HL" | "HMARK" | "IDLETIMER" | "LED" | "LOG" | "MARK" | "NFLOG"
             | "NOTRACK" | "RATEEST" | "SECMARK" | "SET" | "TCPMSS" | "TCPOPTSTRIP" | "TEE"
             | "TOS" | "TRACE" | "TTL" | "ULOG" => Self::Continue(extension),
-            "CLUSTERIP" | "DNPT" | "NFQUEUE" | "QUEUE" | "SNPT" | "SYNPROXY" | "TARPIT"
-            | "TPROXY" => Self::Unmodelled(extension),
+            "ACCOUNT" | "CHAOS" | "CLUSTERIP" | "DELUDE" | "DHCPMAC" | "DNETMAP" | "DNPT"
+            | "ECHO" | "IPMARK" | "LOGMARK" | "NFQUEUE" | "PROTO" | "QUEUE" | "RAWDNAT"
+            | "RAWSNAT" | "SNPT" | "STEAL" | "SYNPROXY" | "SYSRQ" | "TARPIT" | "TPROXY" => {
+                Self::Unmodelled(extension)
+            }
             _ => return None,
         })
     }

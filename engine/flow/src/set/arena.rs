@@ -36,6 +36,9 @@ impl NodeId {
     }
 }
 
+/// Edges that memory is asked for at once: growing from nothing copies as many.
+const FIRST_EDGES: usize = 1 << 15;
+
 /// The position of a dimension in the fixed order; terminals come last.
 pub(super) type Level = u32;
 
@@ -44,6 +47,8 @@ struct Node {
     level: Level,
     first_edge: u32,
     edges: u32,
+    // Of the level and the edges; kept, since the index asks for it as it grows.
+    hash: u64,
 }
 
 /// One edge: the values up to `last` that the edges before do not cover.
@@ -134,6 +139,10 @@ impl Arena {
         level: Level,
         edges: &[Edge],
     ) -> Result<NodeId, AnalysisTooComplex> {
+        if self.lasts.capacity() == 0 {
+            self.lasts.reserve(FIRST_EDGES);
+            self.targets.reserve(FIRST_EDGES);
+        }
         let start = self.lasts.len();
         for edge in edges {
             if self.lasts.len() > start && self.targets.last() == Some(&edge.to) {
@@ -156,7 +165,8 @@ impl Arena {
             let node = self.nodes[candidate as usize];
             let from = node.first_edge as usize;
             let to = from + node.edges as usize;
-            node.level == level
+            node.hash == hash
+                && node.level == level
                 && self.targets[from..to] == self.targets[start..]
                 && self.lasts[from..to] == self.lasts[start..]
         });
@@ -172,22 +182,11 @@ impl Arena {
             level,
             first_edge: start as u32,
             edges: count as u32,
+            hash,
         });
         let id = (self.nodes.len() - 1) as u32;
-        let Self {
-            index,
-            nodes,
-            lasts,
-            targets,
-            hasher,
-            ..
-        } = self;
-        index.insert_unique(hash, id, |&other| {
-            let node = nodes[other as usize];
-            let from = node.first_edge as usize;
-            let to = from + node.edges as usize;
-            hash_edges(hasher, node.level, &lasts[from..to], &targets[from..to])
-        });
+        let Self { index, nodes, .. } = self;
+        index.insert_unique(hash, id, |&other| nodes[other as usize].hash);
         Ok(NodeId(id))
     }
 

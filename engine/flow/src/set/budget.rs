@@ -19,7 +19,7 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             edges: 1_000_000,
-            steps: 10_000_000,
+            steps: 6_000_000,
             // Operations recurse once an atom; a plugin's stack is 1 MiB.
             atoms: 512,
             boxes: 20_000,

@@ -34,6 +34,48 @@ fn every_kind_of_rule_is_printed_as_it_was_read() {
 }
 
 #[test]
+fn an_option_belongs_to_the_module_that_has_it_wherever_it_stands() {
+    let read = |rule: &str| {
+        let ruleset = v4(&filter(rule)).unwrap();
+        ruleset.tables[0].chains[0].rules[0].to_string()
+    };
+    // The protocol of a policy is not the packet's.
+    for rule in [
+        "-A INPUT -m policy --dir in --pol ipsec --proto esp -j ACCEPT",
+        "-A INPUT -p tcp -m policy --dir in --pol ipsec --proto esp -j ACCEPT",
+        "-A INPUT -p tcp -m tcp --dport 1 -m tcp --sport 2 -j ACCEPT",
+        "-A INPUT -m tcp --tcp-option 5 -j ACCEPT",
+    ] {
+        assert_eq!(read(rule), rule.replace("-A INPUT", ""));
+    }
+    assert_eq!(
+        read("-A INPUT -m tcp -p tcp --dport 22 -j DROP"),
+        " -m tcp --dport 22 -p tcp -j DROP"
+    );
+    assert_eq!(
+        read("-A INPUT -p udp --dport 53 -j DROP"),
+        " -p udp -m udp --dport 53 -j DROP"
+    );
+}
+
+#[test]
+fn what_iptables_save_could_not_print_is_not_modelled() {
+    for rule in [
+        "-A INPUT -m multiport [unsupported revision] -j DROP",
+        "-A INPUT -p tcp -m tcp [unsupported revision] -j DROP",
+        "-A INPUT -j MARK [unsupported revision]",
+        "-A INPUT -p tcp -j TARPIT [unsupported revision]",
+    ] {
+        let ruleset = v4(&filter(rule)).unwrap();
+        let read = &ruleset.tables[0].chains[0].rules[0];
+        assert_eq!(read.to_string(), rule.replace("-A INPUT", ""));
+        let is_unknown = matches!(read.target, Target::Unmodelled(_))
+            || matches!(read.conditions.last(), Some(Condition::Unmodelled(_)));
+        assert!(is_unknown, "{read:?}");
+    }
+}
+
+#[test]
 fn the_header_tells_the_backend_and_the_family() {
     let dump = |program: &str| {
         format!(
@@ -78,6 +120,15 @@ fn a_dump_cut_at_any_line_before_its_end_is_refused() {
 fn bad_input_names_its_line_and_kind() {
     for (rule, code) in [
         ("-A NOWHERE -j DROP", "unknown_chain"),
+        ("-A INPUT -p tcp -p udp -j DROP", "unexpected_token"),
+        (
+            "-A INPUT -s 10.0.0.1 -s 10.0.0.2 -j DROP",
+            "unexpected_token",
+        ),
+        (
+            "-A INPUT [unsupported revision] -j DROP",
+            "unexpected_token",
+        ),
         ("-A INPUT -j NOWHERE", "unknown_chain"),
         ("-A INPUT -g NOWHERE", "unknown_chain"),
         ("-A INPUT -g ACCEPT", "unknown_chain"),
