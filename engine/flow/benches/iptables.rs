@@ -240,10 +240,11 @@ fn check_limits() {
         memory < MEMORY_LIMIT_BYTES,
         "10,000 rules took {memory} bytes"
     );
-    // n·log n from 1,000 to 10,000 is a factor of 13.3; as much again is noise.
+    // n·log n from 1,000 to 10,000 is a factor of 13.3; a fifth more is fresh memory,
+    // caches and noise.
     let growth = mean[2].as_secs_f64() / mean[1].as_secs_f64();
     assert!(
-        growth < 20.0,
+        growth < 16.0,
         "ten times the rules took {growth:.1} times as long"
     );
 }

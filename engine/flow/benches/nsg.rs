@@ -179,7 +179,39 @@ fn explosion(c: &mut Criterion<ProcessorTime>) {
         assert!(took < Duration::from_secs(1), "took {took:?}");
         group.bench_function(BenchmarkId::from_parameter(count), |b| b.iter(decide));
     }
+    let (before, after) = (unknown_tags(300, false), unknown_tags(300, true));
+    let delta = || {
+        let mut space = Space::new();
+        let delta = nsg_delta(&mut space, &before, &after, &tags());
+        match delta.and_then(|delta| Ok(delta.report(&space)?)) {
+            Ok(_) => "exact answer",
+            Err(error) => error.code(),
+        }
+    };
+    let start = Instant::now();
+    let end = delta();
+    let took = start.elapsed();
+    println!("300 rules of unknown tags, turned round: {end} in {took:?}");
+    assert!(took < Duration::from_secs(1), "took {took:?}");
+    group.bench_function("unknown_tags", |b| b.iter(delta));
     group.finish();
+}
+
+/// Rules each of which is about a tag of its own that nobody resolves, in order or in
+/// the opposite one.
+fn unknown_tags(count: u16, is_turned: bool) -> Nsg {
+    let rules = (0..count).map(|index| {
+        let access = if index % 2 == 0 {
+            Access::Deny
+        } else {
+            Access::Allow
+        };
+        let place = if is_turned { count - index } else { index };
+        let mut rule = rule(format!("rule-{index}"), 100 + place, access);
+        rule.source_prefixes = vec![format!("Tag{index}")];
+        rule
+    });
+    Nsg::new("unknown tags", rules.collect()).unwrap()
 }
 
 criterion_group! {

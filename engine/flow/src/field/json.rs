@@ -23,9 +23,26 @@ pub(crate) fn text(
 ) -> Result<Option<String>, FieldError> {
     match fields.get(field) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::String(text)) => of_sane_length(place, field, text).map(Some),
         Some(other) => Err(invalid(place, field, other, "text")),
     }
+}
+
+/// Longer than any text that Azure Resource Manager gives back in a field that is read
+/// here; ids of resources are the longest, at some hundred characters.
+const MAX_TEXT_CHARACTERS: usize = 4_096;
+
+fn of_sane_length(place: &str, field: &str, text: &str) -> Result<String, FieldError> {
+    if text.len() <= MAX_TEXT_CHARACTERS {
+        return Ok(text.to_owned());
+    }
+    Err(FieldError::OutOfRange {
+        place: place.to_owned(),
+        field: format!("length of {field}"),
+        value: text.chars().count().to_string(),
+        minimum: 0,
+        maximum: MAX_TEXT_CHARACTERS as u32,
+    })
 }
 
 /// A field that may be absent and must else be a list of texts.
@@ -41,7 +58,7 @@ pub(crate) fn texts(
     };
     list.iter()
         .map(|value| match value {
-            Value::String(text) => Ok(text.clone()),
+            Value::String(text) => of_sane_length(place, field, text),
             other => Err(invalid(place, field, other, "text")),
         })
         .collect()

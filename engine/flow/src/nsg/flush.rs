@@ -28,8 +28,12 @@ pub(super) fn with_cut_connections(
     if !after.flush_connection || (before == after) {
         return Ok(delta);
     }
-    let open = FlowBox::any().with_state(ConnectionState::Established);
-    let open = space.flow(&open)?;
+    let mut open = PacketSet::EMPTY;
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        let flow = FlowBox::any().with_state(ConnectionState::Established);
+        let facing = space.flow(&flow.with_direction(direction.into()))?;
+        open = space.union(open, facing)?;
+    }
     // What was open before anyone asked may be anything.
     let passed = if before.flush_connection {
         passing(space, before, tags, open)?

@@ -51,7 +51,7 @@ impl Nsg {
                 if read.is_empty() {
                     default_rules()
                 } else {
-                    read
+                    complete(&place, read)?
                 }
             }
         };
@@ -73,6 +73,22 @@ impl Nsg {
             default_rules,
         }
         .in_order()
+    }
+}
+
+/// Default rules of which none of Azure's is missing: a part of them decides some
+/// packets by nothing.
+fn complete(place: &str, read: Vec<NsgRule>) -> Result<Vec<NsgRule>, FieldError> {
+    let is_there = |name: &str| read.iter().any(|rule| rule.name.eq_ignore_ascii_case(name));
+    let missing_rule = default_rules()
+        .into_iter()
+        .find(|rule| !is_there(&rule.name));
+    match missing_rule {
+        None => Ok(read),
+        Some(rule) => {
+            let field = format!("properties.defaultSecurityRules[{}]", rule.name);
+            Err(missing(place, &field))
+        }
     }
 }
 
@@ -265,10 +281,13 @@ fn groups(
         Some(Value::Array(list)) => list,
         Some(other) => return Err(invalid(place, field, other, "a list of resources")),
     };
+    let nameless = |group| invalid(place, field, group, "a resource with an id");
     list.iter()
-        .map(|group| match group.get("id") {
-            Some(Value::String(id)) if !id.is_empty() => Ok(id.clone()),
-            _ => Err(invalid(place, field, group, "a resource with an id")),
+        .map(|group| match group.as_object() {
+            Some(resource) => text(place, "id", resource)?
+                .filter(|id| !id.is_empty())
+                .ok_or_else(|| nameless(group)),
+            None => Err(nameless(group)),
         })
         .collect()
 }

@@ -284,6 +284,13 @@ fn a_group_that_flushes_connections_cuts_those_a_new_rule_denies() {
                 .to_owned(),
         ]
     );
+    // A group has no say in what a node passes on.
+    let begun = words(&open, &flushing(&open));
+    assert!(!begun.is_empty());
+    assert!(
+        begun.iter().all(|words| !words.contains("forwarded")),
+        "{begun:?}"
+    );
     // Nothing is cut by opening, and no connection comes to be by it.
     let opened = words(&flushing(&shut), &flushing(&open));
     assert_eq!(opened, [new.replace("denied", "allowed")]);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::nsg::{Access, Direction, Nsg, NsgError, NsgRule, Side, TagContext};
+use crate::nsg::{Access, Direction, Nsg, NsgError, NsgRule, Side, TagContext, default_rules};
 
 fn rule(changes: &[(&str, Value)]) -> Value {
     let mut rule = json!({
@@ -175,7 +175,7 @@ fn every_bad_field_is_refused_with_its_code_rule_and_field() {
         ),
         (
             refused(&[("sourceAddressPrefix", json!("x".repeat(1_000_000)))]),
-            "field_value_invalid",
+            "field_value_out_of_range",
             "sourceAddressPrefix",
         ),
         (
@@ -226,6 +226,35 @@ fn groups_that_are_not_whole_are_refused() {
 }
 
 #[test]
+fn default_rules_of_which_some_are_missing_are_refused_by_name() {
+    let written = |rules: &[NsgRule]| -> Vec<Value> {
+        let of_rule = |rule: &NsgRule| {
+            let mut written = NsgRule {
+                priority: 4_000,
+                ..rule.clone()
+            }
+            .to_arm()
+            .unwrap();
+            written["properties"]["priority"] = json!(rule.priority);
+            written
+        };
+        rules.iter().map(of_rule).collect()
+    };
+    let rules = default_rules();
+    let mut whole = group(vec![rule(&[])]);
+    whole["properties"]["defaultSecurityRules"] = written(&rules).into();
+    assert_eq!(Nsg::from_arm(&whole).unwrap().default_rules, rules);
+    for (at, missing) in rules.iter().enumerate() {
+        let mut rest = rules.clone();
+        rest.remove(at);
+        whole["properties"]["defaultSecurityRules"] = written(&rest).into();
+        let error = Nsg::from_arm(&whole).unwrap_err();
+        assert_eq!(error.code(), "field_missing");
+        assert!(error.to_string().contains(&missing.name), "{error}");
+    }
+}
+
+#[test]
 fn a_field_given_twice_is_refused_by_name_and_line() {
     let text = group(vec![rule(&[])]).to_string();
     let twice = text.replace(
@@ -253,6 +282,8 @@ fn a_million_characters_are_refused_in_a_short_message() {
         format!("\"{long}\""),
         format!("{{\"{long}\": 1, \"{long}\": 1}}"),
         whole.replace("allow-kubelet", &format!("{long}\"")),
+        whole.replace("allow-kubelet", &long),
+        whole.replace("aks-nsg", &long),
         whole.replace("Allow", &long),
         whole.replace("Inbound", &long),
         whole.replace("Tcp", &long),
