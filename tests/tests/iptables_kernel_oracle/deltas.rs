@@ -37,7 +37,7 @@ fn ask_kernel(backend: Backend, first_seed: u64) {
         println!("skipped: {reason}");
         return;
     }
-    let seeds = seeds(first_seed, 10);
+    let seeds = seeds(first_seed, 20);
     let mut host = host();
     let knowledge = Judge::knowledge(&host).expect("its routes");
     host.route_everywhere().expect("a route");
