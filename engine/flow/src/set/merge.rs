@@ -3,7 +3,6 @@
 use hashbrown::HashMap;
 
 use super::address::AddressSet;
-use super::fewer::other_cuts;
 use super::flow_box::FlowBox;
 use super::ranges::{DirectionSet, PairSet, PortSet, ProtocolSet};
 
@@ -14,22 +13,8 @@ const ROUNDS: usize = 16;
 type IsSame = fn(&FlowBox, &FlowBox) -> bool;
 type Pass = fn(Vec<FlowBox>) -> Vec<FlowBox>;
 
-/// The same packets in few disjoint boxes, no two of which differ in only one
-/// dimension; always the same for the same boxes. Few boxes are cut along every
-/// dimension and joined again, and the smallest result is taken: those are often, but
-/// not always, the fewest there can be. Many are only joined.
-pub(super) fn merge_boxes(boxes: Vec<FlowBox>) -> Vec<FlowBox> {
-    let merged = joined(boxes);
-    let cuts = other_cuts(&merged).into_iter().map(joined);
-    // The first of the smallest is kept, and what the diagram gives comes first.
-    std::iter::once(merged.clone())
-        .chain(cuts)
-        .min_by_key(Vec::len)
-        .unwrap_or(merged)
-}
-
 /// Joins disjoint boxes pairwise until no two differ in only one dimension.
-fn joined(mut boxes: Vec<FlowBox>) -> Vec<FlowBox> {
+pub(super) fn joined(mut boxes: Vec<FlowBox>) -> Vec<FlowBox> {
     boxes.sort();
     let passes: [(IsSame, Pass); 8] = [
         (
@@ -173,75 +158,4 @@ fn join_families(boxes: Vec<FlowBox>) -> Vec<FlowBox> {
         },
     ));
     others
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::set::{Packet, Space};
-    use crate::testing::{flow, in_box, universe};
-    use proptest::prelude::*;
-
-    /// The fewest rectangles, of any rows and columns, that the marked cells of three
-    /// rows of three fall into.
-    fn fewest(cells: u16) -> usize {
-        if cells == 0 {
-            return 0;
-        }
-        let first = cells & cells.wrapping_neg();
-        let rectangle = |rows: u16, columns: u16| {
-            (0..3)
-                .filter(|row| rows >> row & 1 == 1)
-                .fold(0, |all, row| all | columns << (3 * row))
-        };
-        (1..8)
-            .flat_map(|rows| (1..8).map(move |columns| rectangle(rows, columns)))
-            .filter(|rectangle| rectangle & cells == *rectangle && rectangle & first != 0)
-            .map(|rectangle| 1 + fewest(cells & !rectangle))
-            .min()
-            .unwrap_or(usize::MAX)
-    }
-
-    #[test]
-    fn sets_of_two_dimensions_are_written_in_the_fewest_boxes() {
-        for cells in 1..512_u16 {
-            let mut space = Space::new();
-            let mut sets = Vec::new();
-            for cell in (0..9).filter(|cell| cells >> cell & 1 == 1) {
-                let source = AddressSet::host(std::net::Ipv4Addr::from_bits(cell / 3).into());
-                let port = PortSet::single(u16::try_from(cell % 3).unwrap());
-                let one = FlowBox::new_tcp(source, AddressSet::any_v4(), port);
-                sets.push(space.flow(&one).unwrap());
-            }
-            let set = space.union_all(sets).unwrap();
-            let boxes = space.boxes(set).unwrap();
-            assert_eq!(boxes.len(), fewest(cells), "{cells:09b}: {boxes:?}");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(100))]
-
-        #[test]
-        fn boxes_cut_anew_hold_the_same_packets_each_once(
-            flows in proptest::collection::vec(flow(), 1..7),
-        ) {
-            let mut space = Space::new();
-            let mut sets = Vec::new();
-            for flow in &flows {
-                sets.push(space.flow(flow).unwrap());
-            }
-            let set = space.union_all(sets).unwrap();
-            let boxes: Vec<FlowBox> = space.boxes(set).unwrap().into_iter().map(|(flow, _)| flow).collect();
-            let mut candidates = other_cuts(&boxes);
-            candidates.push(boxes);
-            for boxes in candidates {
-                for packet in universe() {
-                    let holding = |packet: &Packet| boxes.iter().filter(|flow| in_box(flow, packet)).count();
-                    let is_member = flows.iter().any(|flow| in_box(flow, &packet));
-                    prop_assert_eq!(holding(&packet), usize::from(is_member), "{}", packet);
-                }
-            }
-        }
-    }
 }

@@ -7,7 +7,7 @@ mod bounds;
 mod budget;
 mod dimension;
 mod facing;
-mod fewer;
+mod fewest;
 mod flow_box;
 mod map;
 mod merge;

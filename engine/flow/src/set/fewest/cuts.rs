@@ -1,36 +1,23 @@
-//! The same packets in fewer boxes, where few boxes are to be written.
+//! The same packets in boxes cut in other orders of dimensions.
 //!
 //! A diagram asks its dimensions in one order, and so cuts sets in that order. Boxes
 //! cut in another order may be fewer.
 
 use std::collections::HashMap;
 
-use super::address::AddressSet;
-use super::flow_box::{FlowBox, protocols_with_ports};
-use super::ranges::{DirectionSet, PairSet, RangeSet};
-use super::{Ipv4Set, Ipv6Set};
+use super::Ranges;
+use super::grid::{DIMENSIONS, classes};
+use crate::set::address::AddressSet;
+use crate::set::flow_box::{FlowBox, protocols_with_ports};
+use crate::set::ranges::{DirectionSet, PairSet, RangeSet};
+use crate::set::{Ipv4Set, Ipv6Set};
 
-/// Dimensions a product of numbers has here; addresses are of one family.
-const DIMENSIONS: usize = 7;
-
-/// More boxes than this are not cut anew.
-const MOST_BOXES: usize = 24;
-
-/// Nor boxes of more ranges than this together.
-const MOST_RANGES: usize = 256;
-
-type Ranges = Vec<(u128, u128)>;
 /// A box of one family, dimension by dimension.
 type Product = [Ranges; DIMENSIONS];
 
 /// The boxes cut anew: once for each dimension, with that dimension first and with it
-/// last. Nothing for boxes that are many or whose ranges are.
-pub(super) fn other_cuts(boxes: &[FlowBox]) -> Vec<Vec<FlowBox>> {
-    let ranges: usize = boxes.iter().map(FlowBox::range_count).sum();
-    // Two boxes that are not one cannot be fewer.
-    if !(3..=MOST_BOXES).contains(&boxes.len()) || ranges > MOST_RANGES {
-        return Vec::new();
-    }
+/// last.
+pub(super) fn other_cuts(boxes: &[FlowBox]) -> impl Iterator<Item = Vec<FlowBox>> + use<> {
     let with_ports = protocols_with_ports();
     let mut parts: Vec<Vec<Product>> = vec![Vec::new(); 4];
     for flow in boxes {
@@ -52,15 +39,14 @@ pub(super) fn other_cuts(boxes: &[FlowBox]) -> Vec<Vec<FlowBox>> {
             }
         }
     }
-    let mut cuts = Vec::with_capacity(DIMENSIONS * 2);
-    for dimension in 0..DIMENSIONS {
-        let others = (0..DIMENSIONS).filter(|other| *other != dimension);
+    let orders = (0..DIMENSIONS).flat_map(|dimension| {
+        let others = (0..DIMENSIONS).filter(move |other| *other != dimension);
         let first = std::iter::once(dimension).chain(others.clone()).collect();
         let last = others.chain([dimension]).collect();
         let orders: [Vec<usize>; 2] = [first, last];
-        cuts.extend(orders.iter().map(|order| cut(&parts, order)));
-    }
-    cuts
+        orders
+    });
+    orders.map(move |order| cut(&parts, &order))
 }
 
 fn product(flow: &FlowBox, protocols: &[(u128, u128)], is_v4: bool) -> Product {
@@ -176,44 +162,8 @@ impl Cutting<'_> {
 
     /// The values of a dimension by the products they are in.
     fn cells(&self, dimension: usize, members: u64) -> Vec<(u64, Ranges)> {
-        let of = |index: usize| {
-            let product = self
-                .products
-                .get(index)
-                .filter(|_| members >> index & 1 == 1);
-            product.and_then(|product| product.get(dimension))
-        };
-        let indices = 0..self.products.len();
-        let mut starts: Vec<u128> = Vec::new();
-        for (first, last) in indices.clone().filter_map(of).flatten() {
-            starts.push(*first);
-            starts.extend(last.checked_add(1));
-        }
-        starts.sort_unstable();
-        starts.dedup();
-        let mut cells: Vec<(u64, Ranges)> = Vec::new();
-        for (at, start) in starts.iter().enumerate() {
-            let last = starts.get(at + 1).map_or(u128::MAX, |next| next - 1);
-            let holds = |index: &usize| {
-                let ranges = of(*index);
-                ranges.is_some_and(|ranges| {
-                    ranges
-                        .iter()
-                        .any(|(first, last)| first <= start && start <= last)
-                })
-            };
-            let inside = indices
-                .clone()
-                .filter(holds)
-                .fold(0, |bits, index| bits | 1 << index);
-            if inside == 0 {
-                continue;
-            }
-            match cells.iter_mut().find(|(other, _)| *other == inside) {
-                Some((_, ranges)) => ranges.push((*start, last)),
-                None => cells.push((inside, vec![(*start, last)])),
-            }
-        }
-        cells
+        let products = self.products.iter().enumerate();
+        let among = products.filter(|(index, _)| members >> index & 1 == 1);
+        classes(among.filter_map(|(index, product)| Some((index, product.get(dimension)?))))
     }
 }
