@@ -40,8 +40,8 @@ impl<'a> Kinds<'a> {
     ) -> Result<Option<Self>, NsgError> {
         // A budget of its own: what is spent here in vain is not taken from the proof.
         let mut space = Space::with_budget(Budget {
-            edges: 300_000,
-            steps: 2_000_000,
+            edges: 200_000,
+            steps: 1_200_000,
             ..Budget::default()
         });
         let mut matches = Vec::with_capacity(rules.len() + 1);
@@ -69,12 +69,7 @@ impl<'a> Kinds<'a> {
         if !matches!(split(), Ok(true)) {
             return Ok(None);
         }
-        let new = rules.len();
-        let mut found = Self {
-            kinds: Vec::new(),
-            of_rule: vec![Vec::new(); new + 1],
-            rules,
-        };
+        let mut found = Self::none(rules);
         for label in space.labels(partition.map) {
             let places = partition.members.remove(&label).unwrap_or_default();
             found.add(&places, insert, request.rule.access);
@@ -82,7 +77,18 @@ impl<'a> Kinds<'a> {
         Ok(Some(found))
     }
 
-    fn add(&mut self, places: &[usize], insert: &Insert<'_>, access: Access) {
+    /// No kinds yet.
+    pub(super) fn none(rules: Vec<&'a NsgRule>) -> Self {
+        Self {
+            kinds: Vec::new(),
+            of_rule: vec![Vec::new(); rules.len() + 1],
+            rules,
+        }
+    }
+
+    /// One more kind: that of packets which the rules of these places match, the new
+    /// one's after all others.
+    pub(super) fn add(&mut self, places: &[usize], insert: &Insert<'_>, access: Access) {
         let new = self.rules.len();
         let rules: Vec<usize> = places.iter().copied().filter(|at| *at != new).collect();
         let first = rules.first().and_then(|at| self.rules.get(*at));

@@ -5,13 +5,25 @@
 //! new rule's match the other way: those are the *stricter* rules, and they
 //! stay in force. The chosen number is the latest free one in between. Where
 //! none is free, the fewest rules are moved that free one without changing any
-//! verdict; where not all renumberings can be tried, a short chain of rules.
+//! verdict. That no fewer would do is shown by conflicts: rules of which one more has
+//! to move, whatever else does. Where the search for them costs too much, it is said
+//! that fewer might do.
 
+mod bits;
+mod conflict;
+mod constraints;
+mod counterexamples;
 mod error;
 mod fewest;
 mod kinds;
+mod numbering;
 mod order;
+mod proof;
 mod renumber;
+mod search;
+mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use error::PlacementError;
 
 use self::order::Ordered;
+use self::proof::After;
 use self::renumber::{Freed, Moves};
 use super::error::NsgError;
 use super::group::Nsg;
@@ -136,7 +149,7 @@ fn place_in(
             moves: Vec::new(),
             are_fewest: true,
         },
-        None => match renumber::find(space, group, request, &insert, tags)? {
+        None => match renumber::find(group, request, &insert, tags)? {
             Freed::Moves(moves) => moves,
             Freed::Never => return Err(insert.no_free_number(space, true)),
             Freed::NotFound => return Err(insert.no_free_number(space, false)),
@@ -159,75 +172,15 @@ fn place_in(
             .and_then(|delta| delta.report(space))
             .map_err(NsgError::from)?,
     };
-    if prove(space, group, &placement, &question, &insert, tags)? {
-        Ok(placement)
-    } else {
-        Err(insert.no_free_number(space, false))
-    }
-}
-
-/// Whether the group after the insert decides as intended: inside the question
-/// exactly as the ideal insert does, and without the new rule as before.
-fn prove(
-    space: &mut Space,
-    group: &Nsg,
-    placement: &Placement,
-    question: &Question<'_>,
-    insert: &Insert<'_>,
-    tags: &TagContext,
-) -> Result<bool, NsgError> {
-    let direction = question.rule.direction;
-    if placement.renumbered.is_empty() {
-        let taken = question
-            .ordered
-            .rules
-            .iter()
-            .any(|rule| rule.priority == placement.rule.priority);
-        let (within, new) = (question.within, &placement.rule);
-        let ordered = &question.ordered;
-        let passes = ordered.allowed_with(space, within, new, question.matched)?;
-        return Ok(!taken && passes == insert.passing);
-    }
-    let moved = renumber::moved_rules(group, &placement.renumbered);
-    let Some(after) = order_after(group, &moved, &placement.rule) else {
-        return Ok(false);
+    let after = After {
+        group,
+        rule: &placement.rule,
+        moves: &placement.renumbered,
     };
-    let ordered = Ordered::new(space, after.clone(), question.within, tags)?;
-    if ordered.allowed(space)? != insert.passing {
-        return Ok(false);
+    match after.wrongly_decided(space, &question, &insert, tags)? {
+        Some(PacketSet::EMPTY) => Ok(placement),
+        _ => Err(insert.no_free_number(space, false)),
     }
-    // The moves on their own change nothing, inside the question or elsewhere: what
-    // takes the rule away again leaves the group as it was.
-    let mut sets = Vec::new();
-    for rule in &moved {
-        let packets = rule.matches(tags)?.packets(space)?;
-        sets.push(space.possibly(packets)?);
-    }
-    let touched = space.union_all(sets)?;
-    let without = after
-        .into_iter()
-        .filter(|rule| rule.name != placement.rule.name);
-    let without = without.collect();
-    let old = Ordered::evaluated(space, group, direction, touched, tags)?.allowed(space)?;
-    let new = Ordered::new(space, without, touched, tags)?.allowed(space)?;
-    Ok(old == new)
-}
-
-/// The rules of the new rule's direction in the order they are evaluated once
-/// it is in and others moved; none when two share a number.
-fn order_after<'a>(
-    group: &'a Nsg,
-    moved: &'a [NsgRule],
-    new: &'a NsgRule,
-) -> Option<Vec<&'a NsgRule>> {
-    let stays = |rule: &&NsgRule| moved.iter().all(|other| other.name != rule.name);
-    let mut after: Vec<&NsgRule> = group.evaluated(new.direction).filter(stays).collect();
-    after.extend(moved);
-    after.push(new);
-    after.sort_by_key(|rule| rule.priority);
-    let numbers = after.iter().map(|rule| rule.priority);
-    let collide = numbers.clone().zip(numbers.skip(1)).any(|(a, b)| a == b);
-    (!collide).then_some(after)
 }
 
 /// The packets an insert is about.

@@ -2,13 +2,24 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::fewest::{Fewest, fewest};
+use super::counterexamples::fewest_by_counterexample;
+use super::fewest::{Fewest, Numbered, fewest};
 use super::kinds::Kinds;
 use super::order::Ordered;
 use super::{Insert, PlacementRequest, Renumbered};
 use crate::field::FieldError;
 use crate::nsg::{MAX_PRIORITY, MIN_PRIORITY, Nsg, NsgError, NsgRule, TagContext};
 use crate::set::{AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, Space};
+
+/// How much is searched when all kinds are told apart: some 10 ns each.
+const STEPS: usize = 2_000_000;
+
+/// In groups of more rules, kinds are told apart only as far as moves that fail show
+/// them; where that is not enough, all of them.
+const FEW: usize = 100;
+
+/// In groups of more rules, all kinds are too many to tell apart.
+const MANY: usize = 400;
 
 /// How a number is freed.
 pub(super) enum Freed {
@@ -31,67 +42,97 @@ pub(super) struct Moves {
 }
 
 impl Freed {
-    fn by((number, moves): (u16, Vec<Renumbered>), are_fewest: bool) -> Self {
+    fn by((number, moves): Numbered, are_fewest: bool) -> Self {
         Self::Moves(Moves {
             number,
             moves,
             are_fewest,
         })
     }
+
+    /// What a search proved; none where it could not try all.
+    fn proved(found: Fewest) -> Option<Self> {
+        match found {
+            Fewest::Moves(moves) => Some(Self::by(moves, true)),
+            Fewest::None => Some(Self::Never),
+            Fewest::NotAllTried(_) => None,
+        }
+    }
 }
 
 /// The fewest moves that free a number between the stricter rules and the
 /// blocking one, and that number.
 ///
-/// Chains are found in groups of any size: rules that all move towards larger or all
-/// towards smaller numbers, each taking the number of the next, the last a free one.
-/// A rule may jump over another where that changes no packet's verdict. Then every
-/// renumbering of fewer rules is tried, in both directions at once; where those are
-/// too many to try, the chain is the answer, which says that fewer moves might do.
+/// Where the search ends before it proves them, the answer is the best that is known,
+/// which says that fewer moves might do: what the search found, or a chain. Chains are
+/// found in groups of any size: rules that all move towards larger or all towards
+/// smaller numbers, each taking the number of the next, the last a free one. A rule
+/// may jump over another where that changes no packet's verdict.
 pub(super) fn find(
-    space: &mut Space,
     group: &Nsg,
     request: &PlacementRequest,
     insert: &Insert<'_>,
     tags: &TagContext,
 ) -> Result<Freed, NsgError> {
-    let chain = shortest_chain(space, group, request, insert, tags)?;
-    let chain = match chain {
-        Some(chain) if chain.1.len() < 2 => return Ok(Freed::by(chain, true)),
-        chain => chain,
-    };
+    if *insert.numbers().start() > MAX_PRIORITY {
+        // A default rule is the stricter one: every number comes before it.
+        return Ok(Freed::Never);
+    }
     let direction = request.rule.direction;
     let rules = group.rules.iter();
-    let rules = rules.filter(|rule| rule.direction == direction).collect();
-    let Some(kinds) = Kinds::new(rules, request, insert, tags)? else {
-        return Ok(chain.map_or(Freed::NotFound, |chain| Freed::by(chain, false)));
+    let rules: Vec<&NsgRule> = rules.filter(|rule| rule.direction == direction).collect();
+    if rules.len() > FEW {
+        let found = fewest_by_counterexample(group, rules.clone(), request, tags)?;
+        if let Some(proved) = Freed::proved(found) {
+            return Ok(proved);
+        }
+    }
+    let kinds = if rules.len() > MANY {
+        None
+    } else {
+        Kinds::new(rules.clone(), request, insert, tags)?
     };
+    let found = match &kinds {
+        Some(kinds) => fewest(kinds, request, insert, &mut { STEPS }),
+        None if rules.len() > FEW => Fewest::NotAllTried(None),
+        None => fewest_by_counterexample(group, rules, request, tags)?,
+    };
+    let known = match found {
+        Fewest::NotAllTried(known) => known,
+        found => return Ok(Freed::proved(found).unwrap_or(Freed::NotFound)),
+    };
+    let chain = shortest_chain(group, request, insert, tags).ok().flatten();
     // A chain minds only the rules it passes.
-    let chain = chain.filter(|(number, moves)| {
-        let of = |at: usize| {
-            let rule = kinds.rules.get(at);
-            let step = |rule: &NsgRule| moves.iter().find(|step| step.rule == rule.name);
-            rule.map_or(0, |rule| step(rule).map_or(rule.priority, |step| step.to))
-        };
-        kinds.are_kept(of, *number, request.rule.access)
-    });
-    let limit = chain.as_ref().map_or(usize::MAX, |(_, moves)| moves.len());
-    Ok(match (fewest(&kinds, request, insert, limit), chain) {
-        (Fewest::Moves(number, moves), _) => Freed::by((number, moves), true),
-        (Fewest::None, Some(chain)) => Freed::by(chain, true),
-        (Fewest::NotAllTried, Some(chain)) => Freed::by(chain, false),
-        (Fewest::None, None) => Freed::Never,
-        (Fewest::NotAllTried, None) => Freed::NotFound,
-    })
+    let is_kept = |chain: &Numbered| {
+        let kinds = kinds.as_ref();
+        kinds.is_none_or(|kinds| is_kept(kinds, chain, request))
+    };
+    let chain = chain.filter(is_kept);
+    let best = known.into_iter().chain(chain);
+    let best = best.min_by_key(|(_, moves)| moves.len());
+    Ok(best.map_or(Freed::NotFound, |moves| Freed::by(moves, false)))
 }
 
+/// Whether the moves of a chain keep every kind.
+fn is_kept(kinds: &Kinds<'_>, chain: &Numbered, request: &PlacementRequest) -> bool {
+    let (number, moves) = chain;
+    let of = |at: usize| {
+        let rule = kinds.rules.get(at);
+        let step = |rule: &NsgRule| moves.iter().find(|step| step.rule == rule.name);
+        rule.map_or(0, |rule| step(rule).map_or(rule.priority, |step| step.to))
+    };
+    kinds.are_kept(of, *number, request.rule.access)
+}
+
+/// The shortest chain and the number it frees.
 fn shortest_chain(
-    space: &mut Space,
     group: &Nsg,
     request: &PlacementRequest,
     insert: &Insert<'_>,
     tags: &TagContext,
-) -> Result<Option<(u16, Vec<Renumbered>)>, NsgError> {
+) -> Result<Option<Numbered>, NsgError> {
+    // A budget of its own: what is spent here in vain is not taken from the proof.
+    let space = &mut Space::new();
     let direction = request.rule.direction;
     let everything = FlowBox::any()
         .with_direction(direction.into())

@@ -2,6 +2,7 @@
 
 mod admin;
 mod meaning;
+pub(super) mod packed;
 mod placement;
 mod reading;
 mod reference;

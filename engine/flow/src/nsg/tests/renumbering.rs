@@ -7,9 +7,11 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::meaning::{rule, small_network};
+use super::packed::row;
 use super::placement::matched;
 use crate::nsg::{
-    Access, Direction, Nsg, NsgRule, PlacementError, PlacementRequest, Renumbered, place,
+    Access, Direction, Nsg, NsgRule, PlacementError, PlacementRequest, Renumbered, TagContext,
+    place,
 };
 use crate::set::{FlowBox, Packet, Protocol};
 
@@ -71,6 +73,8 @@ struct Aim {
     before: u128,
     /// The packets the new rule matches.
     new: u128,
+    /// Whether it allows them.
+    allows: bool,
     /// The packets that must pass once the new rule is in.
     goal: u128,
 }
@@ -104,7 +108,7 @@ fn inserts(rules: &mut Vec<Judged>, aim: Aim, taken: &BTreeSet<u16>) -> bool {
         .any(|number| {
             rules.push(Judged {
                 number,
-                allows: true,
+                allows: aim.allows,
                 matches: aim.new,
                 is_pinned: false,
             });
@@ -148,12 +152,17 @@ fn tight_rule() -> impl Strategy<Value = NsgRule> {
 
 /// What passes once the new rule is in: nothing that a rule before the blocking one
 /// decides changes.
-fn goal(rules: &[Judged], blocking: u16, new: u128) -> u128 {
+fn goal(rules: &[Judged], blocking: u16, new: u128, allows: bool) -> u128 {
     let decided_before = rules
         .iter()
         .filter(|rule| rule.number < blocking)
         .fold(0, |decided, rule| decided | rule.matches);
-    passing(rules) | (new & !decided_before)
+    let taken = new & !decided_before;
+    if allows {
+        passing(rules) | taken
+    } else {
+        passing(rules) & !taken
+    }
 }
 
 fn request(new: NsgRule, pinned: BTreeSet<String>) -> PlacementRequest {
@@ -171,7 +180,7 @@ proptest! {
 
     #[test]
     fn no_smaller_renumbering_would_do_and_none_where_none_is_found(
-        rules in proptest::collection::vec((tight_rule(), 0..12_u16, 0..5_u8), 2..5),
+        rules in proptest::collection::vec((tight_rule(), 0..12_u16, 0..5_u8), 2..6),
         new in tight_rule(),
     ) {
         // Hardly a gap: there is hardly ever a free number.
@@ -191,7 +200,7 @@ proptest! {
         let group = Nsg::new("nsg", numbered).unwrap();
         let mut new = new;
         new.name = "new".to_owned();
-        new.access = Access::Allow;
+        let allows = new.access == Access::Allow;
         let packets = kinds();
         let mut judged: Vec<Judged> = group
             .rules
@@ -215,12 +224,15 @@ proptest! {
             }
             _ => return Ok(()),
         };
-        let blocking = group.rule(blocking).unwrap().priority;
+        // Before a default rule there are numbers, or a default rule is stricter.
+        let Some(blocking) = group.rule(blocking) else { return Ok(()) };
+        let blocking = blocking.priority;
         let new = bits(&new, &packets);
         let aim = Aim {
             before: passing(&judged),
             new,
-            goal: goal(&judged, blocking, new),
+            allows,
+            goal: goal(&judged, blocking, new, allows),
         };
         if let Ok(placement) = &placed {
             let mut after: Vec<Judged> = Vec::new();
@@ -280,29 +292,22 @@ fn rules_move_both_ways_where_neither_way_alone_would_do() {
     assert_eq!(placement.rule.priority, 102);
 }
 
-/// Nine rules, none of which may pass the next, before one that allows.
-fn line() -> Nsg {
-    let access = |odd: u16| {
-        if odd == 1 {
+/// So many rules, none of which may pass the next; the last one allows.
+fn line(count: u16) -> Nsg {
+    let rules = (0..count).map(|at| {
+        let access = if at % 2 == 1 {
             Access::Allow
         } else {
             Access::Deny
-        }
-    };
-    let mut rules: Vec<NsgRule> = (100..110_u16)
-        .map(|number| {
-            let ports = format!("{}-{}", 10_250 - (number - 100), 10_260);
-            rule(
-                &format!("r{number}"),
-                number,
-                access(number % 2),
-                "*",
-                &ports,
-            )
-        })
-        .collect();
-    rules[9] = rule("last", 109, Access::Allow, "*", "1-20000");
-    Nsg::new("nsg", rules).unwrap()
+        };
+        let ports = if at + 1 == count {
+            "1-20000".to_owned()
+        } else {
+            format!("{}-10260", 10_250 - at)
+        };
+        rule(&format!("r{at}"), 100 + at, access, "*", &ports)
+    });
+    Nsg::new("nsg", rules.collect()).unwrap()
 }
 
 fn into_line(pinned: BTreeSet<String>) -> PlacementRequest {
@@ -319,9 +324,29 @@ fn into_line(pinned: BTreeSet<String>) -> PlacementRequest {
 }
 
 #[test]
-fn where_too_many_rules_would_have_to_move_it_is_said_that_not_all_was_tried() {
-    let request = into_line(BTreeSet::from(["last".to_owned()]));
-    let error = place(&line(), &request, &small_network()).unwrap_err();
+fn a_row_that_has_to_move_as_a_whole_is_known_to_be_the_fewest_moves() {
+    let request = into_line(BTreeSet::new());
+    let placement = place(&line(10), &request, &small_network()).unwrap();
+    assert_eq!(placement.renumbered.len(), 10);
+    assert!(placement.is_fewest);
+    // All but the last could move, and none of that would help.
+    let request = into_line(BTreeSet::from(["r9".to_owned()]));
+    let error = place(&line(10), &request, &small_network()).unwrap_err();
+    let PlacementError::NoFreePriority { all_were_tried, .. } = &error else {
+        panic!("another error: {error}");
+    };
+    assert!(all_were_tried, "{error}");
+}
+
+#[test]
+fn where_too_much_would_have_to_be_ruled_out_neither_fewest_nor_none_is_claimed() {
+    let request = into_line(BTreeSet::new());
+    let placement = place(&line(900), &request, &small_network()).unwrap();
+    assert_eq!(placement.renumbered.len(), 900);
+    assert!(!placement.is_fewest);
+    let (group, mut request) = row(150, 900, 225);
+    request.pinned = ["r0", "r899"].map(str::to_owned).into();
+    let error = place(&group, &request, &small_network()).unwrap_err();
     let PlacementError::NoFreePriority { all_were_tried, .. } = &error else {
         panic!("another error: {error}");
     };
@@ -333,9 +358,31 @@ fn where_too_many_rules_would_have_to_move_it_is_said_that_not_all_was_tried() {
 }
 
 #[test]
-fn moves_of_more_rules_than_can_be_tried_do_not_claim_to_be_the_fewest() {
-    let request = into_line(BTreeSet::new());
-    let placement = place(&line(), &request, &small_network()).unwrap();
-    assert_eq!(placement.renumbered.len(), 10);
-    assert!(!placement.is_fewest);
+fn no_renumbering_gets_past_a_stricter_default_rule() {
+    let group = Nsg::new("nsg", Vec::new()).unwrap();
+    let mut new = rule("deny-web", 0, Access::Deny, "*", "443");
+    new.direction = Direction::Outbound;
+    let packet = Packet::new_tcp(
+        "10.224.0.4".parse().unwrap(),
+        "20.1.2.3".parse().unwrap(),
+        443,
+    );
+    let request = PlacementRequest {
+        rule: new,
+        required: vec![FlowBox::one(&packet)],
+        pinned: BTreeSet::new(),
+    };
+    let prefix: ipnet::IpNet = "10.224.0.0/16".parse().unwrap();
+    let network = TagContext::new().with_virtual_network([&prefix]);
+    let error = place(&group, &request, &network).unwrap_err();
+    let PlacementError::NoFreePriority {
+        all_were_tried,
+        stricter,
+        ..
+    } = &error
+    else {
+        panic!("another error: {error}");
+    };
+    assert_eq!(stricter.as_deref(), Some("AllowVnetOutBound"));
+    assert!(all_were_tried);
 }
