@@ -151,8 +151,8 @@ fn place_in(
         },
         None => match renumber::find(group, request, &insert, tags)? {
             Freed::Moves(moves) => moves,
-            Freed::Never => return Err(insert.no_free_number(space, true)),
-            Freed::NotFound => return Err(insert.no_free_number(space, false)),
+            Freed::Never => return Err(question.no_free_number(space, &insert, true)),
+            Freed::NotFound => return Err(question.no_free_number(space, &insert, false)),
         },
     };
     let mut rule = request.rule.clone();
@@ -179,7 +179,7 @@ fn place_in(
     };
     match after.wrongly_decided(space, &question, &insert, tags)? {
         Some(PacketSet::EMPTY) => Ok(placement),
-        _ => Err(insert.no_free_number(space, false)),
+        _ => Err(question.no_free_number(space, &insert, false)),
     }
 }
 
@@ -260,25 +260,15 @@ impl<'a> Question<'a> {
         let Some((place, blocking)) = blocking else {
             return Err(PlacementError::AlreadyInForce);
         };
-        let mut stricter = Vec::new();
-        let mut last_stricter = None;
+        let (mut stricter, mut last_stricter_place) = (Vec::new(), None);
         for earlier in self.ordered.deciding(space, self.matched)? {
             if earlier < place
                 && let Some(rule) = deciding(&earlier)
             {
                 stricter.push(rule);
-                last_stricter = Some(earlier);
+                last_stricter_place = Some(earlier);
             }
         }
-        let stopped = self.ordered.decided_by(space, place)?;
-        let stopped = space.intersection(stopped, self.required)?;
-        let opened = match last_stricter {
-            Some(place) => {
-                let held = self.ordered.decided_by(space, place)?;
-                space.intersection(held, self.matched)?
-            }
-            None => PacketSet::EMPTY,
-        };
         let decided = self.ordered.decided_before(space, place)?;
         let taken = space.difference(self.matched, decided)?;
         let passing = match self.rule.access {
@@ -289,9 +279,37 @@ impl<'a> Question<'a> {
             blocking,
             stricter,
             passing,
-            stopped,
-            opened,
+            blocking_place: place,
+            last_stricter_place,
         })
+    }
+
+    /// Why no number would do, with the packets that show it.
+    fn no_free_number(
+        &self,
+        space: &mut Space,
+        insert: &Insert<'_>,
+        all_were_tried: bool,
+    ) -> PlacementError {
+        let mut text = |place: usize, among: PacketSet| {
+            let decided = self.ordered.decided_by(space, place)?;
+            let shown = space.intersection(decided, among)?;
+            Ok(space.sample(shown).map(|packet| packet.to_string()))
+        };
+        let stopped = text(insert.blocking_place, self.required);
+        let opened = insert
+            .last_stricter_place
+            .map(|place| text(place, self.matched));
+        match (stopped, opened.transpose()) {
+            (Ok(stopped), Ok(opened)) => PlacementError::NoFreePriority {
+                blocking: insert.blocking.name.clone(),
+                stricter: insert.stricter.last().map(|rule| rule.name.clone()),
+                still_stopped: stopped.unwrap_or_default(),
+                wrongly_decided: opened.flatten(),
+                all_were_tried,
+            },
+            (Err(error), _) | (_, Err(error)) => NsgError::TooComplex(error).into(),
+        }
     }
 }
 
@@ -300,8 +318,8 @@ struct Insert<'a> {
     blocking: &'a NsgRule,
     stricter: Vec<&'a NsgRule>,
     passing: PacketSet,
-    stopped: PacketSet,
-    opened: PacketSet,
+    blocking_place: usize,
+    last_stricter_place: Option<usize>,
 }
 
 impl Insert<'_> {
@@ -311,17 +329,6 @@ impl Insert<'_> {
         let first = above.map_or(MIN_PRIORITY, |number| number.saturating_add(1));
         let last = self.blocking.priority.saturating_sub(1).min(MAX_PRIORITY);
         first..=last
-    }
-
-    fn no_free_number(&self, space: &Space, all_were_tried: bool) -> PlacementError {
-        let text = |set| space.sample(set).map(|packet| packet.to_string());
-        PlacementError::NoFreePriority {
-            blocking: self.blocking.name.clone(),
-            stricter: self.stricter.last().map(|rule| rule.name.clone()),
-            still_stopped: text(self.stopped).unwrap_or_default(),
-            wrongly_decided: text(self.opened),
-            all_were_tried,
-        }
     }
 }
 
