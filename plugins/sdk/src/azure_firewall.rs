@@ -7,6 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 use naosu_flow::{
+    field::parse_prefix,
     firewall::{Firewall, RuleKind},
     nsg::TagContext,
     set::{AddressSet, Direction, Space},
@@ -124,9 +125,7 @@ pub fn find(
 }
 
 fn holds(prefixes: &[String], address: IpAddr) -> bool {
-    let mut prefixes = prefixes
-        .iter()
-        .filter_map(|text| text.parse::<IpNet>().ok());
+    let mut prefixes = prefixes.iter().filter_map(|text| parse_prefix(text));
     prefixes.any(|prefix| prefix.contains(&address))
 }
 
@@ -385,7 +384,7 @@ fn addresses_of(resource: &str, texts: &[String]) -> Result<AddressSet, PluginEr
             },
             None => {
                 let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
-                let prefix: Option<IpNet> = text.parse().ok().or_else(host);
+                let prefix = parse_prefix(text).or_else(host);
                 prefix.map(AddressSet::prefix)
             }
         };
