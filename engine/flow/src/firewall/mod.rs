@@ -8,6 +8,7 @@ mod collection;
 mod compile;
 mod error;
 mod parse;
+mod read_routes;
 mod read_rule;
 mod route;
 mod routed;
@@ -20,6 +21,7 @@ pub use compile::firewall_delta;
 pub use error::FirewallError;
 pub use parse::ip_group_addresses;
 pub use route::{NextHop, Route, RouteTable};
+pub use routed::reached_by_all;
 
 #[cfg(test)]
 mod tests;

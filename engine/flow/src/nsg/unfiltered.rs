@@ -7,21 +7,18 @@
 //! is why a default rule lets `AzureLoadBalancer` in. And "ICMPv6 isn't currently
 //! supported in network security groups", so that no rule tells what becomes of it.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
 use super::group::Nsg;
 use super::rule::{Access, Direction, NsgRule};
-use super::tags::{PLATFORM_ADDRESS, TagContext};
+use super::tags::TagContext;
 use crate::field::FieldError;
+use crate::platform::{METADATA_ADDRESS, PLATFORM_ADDRESS};
 use crate::policy::{Rule, RuleMatch, UnknownAddresses, Verdict};
 use crate::set::{
     self, AddressSet, AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, PortSet, Protocol,
     ProtocolSet, Space,
 };
-
-/// Where a virtual machine reads about itself.
-pub(super) const METADATA_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
 /// The name under which packets to the platform pass.
 const PLATFORM: &str = "services of the Azure platform";

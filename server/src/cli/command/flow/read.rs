@@ -207,9 +207,9 @@ pub fn firewall_policies(policies: &[PathBuf], groups: &[PathBuf]) -> Result<Fir
 }
 
 /// A route table.
-pub fn route_table(path: &Path) -> Result<RouteTable, Error> {
+pub fn route_table(path: &Path, tags: &TagContext) -> Result<RouteTable, Error> {
     let value = json(path, AS_ARM_RETURNS_IT)?;
-    RouteTable::from_arm(&value).map_err(|error| of_firewall(path, &error))
+    RouteTable::from_arm(&value, tags).map_err(|error| of_firewall(path, &error))
 }
 
 /// What is known, with the IP groups of these files besides.
@@ -235,6 +235,16 @@ pub fn of_firewall(path: &Path, error: &FirewallError) -> Error {
             path,
             error,
             "give its policy as --firewall-policy with --rule-collections",
+        ),
+        FirewallError::RouteTagUnknown { .. } => malformed(
+            path,
+            error,
+            "give a list that has the tag as --service-tags",
+        ),
+        FirewallError::RouteConflict { .. } => malformed(
+            path,
+            error,
+            "correct the file: Azure takes one route for each prefix",
         ),
         other => malformed(path, other, AS_ARM_RETURNS_IT),
     }
