@@ -331,7 +331,7 @@ fn read_policies(reads: &dyn Reads, id: &ResourceId) -> Result<PolicyRules, Plug
         .iter()
         .map(|(policy, groups)| (policy, groups.as_slice()))
         .collect();
-    let mut rules = Firewall::from_policies(&borrowed).map_err(firewall_error)?;
+    let mut rules = Firewall::from_policy_chain(&borrowed).map_err(firewall_error)?;
     // A parent's groups often have the names of the child's.
     for (level, (policy, _)) in rules.levels.iter_mut().zip(&policies) {
         let name = policy.value.get("name").and_then(Value::as_str);

@@ -124,13 +124,12 @@ impl Firewall {
         collections.flat_map(|collection| &collection.rules)
     }
 
-    /// The collections in the order they are processed, with their level's
-    /// groups; kinds are sorted apart by the caller.
-    pub(super) fn in_order(
-        &self,
-    ) -> Result<Vec<(&RuleCollectionGroup, &RuleCollection)>, FirewallError> {
+    /// The collections in the order they are processed; kinds are sorted apart by the
+    /// caller.
+    pub(super) fn in_order(&self) -> Result<Vec<Ordered<'_>>, FirewallError> {
         let mut ordered = Vec::new();
-        for level in &self.levels {
+        for (index, level) in self.levels.iter().enumerate() {
+            let is_own = index + 1 == self.levels.len();
             let mut groups: Vec<&RuleCollectionGroup> = level.iter().collect();
             groups.sort_by_key(|group| group.priority);
             refuse_equal(&groups, |group| (group.priority, &group.name))?;
@@ -140,15 +139,25 @@ impl Firewall {
                 refuse_equal(&collections, |collection| {
                     (collection.priority, &collection.name)
                 })?;
-                ordered.extend(
-                    collections
-                        .into_iter()
-                        .map(|collection| (group, collection)),
-                );
+                ordered.extend(collections.into_iter().map(|collection| Ordered {
+                    is_own,
+                    group,
+                    collection,
+                }));
             }
         }
         Ok(ordered)
     }
+}
+
+/// A collection in its place.
+pub(super) struct Ordered<'a> {
+    /// Whether it is of the firewall's own policy, and not of a parent.
+    pub(super) is_own: bool,
+    /// Its group.
+    pub(super) group: &'a RuleCollectionGroup,
+    /// The collection.
+    pub(super) collection: &'a RuleCollection,
 }
 
 fn refuse_equal<T>(sorted: &[T], key: impl Fn(&T) -> (u32, &String)) -> Result<(), FirewallError> {

@@ -1,6 +1,6 @@
 //! A firewall as a policy.
 
-use super::collection::{CollectionAction, Firewall, FirewallRule, RuleKind};
+use super::collection::{CollectionAction, Firewall, FirewallRule, Ordered, RuleKind};
 use super::error::FirewallError;
 use crate::delta::FlowDelta;
 use crate::field::{AddressValue, FieldError, Place, excerpt, parse_address, parse_ports};
@@ -48,7 +48,16 @@ impl Firewall {
             }
         }
         for kind in [RuleKind::Nat, RuleKind::Network, RuleKind::Application] {
-            for (group, collection) in &ordered {
+            for Ordered {
+                is_own,
+                group,
+                collection,
+            } in &ordered
+            {
+                // Rules of NAT are not inherited.
+                if kind == RuleKind::Nat && !is_own {
+                    continue;
+                }
                 for rule in collection.rules.iter().filter(|rule| rule.kind == kind) {
                     let name = format!("{}/{}/{}", group.name, collection.name, rule.name);
                     let place = format!("rule {}", excerpt(&name));

@@ -8,6 +8,7 @@ mod collection;
 mod compile;
 mod error;
 mod parse;
+mod policy_order;
 mod read_routes;
 mod read_rule;
 mod route;

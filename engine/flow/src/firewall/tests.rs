@@ -187,6 +187,24 @@ fn a_parent_policy_comes_first_and_network_rules_before_application_rules() {
 }
 
 #[test]
+fn rules_of_nat_are_those_of_the_firewalls_own_policy_alone() {
+    let parent = json!({ "name": "parent", "properties": {} });
+    let child = json!({ "name": "child", "properties": { "basePolicy": { "id": "/parent" } } });
+    let nat = policy_collection("nat", 100, "DNAT", policy_rule("NatRule", "20.1.1.1"));
+    let open = policy_collection("open", 200, "Allow", policy_rule("NetworkRule", "*"));
+    let with_nat = [policy_group("g", 100, json!([nat, open]))];
+    let without = [policy_group("g", 100, json!([open]))];
+    let ask = |of_parent: &[Value], of_child: &[Value]| {
+        let levels = [(&parent, of_parent), (&child, of_child)];
+        let firewall = Firewall::from_policies(&levels).unwrap();
+        let packet = packet(Protocol::TCP, "20.1.1.1", 443);
+        verdict(&firewall, &TagContext::new(), &packet).0
+    };
+    assert_eq!(ask(&with_nat, &without), Verdict::Allow);
+    assert_eq!(ask(&without, &with_nat), Verdict::Unknown);
+}
+
+#[test]
 fn threat_intelligence_that_denies_makes_every_allow_depend_on_it() {
     let mut body = classic(json!([collection(
         "open",
