@@ -157,14 +157,7 @@ impl AzureFirewall {
 
     /// The prefixes, ranges and tags that its rules name.
     pub fn named_places(&self) -> impl Iterator<Item = &str> {
-        let collections = self.rules.levels.iter().flatten();
-        let rules = collections
-            .flat_map(|g| &g.collections)
-            .flat_map(|c| &c.rules);
-        rules.flat_map(|rule| {
-            let places = rule.sources.iter().chain(&rule.destinations);
-            places.map(String::as_str)
-        })
+        self.rules.addresses().into_iter()
     }
 
     /// Tags with the addresses of its IP groups.
@@ -348,14 +341,10 @@ fn read_ip_groups(
     reads: &dyn Reads,
     rules: &Firewall,
 ) -> Result<Vec<(String, AddressSet)>, PluginError> {
-    let collections = rules.levels.iter().flatten().flat_map(|g| &g.collections);
-    let named: BTreeSet<&String> = collections
-        .flat_map(|c| &c.rules)
-        .flat_map(|r| r.source_ip_groups.iter().chain(&r.destination_ip_groups))
-        .collect();
+    let named = rules.ip_groups();
     let queries: Vec<Query> = named
         .iter()
-        .map(|id| Query::AzureGet((*id).clone()))
+        .map(|id| Query::AzureGet((*id).to_owned()))
         .collect();
     let mut groups = Vec::new();
     for (id, read) in named
@@ -365,7 +354,7 @@ fn read_ip_groups(
         match read {
             Ok(read) => {
                 let addresses = &read.value.properties.ip_addresses;
-                groups.push((id.clone(), addresses_of(&read.resource, addresses)?));
+                groups.push((id.to_owned(), addresses_of(&read.resource, addresses)?));
             }
             Err(PluginError::Observation(_)) => {}
             Err(error) => return Err(error),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::FirewallError;
+use super::intrusion::IntrusionDetection;
 
 /// What kind of rule it is; kinds are processed one after the other, whatever
 /// the priorities.
@@ -93,6 +94,8 @@ pub struct Firewall {
     pub levels: Vec<Vec<RuleCollectionGroup>>,
     /// Whether threat intelligence may deny traffic before any rule.
     pub threat_intelligence_denies: bool,
+    /// The intrusion detection of the policies that have any.
+    pub intrusion_detection: Vec<IntrusionDetection>,
     /// Rules that could not be read; they may allow or deny anything.
     pub unread: Vec<UnreadRules>,
 }
@@ -121,7 +124,11 @@ impl Firewall {
     fn rules(&self) -> impl Iterator<Item = &FirewallRule> {
         let groups = self.levels.iter().flatten();
         let collections = groups.flat_map(|group| &group.collections);
-        collections.flat_map(|collection| &collection.rules)
+        let bypasses = self.intrusion_detection.iter();
+        let bypasses = bypasses.flat_map(|detection| &detection.bypasses);
+        collections
+            .flat_map(|collection| &collection.rules)
+            .chain(bypasses)
     }
 
     /// The collections in the order they are processed; kinds are sorted apart by the

@@ -6,6 +6,7 @@ use super::collection::{
     CollectionAction, Firewall, RuleCollection, RuleCollectionGroup, RuleKind,
 };
 use super::error::FirewallError;
+use super::intrusion::IntrusionDetection;
 use super::policy_order::{Level, in_order};
 use super::read_rule::read_rule;
 use crate::field::json::{invalid, missing, object, text, texts};
@@ -51,6 +52,7 @@ impl Firewall {
             threat_intelligence_denies: threat_intelligence_denies(&place, properties)?,
             name,
             levels: vec![groups],
+            intrusion_detection: Vec::new(),
             unread: Vec::new(),
         })
     }
@@ -83,6 +85,7 @@ impl Firewall {
             name: String::new(),
             levels: Vec::new(),
             threat_intelligence_denies: false,
+            intrusion_detection: Vec::new(),
             unread: Vec::new(),
         };
         for (policy, groups) in policies {
@@ -91,6 +94,8 @@ impl Firewall {
             let properties = properties(&place, policy)?;
             // A child may be stricter than its parent, never less.
             firewall.threat_intelligence_denies |= threat_intelligence_denies(&place, properties)?;
+            let intrusion = IntrusionDetection::read(&place, properties)?;
+            firewall.intrusion_detection.extend(intrusion);
             let groups: Result<Vec<RuleCollectionGroup>, FieldError> =
                 groups.into_iter().map(policy_group).collect();
             firewall.levels.push(groups?);

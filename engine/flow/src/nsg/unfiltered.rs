@@ -14,7 +14,7 @@ use super::rule::{Access, Direction, NsgRule};
 use super::tags::TagContext;
 use crate::field::FieldError;
 use crate::platform::{METADATA_ADDRESS, PLATFORM_ADDRESS};
-use crate::policy::{Rule, RuleMatch, UnknownAddresses, Verdict};
+use crate::policy::{Rule, Verdict};
 use crate::set::{
     self, AddressSet, AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, PortSet, Protocol,
     ProtocolSet, Space,
@@ -89,7 +89,7 @@ pub(super) fn before_rules(group: &Nsg, tags: &TagContext) -> Result<Vec<Rule>, 
         for service in SERVICES.iter() {
             rules.push(Rule {
                 name: rule.name.clone(),
-                matches: inside(&matches, service),
+                matches: matches.inside(service),
                 verdict: rule.access.into(),
             });
         }
@@ -127,21 +127,4 @@ fn overrides(rule: &NsgRule) -> bool {
     rule.direction == Direction::Outbound
         && rule.access == Access::Deny
         && rule.destination_prefixes.iter().any(is_tag)
-}
-
-/// The part of a match that is inside a box.
-fn inside(matches: &RuleMatch, flow: &FlowBox) -> RuleMatch {
-    let within = |unknown: &[UnknownAddresses], addresses: &AddressSet| {
-        let cut = |one: &UnknownAddresses| UnknownAddresses {
-            within: one.within.intersection(addresses),
-            ..one.clone()
-        };
-        unknown.iter().map(cut).collect()
-    };
-    RuleMatch {
-        flow: matches.flow.intersection(flow),
-        unknown_sources: within(&matches.unknown_sources, &flow.sources),
-        unknown_destinations: within(&matches.unknown_destinations, &flow.destinations),
-        conditions: matches.conditions.clone(),
-    }
 }
