@@ -13,6 +13,7 @@ use super::{
     hop::{Hop, Rules},
     parameter::{self, invalid},
     read,
+    resource::Kind,
 };
 use crate::cli::args::{BetweenArgs, KnownNetwork};
 
@@ -59,8 +60,12 @@ pub fn hops<'a>(
     let policy = match firewall {
         Some((path, firewall)) => {
             let tags = read::ip_groups(&args.ip_groups, tags.clone())?;
+            let kind = match args.firewall {
+                Some(_) => Kind::FIREWALL,
+                None => Kind::RULE_COLLECTION_GROUP,
+            };
             let policy = firewall.policy(&tags);
-            Some(policy.map_err(|error| read::of_firewall(path, &error))?)
+            Some(policy.map_err(|error| read::of_firewall(path, &kind, &error))?)
         }
         None if args.ip_groups.is_empty() && address.is_none() => None,
         None => {
