@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use naosu_engine::error::Code;
-use naosu_flow::{firewall::RouteTable, nsg::Nsg};
+use naosu_flow::{
+    firewall::RouteTable,
+    nsg::{Nsg, TagContext},
+};
 use naosu_plugin::arm;
 use naosu_server::drivers::azure::{
     ManagedCluster, ResourceId,
@@ -231,7 +234,8 @@ fn resource(name: &str, url: &Url, body: &Value, counts: &mut Counts) {
             Nsg::from_arm(body).unwrap_or_else(|e| panic!("{name}: {e}"));
         }
         "microsoft.network/routetables" => {
-            RouteTable::from_arm(body).unwrap_or_else(|e| panic!("{name}: {e}"));
+            RouteTable::from_arm(body, &TagContext::new())
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
         }
         // Read by single fields where they are read at all.
         _ => {

@@ -235,11 +235,15 @@ pub fn route_table_json(text: &str) {
     let Ok(value) = serde_json::from_str(text) else {
         return;
     };
-    if let Ok(table) = RouteTable::from_arm(&value) {
-        let all = table.destinations();
+    let cloud = "20.0.0.0/8".parse().expect("a prefix");
+    let tags = TagContext::new().with_tag("AzureCloud", AddressSet::prefix(cloud));
+    if let Ok(table) = RouteTable::from_arm(&value, &tags) {
         let _ = table.reaching("10.0.0.4".parse().expect("an address"));
-        for route in table.routes() {
-            assert!(all.iter().any(|(hop, _)| *hop == route.next_hop) || all.is_empty());
+        for (hop, destinations) in table.destinations() {
+            for prefix in destinations.to_prefixes() {
+                let route = table.route(prefix.addr()).map(|route| route.next_hop);
+                assert_eq!(route, Some(hop));
+            }
         }
     }
 }

@@ -67,6 +67,7 @@ pub mod firewall;
 pub mod iptables;
 pub mod nsg;
 pub mod path;
+mod platform;
 pub mod policy;
 pub mod set;
 pub mod ufw;

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use naosu_flow::field::parse_prefix;
 
 pub(super) const NAME_BYTES: usize = 256;
 pub(super) const ID_BYTES: usize = 1024;
@@ -205,7 +205,7 @@ pub(super) fn ufw_port(field: &str, value: String) -> Checked<String> {
 }
 
 fn is_address(value: &str) -> bool {
-    value.parse::<IpNet>().is_ok() || value.parse::<IpAddr>().is_ok()
+    parse_prefix(value).is_some() || value.parse::<IpAddr>().is_ok()
 }
 
 /// An address or a prefix.
@@ -337,7 +337,7 @@ mod tests {
                 prop_assert!(!path.contains(['?', '#', '%', '\n']), "{}", path);
             }
             if let Ok(prefix) = prefix("f", text.clone()) {
-                let is_address = prefix.parse::<IpAddr>().is_ok() || prefix.parse::<IpNet>().is_ok();
+                let is_address = prefix.parse::<IpAddr>().is_ok() || parse_prefix(&prefix).is_some();
                 prop_assert!(is_address, "{}", prefix);
             }
             for check in [port, port_or_any, ufw_port, ufw_address, kubernetes_name, slug] {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ipnet::IpNet;
+use naosu_flow::field::parse_prefix;
 
 use crate::{
     model::{Diagnosis, Effect, Flow, Step, Symptom, TunnelAnswers, plan::PlanContent},
@@ -103,7 +104,7 @@ fn is_to_kubelets(flow: &Flow) -> bool {
 
 fn net(text: &str) -> Option<IpNet> {
     let host = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-    text.parse().ok().or_else(host)
+    parse_prefix(text).or_else(host)
 }
 
 /// The symptom as it was given, for plugins that judge anew.

@@ -24,6 +24,8 @@ const STEP: u32 = 100;
 const CLASSIC_NETWORK: usize = 1;
 /// What the analysis calls the list of addresses that Microsoft keeps.
 const THREAT_INTELLIGENCE: &str = "threat intelligence";
+/// What the analysis calls the signatures that look at what connections carry.
+const INTRUSION_DETECTION: &str = "intrusion detection";
 
 /// What is to be placed.
 pub struct Request<'a> {
@@ -53,6 +55,8 @@ pub struct Placement {
     pub before: Option<String>,
     /// Whether Microsoft's list of malicious addresses may still deny it.
     pub may_be_listed: bool,
+    /// Whether a signature of intrusion detection may still deny it.
+    pub may_be_detected: bool,
 }
 
 /// The order in which collections of network rules are processed.
@@ -109,7 +113,7 @@ pub fn place(
         .map(|group| group.collections.as_slice())
         .unwrap_or_default();
     let collection = free_name(request.name, taken)?;
-    let may_be_listed = prove(
+    let may_still_stop = prove(
         firewall,
         request,
         &tags,
@@ -124,7 +128,12 @@ pub fn place(
         collection,
         priority: u16::try_from(priority).unwrap_or(u16::MAX),
         before: blocking.map(|(_, rule)| rule),
-        may_be_listed,
+        may_be_listed: may_still_stop
+            .iter()
+            .any(|rule| rule == THREAT_INTELLIGENCE),
+        may_be_detected: may_still_stop
+            .iter()
+            .any(|rule| rule == INTRUSION_DETECTION),
     })
 }
 
@@ -315,8 +324,8 @@ fn home(firewall: &AzureFirewall, level: usize, group: usize) -> (String, String
     }
 }
 
-/// Whether only Microsoft's list may still stop what the rule is for; an error
-/// where something else does.
+/// What of that which no rule overrides may still stop what the rule is for: Microsoft's
+/// list, and intrusion detection. An error where something else does.
 fn prove(
     firewall: &AzureFirewall,
     request: &Request<'_>,
@@ -324,7 +333,7 @@ fn prove(
     (level, group): (usize, usize),
     collection: &str,
     priority: u32,
-) -> Result<bool, PluginError> {
+) -> Result<Vec<String>, PluginError> {
     let mut after = firewall.rules.clone();
     let place = after.levels.get_mut(level).and_then(|l| l.get_mut(group));
     if let Some(group) = place {
@@ -335,11 +344,13 @@ fn prove(
             rules: vec![request.rule.clone()],
         });
     }
-    let mut still = stops(&after, request, tags, false)?;
-    let before = still.len();
-    still.retain(|rule| rule.rule != THREAT_INTELLIGENCE);
-    match still.first() {
-        None => Ok(before > 0),
+    let still = stops(&after, request, tags, false)?;
+    let comes_first = [THREAT_INTELLIGENCE, INTRUSION_DETECTION];
+    match still
+        .iter()
+        .find(|rule| !comes_first.contains(&rule.rule.as_str()))
+    {
+        None => Ok(still.into_iter().map(|rule| rule.rule).collect()),
         Some(rule) => Err(PluginError::Infeasible(format!(
             "{} of {} stops it even with a rule that allows it, because it comes first whatever \
              the priorities; change that rule",

@@ -74,6 +74,16 @@ pub fn plan(
                 .to_owned(),
         );
     }
+    if additions
+        .iter()
+        .any(|addition| addition.placement.may_be_detected)
+    {
+        warnings.push(
+            "The firewall's intrusion detection also denies connections that match one of its \
+             signatures, whatever the rules allow."
+                .to_owned(),
+        );
+    }
     warnings.extend(judged.advice.iter().map(|more| format!("Besides: {more}")));
     let mut steps = Vec::new();
     for addition in &additions {

@@ -631,6 +631,28 @@ fn threat_intelligence_does_not_keep_the_rule_from_being_proposed() {
 }
 
 #[test]
+fn intrusion_detection_does_not_keep_the_rule_from_being_proposed() {
+    let estate = policy(vec![TestFirewall::group("network", 100, &[])]);
+    let mut recorded = estate.record();
+    let own = Query::AzureGet(estate.network_id("firewallPolicies/fwp"));
+    let body = recorded.0.iter().find(|(query, _)| *query == own).unwrap();
+    let mut body: Value = serde_json::from_str(&body.1.as_ref().unwrap().body).unwrap();
+    body["properties"]["intrusionDetection"] = json!({ "mode": "Deny" });
+    recorded.put(own, body);
+    let finding = diagnose(&recorded);
+    assert_eq!(
+        finding.judgement,
+        Judgement::Confirmed,
+        "{}",
+        finding.summary
+    );
+    let warnings = plan(&recorded, "{}").unwrap().warnings;
+    let about = |words: &str| warnings.iter().any(|warning| warning.contains(words));
+    assert!(about("intrusion detection"), "{warnings:?}");
+    assert!(!about("threat intelligence"), "{warnings:?}");
+}
+
+#[test]
 fn what_makes_no_sense_is_said_and_never_guessed() {
     let estate = https_only();
     let list = Query::AzureList(estate.network_id("azureFirewalls"));

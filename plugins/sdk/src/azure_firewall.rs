@@ -7,6 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 use naosu_flow::{
+    field::parse_prefix,
     firewall::{Firewall, RuleKind},
     nsg::TagContext,
     set::{AddressSet, Direction, Space},
@@ -124,9 +125,7 @@ pub fn find(
 }
 
 fn holds(prefixes: &[String], address: IpAddr) -> bool {
-    let mut prefixes = prefixes
-        .iter()
-        .filter_map(|text| text.parse::<IpNet>().ok());
+    let mut prefixes = prefixes.iter().filter_map(|text| parse_prefix(text));
     prefixes.any(|prefix| prefix.contains(&address))
 }
 
@@ -158,14 +157,7 @@ impl AzureFirewall {
 
     /// The prefixes, ranges and tags that its rules name.
     pub fn named_places(&self) -> impl Iterator<Item = &str> {
-        let collections = self.rules.levels.iter().flatten();
-        let rules = collections
-            .flat_map(|g| &g.collections)
-            .flat_map(|c| &c.rules);
-        rules.flat_map(|rule| {
-            let places = rule.sources.iter().chain(&rule.destinations);
-            places.map(String::as_str)
-        })
+        self.rules.addresses().into_iter()
     }
 
     /// Tags with the addresses of its IP groups.
@@ -332,7 +324,7 @@ fn read_policies(reads: &dyn Reads, id: &ResourceId) -> Result<PolicyRules, Plug
         .iter()
         .map(|(policy, groups)| (policy, groups.as_slice()))
         .collect();
-    let mut rules = Firewall::from_policies(&borrowed).map_err(firewall_error)?;
+    let mut rules = Firewall::from_policy_chain(&borrowed).map_err(firewall_error)?;
     // A parent's groups often have the names of the child's.
     for (level, (policy, _)) in rules.levels.iter_mut().zip(&policies) {
         let name = policy.value.get("name").and_then(Value::as_str);
@@ -349,14 +341,10 @@ fn read_ip_groups(
     reads: &dyn Reads,
     rules: &Firewall,
 ) -> Result<Vec<(String, AddressSet)>, PluginError> {
-    let collections = rules.levels.iter().flatten().flat_map(|g| &g.collections);
-    let named: BTreeSet<&String> = collections
-        .flat_map(|c| &c.rules)
-        .flat_map(|r| r.source_ip_groups.iter().chain(&r.destination_ip_groups))
-        .collect();
+    let named = rules.ip_groups();
     let queries: Vec<Query> = named
         .iter()
-        .map(|id| Query::AzureGet((*id).clone()))
+        .map(|id| Query::AzureGet((*id).to_owned()))
         .collect();
     let mut groups = Vec::new();
     for (id, read) in named
@@ -366,7 +354,7 @@ fn read_ip_groups(
         match read {
             Ok(read) => {
                 let addresses = &read.value.properties.ip_addresses;
-                groups.push((id.clone(), addresses_of(&read.resource, addresses)?));
+                groups.push((id.to_owned(), addresses_of(&read.resource, addresses)?));
             }
             Err(PluginError::Observation(_)) => {}
             Err(error) => return Err(error),
@@ -385,7 +373,7 @@ fn addresses_of(resource: &str, texts: &[String]) -> Result<AddressSet, PluginEr
             },
             None => {
                 let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
-                let prefix: Option<IpNet> = text.parse().ok().or_else(host);
+                let prefix = parse_prefix(text).or_else(host);
                 prefix.map(AddressSet::prefix)
             }
         };

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use naosu_flow::field::parse_prefix;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -181,7 +182,7 @@ impl NodeNetwork {
 
     /// The subnet that holds an address, in any of the nodes' networks.
     pub fn subnet_holding(&self, address: IpAddr) -> Option<ResourceId> {
-        let holds = |prefix: &str| prefix.parse::<IpNet>().is_ok_and(|p| p.contains(&address));
+        let holds = |prefix: &str| parse_prefix(prefix).is_some_and(|p| p.contains(&address));
         let networks = self.virtual_networks.iter();
         let mut subnets = networks.flat_map(|network| &network.value.properties.subnets);
         let found = subnets.find(|subnet| subnet.properties.prefixes().any(holds));
@@ -218,7 +219,7 @@ impl NodeNetwork {
                 .filter(|peering| peering.peering_state != "Disconnected")
                 .flat_map(|peering| &peering.remote_address_space.address_prefixes);
             for text in own.iter().chain(peered) {
-                prefixes.push(text.parse().map_err(|_| {
+                prefixes.push(parse_prefix(text).ok_or_else(|| {
                     PluginError::Malformed(format!("{}: {text:?} is no prefix", network.resource))
                 })?);
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use naosu_flow::{
     firewall::{NextHop, Route, RouteTable},
-    nsg::{Resolved, Side, TagContext},
+    nsg::TagContext,
     set::AddressSet,
 };
 use serde_json::{Value, json};
@@ -183,8 +183,8 @@ impl Routes {
 
 impl Table {
     fn new(read: Observed<Value>, tags: &TagContext, space: &[IpNet]) -> Result<Self, String> {
-        let expanded = with_prefixes_of_tags(&read.value, tags)?;
-        let routes = RouteTable::from_arm(&expanded).map_err(|e| in_words(&firewall_error(e)))?;
+        let routes = RouteTable::from_arm(&read.value, tags);
+        let routes = routes.map_err(|e| in_words(&firewall_error(e)))?;
         let propagation = read.value.pointer("/properties/disableBgpRoutePropagation");
         Ok(Self {
             is_learning: propagation.and_then(Value::as_bool) != Some(true),
@@ -196,7 +196,7 @@ impl Table {
 
 fn system_routes(space: &[IpNet]) -> Result<RouteTable, String> {
     let none = json!({ "name": "", "properties": { "routes": [] } });
-    let table = RouteTable::from_arm(&none).map_err(|e| e.to_string())?;
+    let table = RouteTable::from_arm(&none, &TagContext::new()).map_err(|e| e.to_string())?;
     Ok(table.with_system_routes(space))
 }
 
@@ -214,36 +214,6 @@ fn prefix_of(route: &Value) -> Option<&str> {
 fn tags_of(table: &Value) -> impl Iterator<Item = String> {
     let tags = routes_of(table).filter_map(prefix_of);
     tags.filter(|prefix| is_tag(prefix)).map(str::to_owned)
-}
-
-/// The table with each route to a service tag as routes to its prefixes. Among
-/// equal prefixes the explicit route wins over the tag's, so those come last.
-fn with_prefixes_of_tags(table: &Value, tags: &TagContext) -> Result<Value, String> {
-    let mut table = table.clone();
-    let Some(Value::Array(routes)) = table.pointer_mut("/properties/routes") else {
-        return Ok(table);
-    };
-    let (of_tags, mut all): (Vec<Value>, Vec<Value>) = std::mem::take(routes)
-        .into_iter()
-        .partition(|route| prefix_of(route).is_some_and(is_tag));
-    for route in of_tags {
-        let tag = prefix_of(&route).unwrap_or_default();
-        let prefixes = match tags.tag(tag, Side::Destination) {
-            Resolved::Known(set) => set.to_prefixes(),
-            Resolved::Unknown(unknown) | Resolved::Partly(_, unknown) => {
-                return Err(unknown.atom.reason);
-            }
-        };
-        for prefix in prefixes {
-            let mut one = route.clone();
-            if let Some(place) = one.pointer_mut("/properties/addressPrefix") {
-                *place = json!(prefix);
-            }
-            all.push(one);
-        }
-    }
-    *routes = all;
-    Ok(table)
 }
 
 fn is_own(table: &Value, route: &Route) -> bool {

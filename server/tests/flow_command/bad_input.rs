@@ -168,6 +168,14 @@ fn a_wrong_parameter_is_named_with_its_value() {
             "--to 10.20.0.5/16 has host bits set",
         ),
         (
+            with_group("--from 010.20.1.0/24 --to 10.20.0.5 --port 1/tcp"),
+            "--from \"010.20.1.0/24\"",
+        ),
+        (
+            with_group(&format!("{PACKET} --vnet-prefix 010.20.0.0/16")),
+            "--vnet-prefix \"010.20.0.0/16\"",
+        ),
+        (
             with_group("--from 10.20.1.9-10.20.1.4 --to 10.20.0.5 --port 1/tcp"),
             "10.20.1.9-10.20.1.4",
         ),

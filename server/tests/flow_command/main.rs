@@ -1,5 +1,6 @@
 //! `naosu flow` through the built binary, on files alone.
 
+mod azure_files;
 mod bad_input;
 mod delta;
 mod explain;

@@ -178,6 +178,42 @@ fn a_private_address_outside_of_the_network_goes_to_no_internet() {
 }
 
 #[test]
+fn what_is_for_the_platform_meets_no_route_and_no_firewall() {
+    for between in [
+        "--route-table routes.json",
+        "--route-table routes.json --firewall firewall.json",
+        "--firewall firewall.json",
+    ] {
+        for asked in [
+            "--to 168.63.129.16 --port 53/udp",
+            "--to 169.254.169.254 --port 80/tcp",
+        ] {
+            let answer = json(&format!(
+                "explain {between} --vnet-prefix 10.20.0.0/16 --from 10.20.1.4 {asked}"
+            ));
+            assert_eq!(answer["verdict"], "allow", "{between} {asked}: {answer:#}");
+        }
+    }
+}
+
+#[test]
+fn a_route_to_a_service_tag_is_for_the_prefixes_of_the_given_list() {
+    let ask = |to: &str| {
+        json(&format!(
+            "explain --route-table routes-tag.json --service-tags service-tags.json \
+             --vnet-prefix 10.20.0.0/16 --from 10.20.1.4 --to {to} --port 443/tcp"
+        ))
+    };
+    let dropped = ask("203.0.113.7");
+    assert_eq!(dropped["verdict"], "deny");
+    assert_eq!(
+        dropped["deciding_rules"][0]["rule"],
+        "route storage-to-nowhere for 203.0.113.0/24"
+    );
+    assert_eq!(ask("192.0.2.7")["verdict"], "allow");
+}
+
+#[test]
 fn an_ip_group_of_the_firewall_is_unknown_until_it_is_given() {
     let ask = |group: &str| {
         json(&format!(

@@ -117,10 +117,19 @@ impl FieldError {
 
 /// Cuts a value from outside to what a message can show.
 pub(crate) fn excerpt(value: &str) -> String {
-    const SHOWN: usize = 80;
-    if value.chars().count() <= SHOWN {
+    start_of(value, 80)
+}
+
+/// Cuts an ARM id only where it is longer than ids are: all of it is needed to find the
+/// resource.
+pub(crate) fn excerpt_of_id(id: &str) -> String {
+    start_of(id, 500)
+}
+
+fn start_of(value: &str, shown: usize) -> String {
+    if value.chars().count() <= shown {
         return value.to_owned();
     }
-    let start: String = value.chars().take(SHOWN).collect();
+    let start: String = value.chars().take(shown).collect();
     format!("{start}…")
 }

@@ -6,8 +6,9 @@ mod strict;
 mod value;
 
 pub use error::FieldError;
-pub(crate) use error::excerpt;
+pub(crate) use error::{excerpt, excerpt_of_id};
 pub use strict::parse_json;
+pub use value::parse_prefix;
 pub(crate) use value::{
     AddressValue, Place, canonical_protocol, parse_address, parse_ports, parse_protocol,
 };

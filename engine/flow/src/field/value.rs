@@ -46,6 +46,20 @@ impl Place<'_> {
     }
 }
 
+/// An address prefix as Azure writes it. One with a leading zero is none: readers differ
+/// on whether such a number is octal.
+pub fn parse_prefix(text: &str) -> Option<IpNet> {
+    let (address, length) = text.split_once('/')?;
+    let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+    let is_padded = length.len() > 1 && length.starts_with('0');
+    if !is_number || is_padded {
+        return None;
+    }
+    // The standard library refuses leading zeros in an address.
+    let address: IpAddr = address.parse().ok()?;
+    IpNet::new(address, length.parse().ok()?).ok()
+}
+
 /// Reads one value of an address field.
 pub(crate) fn parse_address(place: Place<'_>, value: &str) -> Result<AddressValue, FieldError> {
     const EXPECTED: &str = "an address, a prefix, a service tag or \"*\"";
@@ -57,7 +71,7 @@ pub(crate) fn parse_address(place: Place<'_>, value: &str) -> Result<AddressValu
         return Ok(AddressValue::Addresses(AddressSet::host(address)));
     }
     if value.contains('/') {
-        let prefix: IpNet = value.parse().map_err(|_| place.invalid(value, EXPECTED))?;
+        let prefix = parse_prefix(value).ok_or_else(|| place.invalid(value, EXPECTED))?;
         if prefix.trunc() != prefix {
             return Err(FieldError::HostBits {
                 place: place.rule.to_owned(),
@@ -143,4 +157,39 @@ pub(crate) fn parse_protocol(place: Place<'_>, value: &str) -> Result<ProtocolSe
         "Ah" => one(Protocol::AH),
         _ => ProtocolSet::full(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_with_a_leading_zero_is_none_and_every_other_is_read() {
+        for text in [
+            "10.224.0.0/16",
+            "0.0.0.0/0",
+            "10.0.0.1/8",
+            "::/0",
+            "fd00:0:0:1::/64",
+            "255.255.255.255/32",
+        ] {
+            let read: IpNet = text.parse().unwrap();
+            assert_eq!(parse_prefix(text), Some(read), "{text}");
+        }
+        for text in [
+            "010.224.0.0/16",
+            "10.224.00.0/16",
+            "10.224.0.0/016",
+            "10.224.0.0/00",
+            "10.224.0.0/+8",
+            "10.224.0.0/",
+            "10.224.0.0",
+            "10.224.0.0/33",
+            "10.224.0.0/8/8",
+            "/8",
+            "",
+        ] {
+            assert_eq!(parse_prefix(text), None, "{text}");
+        }
+    }
 }

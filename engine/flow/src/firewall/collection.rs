@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::FirewallError;
+use super::intrusion::IntrusionDetection;
 
 /// What kind of rule it is; kinds are processed one after the other, whatever
 /// the priorities.
@@ -93,6 +94,8 @@ pub struct Firewall {
     pub levels: Vec<Vec<RuleCollectionGroup>>,
     /// Whether threat intelligence may deny traffic before any rule.
     pub threat_intelligence_denies: bool,
+    /// The intrusion detection of the policies that have any.
+    pub intrusion_detection: Vec<IntrusionDetection>,
     /// Rules that could not be read; they may allow or deny anything.
     pub unread: Vec<UnreadRules>,
 }
@@ -121,16 +124,19 @@ impl Firewall {
     fn rules(&self) -> impl Iterator<Item = &FirewallRule> {
         let groups = self.levels.iter().flatten();
         let collections = groups.flat_map(|group| &group.collections);
-        collections.flat_map(|collection| &collection.rules)
+        let bypasses = self.intrusion_detection.iter();
+        let bypasses = bypasses.flat_map(|detection| &detection.bypasses);
+        collections
+            .flat_map(|collection| &collection.rules)
+            .chain(bypasses)
     }
 
-    /// The collections in the order they are processed, with their level's
-    /// groups; kinds are sorted apart by the caller.
-    pub(super) fn in_order(
-        &self,
-    ) -> Result<Vec<(&RuleCollectionGroup, &RuleCollection)>, FirewallError> {
+    /// The collections in the order they are processed; kinds are sorted apart by the
+    /// caller.
+    pub(super) fn in_order(&self) -> Result<Vec<Ordered<'_>>, FirewallError> {
         let mut ordered = Vec::new();
-        for level in &self.levels {
+        for (index, level) in self.levels.iter().enumerate() {
+            let is_own = index + 1 == self.levels.len();
             let mut groups: Vec<&RuleCollectionGroup> = level.iter().collect();
             groups.sort_by_key(|group| group.priority);
             refuse_equal(&groups, |group| (group.priority, &group.name))?;
@@ -140,15 +146,25 @@ impl Firewall {
                 refuse_equal(&collections, |collection| {
                     (collection.priority, &collection.name)
                 })?;
-                ordered.extend(
-                    collections
-                        .into_iter()
-                        .map(|collection| (group, collection)),
-                );
+                ordered.extend(collections.into_iter().map(|collection| Ordered {
+                    is_own,
+                    group,
+                    collection,
+                }));
             }
         }
         Ok(ordered)
     }
+}
+
+/// A collection in its place.
+pub(super) struct Ordered<'a> {
+    /// Whether it is of the firewall's own policy, and not of a parent.
+    pub(super) is_own: bool,
+    /// Its group.
+    pub(super) group: &'a RuleCollectionGroup,
+    /// The collection.
+    pub(super) collection: &'a RuleCollection,
 }
 
 fn refuse_equal<T>(sorted: &[T], key: impl Fn(&T) -> (u32, &String)) -> Result<(), FirewallError> {

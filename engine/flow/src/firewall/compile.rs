@@ -1,7 +1,8 @@
 //! A firewall as a policy.
 
-use super::collection::{CollectionAction, Firewall, FirewallRule, RuleKind};
+use super::collection::{CollectionAction, Firewall, FirewallRule, Ordered, RuleKind};
 use super::error::FirewallError;
+use super::intrusion::bypassing;
 use crate::delta::FlowDelta;
 use crate::field::{AddressValue, FieldError, Place, excerpt, parse_address, parse_ports};
 use crate::nsg::{Resolved, Side, TagContext};
@@ -9,6 +10,9 @@ use crate::policy::{Rule, RuleMatch, RulePolicy, UnknownAddresses, Verdict};
 use crate::set::{
     AddressSet, Atom, ConnectionState, FlowBox, PortSet, Protocol, ProtocolSet, Space,
 };
+
+/// What decides where no rule does.
+const NO_RULE: &str = "no rule matches";
 
 impl Firewall {
     /// The firewall as a policy over new connections; packets of open ones
@@ -18,7 +22,6 @@ impl Firewall {
     /// # Errors
     /// [`FirewallError`] naming collection, rule and field.
     pub fn policy(&self, tags: &TagContext) -> Result<RulePolicy, FirewallError> {
-        let ordered = self.in_order()?;
         let mut rules = vec![Rule {
             name: crate::nsg::ESTABLISHED.to_owned(),
             matches: FlowBox::any()
@@ -35,6 +38,41 @@ impl Firewall {
                 Verdict::Deny,
             ));
         }
+        let decided = self.decided_by_rules(tags)?;
+        if let Some(bypassing) = bypassing(&self.intrusion_detection, tags)? {
+            // What bypasses it is decided before.
+            for flow in bypassing {
+                rules.extend(decided.iter().map(|rule| Rule {
+                    name: rule.name.clone(),
+                    matches: rule.matches.inside(&flow),
+                    verdict: rule.verdict,
+                }));
+                rules.push(Rule {
+                    name: NO_RULE.to_owned(),
+                    matches: flow.into(),
+                    verdict: Verdict::Deny,
+                });
+            }
+            rules.push(conditional(
+                "intrusion detection",
+                FlowBox::any().with_state(ConnectionState::New),
+                "the connection matches a signature of intrusion detection",
+                "signatures look at what connections carry, which was not observed",
+                Verdict::Deny,
+            ));
+        }
+        rules.extend(decided);
+        Ok(RulePolicy {
+            name: self.name.clone(),
+            rules,
+            default: (NO_RULE.to_owned(), Verdict::Deny),
+        })
+    }
+
+    /// What rules decide that were read or could not be.
+    fn decided_by_rules(&self, tags: &TagContext) -> Result<Vec<Rule>, FirewallError> {
+        let ordered = self.in_order()?;
+        let mut rules = Vec::new();
         // They may come before all others, and leave packets to them.
         for unread in &self.unread {
             for (word, verdict) in [("allow", Verdict::Allow), ("deny", Verdict::Deny)] {
@@ -48,7 +86,16 @@ impl Firewall {
             }
         }
         for kind in [RuleKind::Nat, RuleKind::Network, RuleKind::Application] {
-            for (group, collection) in &ordered {
+            for Ordered {
+                is_own,
+                group,
+                collection,
+            } in &ordered
+            {
+                // Rules of NAT are not inherited.
+                if kind == RuleKind::Nat && !is_own {
+                    continue;
+                }
                 for rule in collection.rules.iter().filter(|rule| rule.kind == kind) {
                     let name = format!("{}/{}/{}", group.name, collection.name, rule.name);
                     let place = format!("rule {}", excerpt(&name));
@@ -75,11 +122,7 @@ impl Firewall {
             "host names are not in packets' addresses",
             Verdict::Allow,
         ));
-        Ok(RulePolicy {
-            name: self.name.clone(),
-            rules,
-            default: ("no rule matches".to_owned(), Verdict::Deny),
-        })
+        Ok(rules)
     }
 }
 
@@ -116,7 +159,7 @@ pub(super) fn conditional(
     }
 }
 
-fn matches(rule: &FirewallRule, tags: &TagContext) -> Result<RuleMatch, FieldError> {
+pub(super) fn matches(rule: &FirewallRule, tags: &TagContext) -> Result<RuleMatch, FieldError> {
     let at = |field| Place {
         rule: &rule.name,
         field,

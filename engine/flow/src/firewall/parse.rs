@@ -6,9 +6,11 @@ use super::collection::{
     CollectionAction, Firewall, RuleCollection, RuleCollectionGroup, RuleKind,
 };
 use super::error::FirewallError;
+use super::intrusion::IntrusionDetection;
+use super::policy_order::{Level, in_order};
 use super::read_rule::read_rule;
 use crate::field::json::{invalid, missing, object, text, texts};
-use crate::field::{AddressValue, FieldError, Place, excerpt, parse_address};
+use crate::field::{AddressValue, FieldError, Place, excerpt, excerpt_of_id, parse_address};
 use crate::set::AddressSet;
 
 const PRIORITIES: (u32, u32) = (100, 65_000);
@@ -26,7 +28,7 @@ impl Firewall {
         if let Some(policy) = properties.get("firewallPolicy").and_then(|p| p.get("id")) {
             return Err(FirewallError::GovernedByPolicy {
                 firewall: name,
-                policy: excerpt(policy.as_str().unwrap_or_default()),
+                policy: excerpt_of_id(policy.as_str().unwrap_or_default()),
             });
         }
         let kinds = [
@@ -50,20 +52,40 @@ impl Firewall {
             threat_intelligence_denies: threat_intelligence_denies(&place, properties)?,
             name,
             levels: vec![groups],
+            intrusion_detection: Vec::new(),
             unread: Vec::new(),
         })
     }
 
     /// Reads the policy that governs a firewall: policies with their rule
-    /// collection groups, the topmost parent first, the firewall's own last.
+    /// collection groups, in any order. Their ids say which is whose parent, and whose
+    /// the groups are.
+    ///
+    /// # Errors
+    /// [`FirewallError`] naming collection, rule and field; also when a parent or a group
+    /// that a policy names is not among them, or one that is belongs to none.
+    pub fn from_policies(policies: &[(&Value, &[Value])]) -> Result<Self, FirewallError> {
+        Self::of_levels(in_order(policies)?)
+    }
+
+    /// Reads policies with their rule collection groups, the topmost parent first, the
+    /// firewall's own last. Who reads them tells what is missing as
+    /// [`Firewall::unread`].
     ///
     /// # Errors
     /// [`FirewallError`] naming collection, rule and field.
-    pub fn from_policies(policies: &[(&Value, &[Value])]) -> Result<Self, FirewallError> {
+    pub fn from_policy_chain(policies: &[(&Value, &[Value])]) -> Result<Self, FirewallError> {
+        let levels = policies.iter();
+        let levels = levels.map(|(policy, groups)| (*policy, groups.iter().collect()));
+        Self::of_levels(levels.collect())
+    }
+
+    fn of_levels(policies: Vec<Level<'_>>) -> Result<Self, FirewallError> {
         let mut firewall = Self {
             name: String::new(),
             levels: Vec::new(),
             threat_intelligence_denies: false,
+            intrusion_detection: Vec::new(),
             unread: Vec::new(),
         };
         for (policy, groups) in policies {
@@ -72,8 +94,10 @@ impl Firewall {
             let properties = properties(&place, policy)?;
             // A child may be stricter than its parent, never less.
             firewall.threat_intelligence_denies |= threat_intelligence_denies(&place, properties)?;
+            let intrusion = IntrusionDetection::read(&place, properties)?;
+            firewall.intrusion_detection.extend(intrusion);
             let groups: Result<Vec<RuleCollectionGroup>, FieldError> =
-                groups.iter().map(policy_group).collect();
+                groups.into_iter().map(policy_group).collect();
             firewall.levels.push(groups?);
             firewall.name = name;
         }
@@ -187,7 +211,7 @@ fn policy_group(value: &Value) -> Result<RuleCollectionGroup, FieldError> {
 }
 
 /// The name of a resource, and how messages call it.
-fn named(
+pub(super) fn named(
     parent: &str,
     what: &str,
     fields: &Map<String, Value>,
@@ -199,7 +223,7 @@ fn named(
     Ok((name, place))
 }
 
-fn properties<'a>(
+pub(super) fn properties<'a>(
     place: &str,
     fields: &'a Map<String, Value>,
 ) -> Result<&'a Map<String, Value>, FieldError> {
@@ -210,7 +234,7 @@ fn properties<'a>(
 }
 
 /// The items of a list that may be absent.
-fn items<'a>(
+pub(super) fn items<'a>(
     place: &str,
     field: &str,
     fields: &'a Map<String, Value>,

@@ -3,11 +3,8 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
-use serde_json::Value;
 
-use super::error::FirewallError;
-use crate::field::FieldError;
-use crate::field::json::{invalid, missing, object, text};
+use crate::platform;
 use crate::set::AddressSet;
 
 /// Where a route sends packets.
@@ -66,30 +63,14 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// Reads a route table as ARM returns it.
-    ///
-    /// # Errors
-    /// [`FirewallError`] naming the route and the field. A route for a service
-    /// tag is refused: its prefixes are not in the table.
-    pub fn from_arm(value: &Value) -> Result<Self, FirewallError> {
-        let table = object("a route table", "body", value)?;
-        let name = text("a route table", "name", table)?.unwrap_or_default();
-        let place = format!("route table {name}");
-        let routes = table.get("properties").and_then(|all| all.get("routes"));
-        let Some(Value::Array(routes)) = routes else {
-            return Err(missing(&place, "properties.routes").into());
-        };
-        let routes: Result<Vec<Route>, FieldError> = routes.iter().map(read_route).collect();
-        let propagation = table
-            .get("properties")
-            .and_then(|all| all.get("disableBgpRoutePropagation"));
+    pub(super) fn new(name: String, is_learning: bool, routes: Vec<Route>) -> Self {
         let mut table = Self {
             name,
-            is_learning: propagation.and_then(Value::as_bool) != Some(true),
-            routes: routes?,
+            is_learning,
+            routes,
         };
         table.sort();
-        Ok(table)
+        table
     }
 
     /// The table with the system's routes: the network's own prefixes stay
@@ -160,16 +141,20 @@ impl RouteTable {
         &self.routes
     }
 
-    /// The route of one destination.
+    /// The route of one destination; the platform's addresses have none.
     pub fn route(&self, destination: IpAddr) -> Option<&Route> {
+        if platform::addresses().contains(destination) {
+            return None;
+        }
         self.routes
             .iter()
             .find(|route| route.prefix.contains(&destination))
     }
 
-    /// The destinations that go to each next hop, and through which routes.
+    /// The destinations that go to each next hop; the platform's addresses follow no
+    /// route.
     pub fn destinations(&self) -> Vec<(NextHop, AddressSet)> {
-        let mut taken = AddressSet::empty();
+        let mut taken = platform::addresses();
         let mut by_hop: Vec<(NextHop, AddressSet)> = Vec::new();
         for route in &self.routes {
             let prefix = AddressSet::prefix(route.prefix);
@@ -191,59 +176,4 @@ impl RouteTable {
         let found = self.destinations().into_iter().find(|(to, _)| *to == hop);
         found.map_or_else(AddressSet::empty, |(_, set)| set)
     }
-}
-
-fn read_route(value: &Value) -> Result<Route, FieldError> {
-    let route = object("a route", "body", value)?;
-    let name = text("a route", "name", route)?.ok_or_else(|| missing("a route", "name"))?;
-    let place = format!("route {}", crate::field::excerpt(&name));
-    let fields = match route.get("properties") {
-        Some(properties) => object(&place, "properties", properties)?,
-        None => return Err(missing(&place, "properties")),
-    };
-    let required = |field: &str| {
-        text(&place, field, fields)?
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| missing(&place, field))
-    };
-    let prefix = required("addressPrefix")?;
-    let parsed: IpNet = prefix.parse().map_err(|_| {
-        let value = Value::from(prefix.as_str());
-        invalid(&place, "addressPrefix", &value, "an address prefix")
-    })?;
-    if parsed.trunc() != parsed {
-        return Err(FieldError::HostBits {
-            place,
-            field: "addressPrefix".to_owned(),
-            value: prefix,
-            corrected: parsed.trunc().to_string(),
-        });
-    }
-    let kind = required("nextHopType")?;
-    let next_hop = match kind.to_ascii_lowercase().as_str() {
-        "virtualappliance" => {
-            let address = required("nextHopIpAddress")?;
-            NextHop::VirtualAppliance(address.parse().map_err(|_| {
-                let value = Value::from(address.as_str());
-                invalid(&place, "nextHopIpAddress", &value, "an address")
-            })?)
-        }
-        "internet" => NextHop::Internet,
-        "vnetlocal" => NextHop::VirtualNetwork,
-        "virtualnetworkgateway" => NextHop::VirtualNetworkGateway,
-        "none" => NextHop::None,
-        _ => {
-            return Err(invalid(
-                &place,
-                "nextHopType",
-                &Value::from(kind.as_str()),
-                "VirtualAppliance, Internet, VnetLocal, VirtualNetworkGateway or None",
-            ));
-        }
-    };
-    Ok(Route {
-        name,
-        prefix: parsed,
-        next_hop,
-    })
 }

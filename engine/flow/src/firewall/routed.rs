@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::compile::conditional;
 use super::route::{NextHop, RouteTable, SYSTEM_ROUTE};
+use crate::platform;
 use crate::policy::{Rule, RulePolicy, Verdict};
 use crate::set::{AddressSet, ConnectionState, FlowBox};
 
@@ -13,7 +14,14 @@ impl RouteTable {
     /// appliance or gateway does is not known, but of the `firewall`, which is asked
     /// next ([`RouteTable::to_firewall`]).
     pub fn policy(&self, firewall: Option<IpAddr>) -> RulePolicy {
-        let mut rules = Vec::new();
+        let platform = FlowBox::any()
+            .with_state(ConnectionState::New)
+            .with_destinations(platform::addresses());
+        let mut rules = vec![Rule {
+            name: PLATFORM.to_owned(),
+            matches: platform.into(),
+            verdict: Verdict::Allow,
+        }];
         for route in self.routes() {
             let flow = FlowBox::any()
                 .with_state(ConnectionState::New)
@@ -74,19 +82,34 @@ impl RouteTable {
     /// What the firewall at an address does with what these routes bring to it; all
     /// else goes by.
     #[must_use]
-    pub fn to_firewall(&self, address: IpAddr, mut firewall: RulePolicy) -> RulePolicy {
+    pub fn to_firewall(&self, address: IpAddr, firewall: RulePolicy) -> RulePolicy {
         let others = self.reaching(address).complement();
-        let by = FlowBox::any().with_destinations(others);
-        firewall.rules.insert(
-            0,
-            Rule {
-                name: "no route leads to it".to_owned(),
-                matches: by.into(),
-                verdict: Verdict::Allow,
-            },
-        );
-        firewall
+        going_by("no route leads to it", others, firewall)
     }
+}
+
+/// What a firewall does where the routes are not known and every packet is taken to be
+/// brought to it: all but those for the platform's addresses, which no route is for.
+#[must_use]
+pub fn reached_by_all(firewall: RulePolicy) -> RulePolicy {
+    going_by(PLATFORM, platform::addresses(), firewall)
+}
+
+/// The name under which packets to the platform pass.
+const PLATFORM: &str = "no route is for addresses of the Azure platform";
+
+/// The firewall, but for packets to these destinations.
+fn going_by(name: &str, destinations: AddressSet, mut firewall: RulePolicy) -> RulePolicy {
+    let by = FlowBox::any().with_destinations(destinations);
+    firewall.rules.insert(
+        0,
+        Rule {
+            name: name.to_owned(),
+            matches: by.into(),
+            verdict: Verdict::Allow,
+        },
+    );
+    firewall
 }
 
 #[cfg(test)]
@@ -94,6 +117,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::nsg::TagContext;
+    use crate::platform::{METADATA_ADDRESS, PLATFORM_ADDRESS};
     use crate::policy::Policy;
     use crate::set::{Packet, Space};
 
@@ -109,9 +134,11 @@ mod tests {
             route("nowhere", "20.8.0.0/16", "None", None),
         ]}});
         let network = "10.0.0.0/8".parse().unwrap();
-        RouteTable::from_arm(&table)
-            .unwrap()
-            .with_system_routes([&network])
+        read(&table).with_system_routes([&network])
+    }
+
+    fn read(table: &serde_json::Value) -> RouteTable {
+        RouteTable::from_arm(table, &TagContext::new()).unwrap()
     }
 
     fn verdict(policy: &RulePolicy, to: &str) -> (Verdict, String) {
@@ -148,8 +175,7 @@ mod tests {
             let table = json!({"name": "rt", "properties": {
                 "routes": routes, "disableBgpRoutePropagation": stops_learning
             }});
-            let table = RouteTable::from_arm(&table).unwrap();
-            let table = table.with_system_routes(&network);
+            let table = read(&table).with_system_routes(&network);
             table.with_reserved_routes(&network).policy(None)
         };
         let (alone, learning) = (of(json!([]), true), of(json!([]), false));
@@ -192,6 +218,42 @@ mod tests {
             "addressPrefix": "10.9.0.0/16", "nextHopType": "VnetLocal"
         }}]);
         assert_eq!(verdict(&of(own, true), "10.9.9.9").0, Verdict::Allow);
+    }
+
+    #[test]
+    fn no_route_and_no_firewall_takes_what_is_for_the_platform() {
+        let firewall: IpAddr = "10.9.0.4".parse().unwrap();
+        let table = |kind: &str| {
+            read(&json!({"name": "rt", "properties": {"routes": [
+                {"name": "all", "properties": {
+                    "addressPrefix": "0.0.0.0/0", "nextHopType": kind,
+                    "nextHopIpAddress": firewall.to_string()
+                }},
+                {"name": "dns", "properties": {
+                    "addressPrefix": "168.63.129.16/32", "nextHopType": "None"
+                }},
+            ]}}))
+        };
+        let denying = || RulePolicy::constant("fw", "no rule matches", Verdict::Deny);
+        for address in [PLATFORM_ADDRESS, METADATA_ADDRESS] {
+            let to = address.to_string();
+            for kind in ["VirtualAppliance", "None", "VirtualNetworkGateway"] {
+                let table = table(kind);
+                let passes = (Verdict::Allow, PLATFORM.to_owned());
+                assert_eq!(verdict(&table.policy(None), &to), passes, "{kind} {to}");
+                let behind = table.to_firewall(firewall, denying());
+                assert_eq!(verdict(&behind, &to).0, Verdict::Allow, "{kind} {to}");
+                assert_eq!(table.route(address), None);
+                let mut destinations = table.destinations().into_iter();
+                assert!(!destinations.any(|(_, set)| set.contains(address)));
+            }
+            assert_eq!(verdict(&reached_by_all(denying()), &to).0, Verdict::Allow);
+        }
+        // The addresses beside them follow routes like all others.
+        for to in ["168.63.129.17", "169.254.169.253"] {
+            assert_eq!(verdict(&table("None").policy(None), to).0, Verdict::Deny);
+            assert_eq!(verdict(&reached_by_all(denying()), to).0, Verdict::Deny);
+        }
     }
 
     #[test]

@@ -187,6 +187,24 @@ fn a_parent_policy_comes_first_and_network_rules_before_application_rules() {
 }
 
 #[test]
+fn rules_of_nat_are_those_of_the_firewalls_own_policy_alone() {
+    let parent = json!({ "name": "parent", "properties": {} });
+    let child = json!({ "name": "child", "properties": { "basePolicy": { "id": "/parent" } } });
+    let nat = policy_collection("nat", 100, "DNAT", policy_rule("NatRule", "20.1.1.1"));
+    let open = policy_collection("open", 200, "Allow", policy_rule("NetworkRule", "*"));
+    let with_nat = [policy_group("g", 100, json!([nat, open]))];
+    let without = [policy_group("g", 100, json!([open]))];
+    let ask = |of_parent: &[Value], of_child: &[Value]| {
+        let levels = [(&parent, of_parent), (&child, of_child)];
+        let firewall = Firewall::from_policies(&levels).unwrap();
+        let packet = packet(Protocol::TCP, "20.1.1.1", 443);
+        verdict(&firewall, &TagContext::new(), &packet).0
+    };
+    assert_eq!(ask(&with_nat, &without), Verdict::Allow);
+    assert_eq!(ask(&without, &with_nat), Verdict::Unknown);
+}
+
+#[test]
 fn threat_intelligence_that_denies_makes_every_allow_depend_on_it() {
     let mut body = classic(json!([collection(
         "open",
@@ -228,6 +246,10 @@ fn what_cannot_be_a_firewall_is_refused_by_code_and_place() {
         (
             changed("sourceAddresses", json!(["10.0.0.1/8"])),
             "prefix_has_host_bits",
+        ),
+        (
+            changed("sourceAddresses", json!(["010.0.0.0/8"])),
+            "field_value_invalid",
         ),
         (
             changed("sourceAddresses", json!("*")),
@@ -314,7 +336,9 @@ fn a_million_characters_are_refused_in_a_short_message() {
     let route = json!({ "name": long, "properties": {
         "addressPrefix": long, "nextHopType": "Internet" } });
     let table = json!({ "name": "rt", "properties": { "routes": [route] } });
-    let message = RouteTable::from_arm(&table).unwrap_err().to_string();
+    let message = RouteTable::from_arm(&table, &TagContext::new())
+        .unwrap_err()
+        .to_string();
     assert!(message.chars().count() < 600, "{}", message.len());
 }
 
@@ -330,7 +354,7 @@ fn the_longest_prefix_decides_where_packets_go() {
             "addressPrefix": "20.7.0.0/16", "nextHopType": "none" } }
     ] } });
     let network: IpNet = "10.0.0.0/8".parse().unwrap();
-    let table = RouteTable::from_arm(&table)
+    let table = RouteTable::from_arm(&table, &TagContext::new())
         .unwrap()
         .with_system_routes([&network]);
     let to = |text: &str| table.route(ip(text)).map(|route| route.next_hop);
@@ -354,11 +378,19 @@ fn routes_that_cannot_be_are_refused() {
         let table = json!({ "name": "rt", "properties": { "routes": [
             { "name": "r", "properties": properties }
         ] } });
-        RouteTable::from_arm(&table).unwrap_err().code()
+        RouteTable::from_arm(&table, &TagContext::new())
+            .unwrap_err()
+            .code()
     };
+    for no_prefix in ["*", "10.0.0.1", "Azure Cloud"] {
+        assert_eq!(
+            refused(json!({ "addressPrefix": no_prefix, "nextHopType": "Internet" })),
+            "field_value_invalid"
+        );
+    }
     assert_eq!(
         refused(json!({ "addressPrefix": "AzureCloud", "nextHopType": "Internet" })),
-        "field_value_invalid"
+        "route_tag_unknown"
     );
     assert_eq!(
         refused(json!({ "addressPrefix": "0.0.0.0/0", "nextHopType": "VirtualAppliance" })),
@@ -373,7 +405,13 @@ fn routes_that_cannot_be_are_refused() {
         "prefix_has_host_bits"
     );
     assert_eq!(
-        RouteTable::from_arm(&json!({})).unwrap_err().code(),
+        refused(json!({ "addressPrefix": "010.0.0.0/8", "nextHopType": "Internet" })),
+        "field_value_invalid"
+    );
+    assert_eq!(
+        RouteTable::from_arm(&json!({}), &TagContext::new())
+            .unwrap_err()
+            .code(),
         "field_missing"
     );
 }
@@ -426,8 +464,10 @@ fn azures_examples_of_firewalls_policies_and_routes_are_read() {
         .filter_map(|name| crate::testing::example(name))
         .collect();
     let firewall = Firewall::from_policies(&[(&policy, &groups)]).unwrap();
-    assert_eq!(firewall.policy(&tags).unwrap().rules.len(), 4);
+    // One signature denies: four rules are for what bypasses it, and one is of intrusion
+    // detection.
+    assert_eq!(firewall.policy(&tags).unwrap().rules.len(), 4 + 4 + 1);
     let table = crate::testing::example("RouteTableGet.json").unwrap();
-    let table = RouteTable::from_arm(&table).unwrap();
+    let table = RouteTable::from_arm(&table, &TagContext::new()).unwrap();
     assert_eq!(table.routes()[0].next_hop, NextHop::VirtualNetworkGateway);
 }

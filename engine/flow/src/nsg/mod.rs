@@ -17,6 +17,7 @@ mod tags;
 mod unfiltered;
 mod virtual_network;
 
+pub use crate::platform::PLATFORM_ADDRESS;
 pub use admin::{AdminAccess, AdminRule};
 pub use admin_in_force::{
     ADMIN_RULES_FORBIDDEN, AdminRulesInForce, EFFECTIVE_ADMIN_RULES, UnreadAdminRules,
@@ -30,7 +31,7 @@ pub use error::NsgError;
 pub use group::{Nsg, default_rules};
 pub use priority::{Placement, PlacementError, PlacementRequest, Renumbered, place};
 pub use rule::{Access, Direction, MAX_PRIORITY, MAX_RULES, MIN_PRIORITY, NsgRule};
-pub use tags::{PLATFORM_ADDRESS, Resolved, Side, TagContext};
+pub use tags::{Resolved, Side, TagContext};
 pub use virtual_network::{VirtualNetworkTag, route_tables};
 
 #[cfg(test)]

@@ -1,19 +1,17 @@
 //! What service tags and application security groups stand for.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::unfiltered::METADATA_ADDRESS;
 use super::virtual_network::VirtualNetworkTag;
-use crate::field::{FieldError, excerpt};
+use crate::field::{FieldError, excerpt, parse_prefix};
+use crate::platform::{METADATA_ADDRESS, PLATFORM_ADDRESS};
 use crate::policy::UnknownAddresses;
 use crate::set::{AddressSet, Atom};
-
-/// The address of Azure's platform services and load balancer probes.
-pub const PLATFORM_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 
 /// Where a rule's tag or group stands; each side is unknown for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +37,9 @@ impl Side {
 pub struct TagContext {
     virtual_network: Option<VirtualNetworkTag>,
     tags: BTreeMap<String, AddressSet>,
+    /// Prefixes of tags as a list has them: which of two routes is the longer is told by
+    /// these, and not by their union.
+    listed: BTreeMap<String, Arc<[IpNet]>>,
     groups: BTreeMap<String, AddressSet>,
     unread: BTreeMap<String, String>,
 }
@@ -93,7 +94,9 @@ impl TagContext {
     /// The addresses of one service tag.
     #[must_use]
     pub fn with_tag(mut self, name: &str, addresses: AddressSet) -> Self {
-        self.tags.insert(name.to_ascii_lowercase(), addresses);
+        let key = name.to_ascii_lowercase();
+        self.listed.remove(&key);
+        self.tags.insert(key, addresses);
         self
     }
 
@@ -121,13 +124,15 @@ impl TagContext {
                 });
             }
             let key = name.to_ascii_lowercase();
-            let addresses = tag_addresses(name, tag)?;
+            let prefixes = tag_prefixes(name, tag)?;
             // A tag without addresses is one that was not told.
-            if addresses.is_empty() {
+            if prefixes.is_empty() {
                 let reason = format!("the service tag list has no prefix of {}", excerpt(name));
                 self.unread.insert(key, reason);
             } else {
-                self.tags.insert(key, addresses);
+                self.tags
+                    .insert(key.clone(), AddressSet::prefixes(&prefixes));
+                self.listed.insert(key, prefixes.into());
             }
         }
         Ok(self)
@@ -193,6 +198,18 @@ impl TagContext {
             when: true,
             within: AddressSet::any(),
         })
+    }
+
+    /// The prefixes of a service tag, as they are listed where they are; or why they are
+    /// not known.
+    pub(crate) fn prefixes_of(&self, name: &str) -> Result<Vec<IpNet>, String> {
+        if let Some(listed) = self.listed.get(&name.to_ascii_lowercase()) {
+            return Ok(listed.to_vec());
+        }
+        match self.tag(name, Side::Destination) {
+            Resolved::Known(set) => Ok(set.to_prefixes()),
+            Resolved::Unknown(unknown) | Resolved::Partly(_, unknown) => Err(unknown.atom.reason),
+        }
     }
 
     /// What a service tag stands for; names are compared case aside.
@@ -289,7 +306,7 @@ impl TagContext {
     }
 }
 
-fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, FieldError> {
+fn tag_prefixes(name: &str, tag: &Value) -> Result<Vec<IpNet>, FieldError> {
     let place = format!("service tag {}", excerpt(name));
     let field = "properties.addressPrefixes";
     let prefixes = tag
@@ -304,11 +321,9 @@ fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, FieldError> {
     let mut nets: Vec<IpNet> = Vec::with_capacity(prefixes.len());
     for prefix in prefixes {
         let text = prefix.as_str().unwrap_or_default();
-        let net: Result<IpNet, _> = text
-            .parse()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        match net {
-            Ok(net) if net.trunc() != net => {
+        let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        match parse_prefix(text).or_else(host) {
+            Some(net) if net.trunc() != net => {
                 return Err(FieldError::HostBits {
                     place,
                     field: field.to_owned(),
@@ -316,8 +331,8 @@ fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, FieldError> {
                     corrected: net.trunc().to_string(),
                 });
             }
-            Ok(net) => nets.push(net),
-            Err(_) => {
+            Some(net) => nets.push(net),
+            None => {
                 return Err(FieldError::Invalid {
                     place,
                     field: field.to_owned(),
@@ -327,5 +342,5 @@ fn tag_addresses(name: &str, tag: &Value) -> Result<AddressSet, FieldError> {
             }
         }
     }
-    Ok(AddressSet::prefixes(&nets))
+    Ok(nets)
 }

@@ -7,21 +7,18 @@
 //! is why a default rule lets `AzureLoadBalancer` in. And "ICMPv6 isn't currently
 //! supported in network security groups", so that no rule tells what becomes of it.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
 use super::group::Nsg;
 use super::rule::{Access, Direction, NsgRule};
-use super::tags::{PLATFORM_ADDRESS, TagContext};
+use super::tags::TagContext;
 use crate::field::FieldError;
-use crate::policy::{Rule, RuleMatch, UnknownAddresses, Verdict};
+use crate::platform::{METADATA_ADDRESS, PLATFORM_ADDRESS};
+use crate::policy::{Rule, Verdict};
 use crate::set::{
     self, AddressSet, AnalysisTooComplex, ConnectionState, FlowBox, PacketSet, PortSet, Protocol,
     ProtocolSet, Space,
 };
-
-/// Where a virtual machine reads about itself.
-pub(super) const METADATA_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 
 /// The name under which packets to the platform pass.
 const PLATFORM: &str = "services of the Azure platform";
@@ -92,7 +89,7 @@ pub(super) fn before_rules(group: &Nsg, tags: &TagContext) -> Result<Vec<Rule>, 
         for service in SERVICES.iter() {
             rules.push(Rule {
                 name: rule.name.clone(),
-                matches: inside(&matches, service),
+                matches: matches.inside(service),
                 verdict: rule.access.into(),
             });
         }
@@ -130,21 +127,4 @@ fn overrides(rule: &NsgRule) -> bool {
     rule.direction == Direction::Outbound
         && rule.access == Access::Deny
         && rule.destination_prefixes.iter().any(is_tag)
-}
-
-/// The part of a match that is inside a box.
-fn inside(matches: &RuleMatch, flow: &FlowBox) -> RuleMatch {
-    let within = |unknown: &[UnknownAddresses], addresses: &AddressSet| {
-        let cut = |one: &UnknownAddresses| UnknownAddresses {
-            within: one.within.intersection(addresses),
-            ..one.clone()
-        };
-        unknown.iter().map(cut).collect()
-    };
-    RuleMatch {
-        flow: matches.flow.intersection(flow),
-        unknown_sources: within(&matches.unknown_sources, &flow.sources),
-        unknown_destinations: within(&matches.unknown_destinations, &flow.destinations),
-        conditions: matches.conditions.clone(),
-    }
 }

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::tags::PLATFORM_ADDRESS;
-use crate::field::excerpt;
+use crate::field::{excerpt, parse_prefix};
+use crate::platform::PLATFORM_ADDRESS;
 use crate::set::AddressSet;
 
 /// The addresses of the tag: which are certainly members, and which may be.
@@ -236,7 +236,7 @@ impl Routed {
         };
         let (name, written) = (name_of(route), field("addressPrefix"));
         let is_canonical = |prefix: &IpNet| prefix.trunc() == *prefix;
-        let Some(prefix) = written.parse().ok().filter(is_canonical) else {
+        let Some(prefix) = parse_prefix(written).filter(is_canonical) else {
             let reason = format!(
                 "route {name} of route table {table} is for {}, whose prefixes may be part of \
                  the tag",
@@ -314,7 +314,7 @@ fn prefixes(space: Option<&Value>) -> Option<AddressSet> {
     for prefix in list {
         let text = prefix.as_str()?;
         let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
-        nets.push(text.parse().ok().or_else(host)?);
+        nets.push(parse_prefix(text).or_else(host)?);
     }
     (!nets.is_empty()).then(|| AddressSet::prefixes(&nets))
 }

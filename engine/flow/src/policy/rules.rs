@@ -74,6 +74,24 @@ impl RuleMatch {
             && flow.source_ports.intersects(&extent.source_ports)
     }
 
+    /// The part of the match that is inside a box.
+    #[must_use]
+    pub(crate) fn inside(&self, flow: &FlowBox) -> Self {
+        let within = |unknown: &[UnknownAddresses], addresses: &AddressSet| {
+            let cut = |one: &UnknownAddresses| UnknownAddresses {
+                within: one.within.intersection(addresses),
+                ..one.clone()
+            };
+            unknown.iter().map(cut).collect()
+        };
+        Self {
+            flow: self.flow.intersection(flow),
+            unknown_sources: within(&self.unknown_sources, &flow.sources),
+            unknown_destinations: within(&self.unknown_destinations, &flow.destinations),
+            conditions: self.conditions.clone(),
+        }
+    }
+
     /// The packets the rule is about.
     ///
     /// # Errors

@@ -159,7 +159,7 @@ impl Around {
             .iter()
             .map(|(policy, groups)| (policy, groups.as_slice()))
             .collect();
-        let mut firewall = Firewall::from_policies(&policies).map_err(|e| failed(&e))?;
+        let mut firewall = Firewall::from_policy_chain(&policies).map_err(|e| failed(&e))?;
         firewall.unread.clone_from(&self.unread);
         Ok(firewall)
     }

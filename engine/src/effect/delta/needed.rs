@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 use naosu_flow::{
+    field::parse_prefix,
     nsg::{Side, TagContext},
     policy::{RuleMatch, UnknownAddresses},
     set::{AddressSet, FlowBox, PacketSet, PortSet, Protocol, Space},
@@ -59,7 +60,7 @@ fn addresses(
     let (mut known, mut unknown) = (AddressSet::empty(), Vec::new());
     for text in texts {
         let host = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-        if let Some(net) = text.parse::<IpNet>().ok().or_else(host) {
+        if let Some(net) = parse_prefix(text).or_else(host) {
             known = known.union(&AddressSet::prefix(net));
         } else if text == "*" {
             known = AddressSet::any();

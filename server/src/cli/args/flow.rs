@@ -19,6 +19,10 @@ subnet NSG. What a security admin rule always allows, no security group denies.
 What an address sends to itself, or to another of its node (--node-address),
 stays on its machine and meets that node's firewall alone.
 
+Files of Azure resources are read as ARM returns them (az rest --method get) and
+as az ... show prints them (az network nsg show, az network route-table show,
+az network firewall policy show ...), with the members of properties outside.
+
 With rules of the machine that the packets come from (--from-...), of its routes
 or of an Azure Firewall, the whole way is followed: node firewall, security admin
 rules, interface NSG and subnet NSG of the source, routes, firewall, and then the
@@ -173,14 +177,17 @@ pub struct SourceArgs {
 #[derive(Debug, Args)]
 pub struct BetweenArgs {
     /// The route table of the source's subnet, as ARM returns it. With it,
-    /// --vnet-prefix must be given: what stays in the network needs no route.
+    /// --vnet-prefix must be given: what stays in the network needs no route. Routes to
+    /// service tags need --service-tags. No route is for the platform's own addresses
+    /// (168.63.129.16, 169.254.169.254).
     #[arg(long, value_name = "FILE", requires = "vnet_prefixes")]
     pub route_table: Option<PathBuf>,
     /// An Azure Firewall with rules of its own, as ARM returns it. Without
     /// --route-table, every packet is taken to pass it.
     #[arg(long, value_name = "FILE", conflicts_with = "firewall_policies")]
     pub firewall: Option<PathBuf>,
-    /// A firewall policy, as ARM returns it; after its parent, where it has one.
+    /// A firewall policy, as ARM returns it. Each of its parents must be given as well,
+    /// in any order.
     #[arg(
         long = "firewall-policy",
         value_name = "FILE",
@@ -188,7 +195,8 @@ pub struct BetweenArgs {
     )]
     pub firewall_policies: Vec<PathBuf>,
     /// The list of a policy's rule collection groups, as ARM returns it; one for each
-    /// --firewall-policy, in the same order.
+    /// --firewall-policy, in the same order. Groups with an id are the policy's that it
+    /// names.
     #[arg(long, value_name = "FILE", requires = "firewall_policies")]
     pub rule_collections: Vec<PathBuf>,
     /// The private address of the firewall, which routes name. A firewall with rules
@@ -276,7 +284,7 @@ pub struct KnownNetwork {
     /// them give VirtualNetwork and Internet their meaning.
     #[arg(long = "vnet-prefix", value_name = "CIDR")]
     pub vnet_prefixes: Vec<String>,
-    /// The list of service tags, as ARM returns it.
+    /// The list of service tags, as `az network list-service-tags` prints it.
     #[arg(long, value_name = "FILE")]
     pub service_tags: Option<PathBuf>,
 }

@@ -169,6 +169,11 @@ fn every_bad_field_is_refused_with_its_code_rule_and_field() {
             "sourceAddressPrefix",
         ),
         (
+            refused(&[("sourceAddressPrefix", json!("010.224.0.0/16"))]),
+            "field_value_invalid",
+            "sourceAddressPrefix",
+        ),
+        (
             refused(&[("sourceAddressPrefix", json!("10.0.0.0/33"))]),
             "field_value_invalid",
             "sourceAddressPrefix",

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
 use naosu_engine::Error;
-use naosu_flow::set::{
-    AddressSet, ConnectionState, FlowBox, Packet, PortSet, Protocol, ProtocolSet,
+use naosu_flow::{
+    field::parse_prefix,
+    set::{AddressSet, ConnectionState, FlowBox, Packet, PortSet, Protocol, ProtocolSet},
 };
 
 use super::parameter::{invalid, protocol_without_ports};
@@ -181,7 +181,7 @@ fn address_or_more(option: &str, text: &str) -> Result<AddressSet, Error> {
     if let Ok(address) = text.parse() {
         return Ok(AddressSet::host(address));
     }
-    let prefix: IpNet = text.parse().map_err(|_| unreadable())?;
+    let prefix = parse_prefix(text).ok_or_else(unreadable)?;
     if prefix != prefix.trunc() {
         return Err(invalid(
             format!("{option} {prefix} has host bits set"),

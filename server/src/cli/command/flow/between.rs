@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use naosu_engine::Error;
 use naosu_flow::{
-    firewall::RouteTable,
+    firewall::{RouteTable, reached_by_all},
     nsg::TagContext,
     set::{Direction, FlowBox},
 };
@@ -13,6 +13,7 @@ use super::{
     hop::{Hop, Rules},
     parameter::{self, invalid},
     read,
+    resource::Kind,
 };
 use crate::cli::args::{BetweenArgs, KnownNetwork};
 
@@ -59,8 +60,12 @@ pub fn hops<'a>(
     let policy = match firewall {
         Some((path, firewall)) => {
             let tags = read::ip_groups(&args.ip_groups, tags.clone())?;
+            let kind = match args.firewall {
+                Some(_) => Kind::FIREWALL,
+                None => Kind::RULE_COLLECTION_GROUP,
+            };
             let policy = firewall.policy(&tags);
-            Some(policy.map_err(|error| read::of_firewall(path, &error))?)
+            Some(policy.map_err(|error| read::of_firewall(path, &kind, &error))?)
         }
         None if args.ip_groups.is_empty() && address.is_none() => None,
         None => {
@@ -72,7 +77,7 @@ pub fn hops<'a>(
     };
     let mut hops = Vec::new();
     let table = match &args.route_table {
-        Some(path) => Some(routes(path, network)?),
+        Some(path) => Some(routes(path, network, tags)?),
         None => None,
     };
     if let Some(table) = &table {
@@ -84,15 +89,19 @@ pub fn hops<'a>(
             let behind = table.to_firewall(address_of(address)?, policy);
             hops.push(between("Azure Firewall", behind));
         }
-        (Some(policy), None) => hops.push(between("Azure Firewall", policy)),
+        (Some(policy), None) => hops.push(between("Azure Firewall", reached_by_all(policy))),
         (None, _) => {}
     }
     Ok(hops)
 }
 
-fn routes(path: &std::path::Path, network: &KnownNetwork) -> Result<RouteTable, Error> {
+fn routes(
+    path: &std::path::Path,
+    network: &KnownNetwork,
+    tags: &TagContext,
+) -> Result<RouteTable, Error> {
     let prefixes = parameter::networks("--vnet-prefix", &network.vnet_prefixes)?;
-    let table = read::route_table(path)?.with_system_routes(&prefixes);
+    let table = read::route_table(path, tags)?.with_system_routes(&prefixes);
     Ok(table.with_reserved_routes(&prefixes))
 }
 

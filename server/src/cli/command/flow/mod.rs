@@ -11,6 +11,7 @@ mod node;
 mod parameter;
 mod place;
 mod read;
+mod resource;
 mod stays;
 
 pub use answer::{

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use naosu_engine::{Code, Error};
-use naosu_flow::set::Protocol;
+use naosu_flow::{field::parse_prefix, set::Protocol};
 
 /// The prefixes of an option that must name networks.
 pub fn networks(option: &str, texts: &[String]) -> Result<Vec<IpNet>, Error> {
@@ -21,7 +21,7 @@ pub fn networks(option: &str, texts: &[String]) -> Result<Vec<IpNet>, Error> {
 /// The addresses of an option, each with its prefix length.
 pub fn prefixes(option: &str, texts: &[String]) -> Result<Vec<IpNet>, Error> {
     let read = |text: &String| {
-        text.parse().map_err(|_| {
+        parse_prefix(text).ok_or_else(|| {
             invalid(
                 format!("{option} {text:?} is not an address with a prefix length"),
                 "write it like 10.224.0.0/16",

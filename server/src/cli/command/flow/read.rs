@@ -15,9 +15,11 @@ use naosu_flow::{
     iptables::{Family, Ruleset, TableName},
     nsg::{AdminPolicy, AdminRule, Nsg, NsgError, TagContext},
 };
+use serde_json::Value;
 
 use super::{
     parameter::{invalid, networks},
+    resource::Kind,
     too_complex,
 };
 use crate::cli::args::KnownNetwork;
@@ -27,7 +29,8 @@ const FILE_LIMIT_BYTES: u64 = 64 << 20;
 
 /// A network security group.
 pub fn nsg(path: &Path) -> Result<Nsg, Error> {
-    Nsg::from_arm_json(&text(path)?).map_err(|error| of_nsg(path, &error))
+    let value = resource(path, &Kind::SECURITY_GROUP)?;
+    Nsg::from_arm(&value).map_err(|error| of_nsg(path, &error))
 }
 
 /// The security admin rules in force; none without a file.
@@ -35,10 +38,11 @@ pub fn admin_rules(path: Option<&PathBuf>, tags: &TagContext) -> Result<AdminPol
     let Some(path) = path else {
         return Ok(AdminPolicy::default());
     };
-    let next = "give what `az rest --method post` prints for the network's \
-                listNetworkManagerEffectiveSecurityAdminRules";
+    let next = "give what `az rest --method post --url \
+                \"ID/listNetworkManagerEffectiveSecurityAdminRules?api-version=2025-05-01\"` \
+                prints, with the virtual network's resource id for ID";
     let list = json(path, next)?;
-    let token = list.get("skipToken").and_then(serde_json::Value::as_str);
+    let token = list.get("skipToken").and_then(Value::as_str);
     if token.is_some_and(|token| !token.is_empty()) {
         return Err(malformed(
             path,
@@ -48,8 +52,8 @@ pub fn admin_rules(path: Option<&PathBuf>, tags: &TagContext) -> Result<AdminPol
         ));
     }
     let rules = match &list {
-        serde_json::Value::Array(rules) => Some(rules),
-        whole => whole.get("value").and_then(serde_json::Value::as_array),
+        Value::Array(rules) => Some(rules),
+        whole => whole.get("value").and_then(Value::as_array),
     };
     let rules = rules.ok_or_else(|| malformed(path, "it is no list of rules", next))?;
     let rules: Result<Vec<AdminRule>, _> = rules.iter().map(AdminRule::from_arm).collect();
@@ -141,23 +145,27 @@ pub fn tags(network: &KnownNetwork) -> Result<TagContext, Error> {
         tags = tags.with_virtual_network(&prefixes);
     }
     if let Some(path) = &network.service_tags {
-        let next = "give the file as `az network list-service-tags` prints it";
-        let list = json(path, next)?;
+        let list = json(path, SERVICE_TAGS)?;
         tags = tags
             .with_service_tags(&list)
-            .map_err(|error| malformed(path, error, next))?;
+            .map_err(|error| malformed(path, error, SERVICE_TAGS))?;
     }
     Ok(tags)
 }
 
 /// A firewall with rules of its own, and its private address where it says one.
 pub fn firewall(path: &Path) -> Result<(Firewall, Option<IpAddr>), Error> {
-    let value = json(path, AS_ARM_RETURNS_IT)?;
-    let firewall = Firewall::from_classic(&value).map_err(|error| of_firewall(path, &error))?;
-    let address = value
-        .pointer("/properties/ipConfigurations/0/properties/privateIPAddress")
-        .and_then(serde_json::Value::as_str)
-        .and_then(|text| text.parse().ok());
+    let kind = Kind::FIREWALL;
+    let value = resource(path, &kind)?;
+    let firewall = Firewall::from_classic(&value);
+    let firewall = firewall.map_err(|error| of_firewall(path, &kind, &error))?;
+    // Older versions of the command line spell it the second way.
+    let address = ["privateIPAddress", "privateIpAddress"]
+        .iter()
+        .find_map(|field| {
+            let field = format!("/properties/ipConfigurations/0/properties/{field}");
+            value.pointer(&field)?.as_str()?.parse().ok()
+        });
     Ok((firewall, address))
 }
 
@@ -170,29 +178,13 @@ pub fn firewall_policies(policies: &[PathBuf], groups: &[PathBuf]) -> Result<Fir
                 policies.len(),
                 groups.len()
             ),
-            "give the rule collection groups of each policy, in the order of the policies",
+            "give the rule collection groups of each policy",
         ));
     }
     let mut read = Vec::new();
     for (policy, groups) in policies.iter().zip(groups) {
-        let list = json(groups, AS_ARM_RETURNS_IT)?;
-        if list.get("nextLink").is_some_and(|next| !next.is_null()) {
-            return Err(malformed(
-                groups,
-                "it is one page of several: its \"nextLink\" stands for the next",
-                "put the groups of all pages into one \"value\"",
-            ));
-        }
-        let list = match list {
-            serde_json::Value::Array(groups) => Some(groups),
-            mut whole => match whole.get_mut("value").map(serde_json::Value::take) {
-                Some(serde_json::Value::Array(groups)) => Some(groups),
-                _ => None,
-            },
-        };
-        let list =
-            list.ok_or_else(|| malformed(groups, "it is no list of groups", AS_ARM_RETURNS_IT))?;
-        read.push((json(policy, AS_ARM_RETURNS_IT)?, list));
+        let groups = rule_collection_groups(groups)?;
+        read.push((resource(policy, &Kind::FIREWALL_POLICY)?, groups));
     }
     let levels: Vec<_> = read
         .iter()
@@ -202,33 +194,79 @@ pub fn firewall_policies(policies: &[PathBuf], groups: &[PathBuf]) -> Result<Fir
         let files = policies.iter().chain(groups);
         let files = files.map(|path| path.display().to_string());
         let message = format!("{}: {error}", files.collect::<Vec<_>>().join(", "));
-        Error::new(Code::RulesetMalformed, message, AS_ARM_RETURNS_IT)
+        let next = match error {
+            FirewallError::ParentMissing { .. } => format!(
+                "give the parent's file as --firewall-policy, too, and its groups as \
+                 --rule-collections: {}",
+                Kind::FIREWALL_POLICY.next()
+            ),
+            FirewallError::ForeignGroup { .. } => {
+                "give that policy as --firewall-policy, too, or leave its group out".to_owned()
+            }
+            FirewallError::GroupMissing { .. } => format!(
+                "give all groups of the policy: {}",
+                Kind::RULE_COLLECTION_GROUP.next()
+            ),
+            FirewallError::PoliciesUnrelated { .. } => {
+                "give the policy of the firewall and its parents, and no other".to_owned()
+            }
+            _ => Kind::FIREWALL_POLICY.next(),
+        };
+        Error::new(Code::RulesetMalformed, message, next)
     })
 }
 
+/// The groups of one policy: a list, or the only one there is.
+fn rule_collection_groups(path: &Path) -> Result<Vec<Value>, Error> {
+    let kind = Kind::RULE_COLLECTION_GROUP;
+    let list = json(path, &kind.next())?;
+    if list.get("nextLink").is_some_and(|next| !next.is_null()) {
+        return Err(malformed(
+            path,
+            "it is one page of several: its \"nextLink\" stands for the next",
+            "put the groups of all pages into one \"value\"",
+        ));
+    }
+    let is_group = |value: &Value| {
+        let members = ["properties", "ruleCollections"];
+        members.iter().any(|member| value.get(member).is_some())
+    };
+    let groups = match list {
+        Value::Array(groups) => groups,
+        mut whole => match whole.get_mut("value").map(Value::take) {
+            Some(Value::Array(groups)) => groups,
+            None if is_group(&whole) => vec![whole],
+            _ => return Err(malformed(path, "it is no list of groups", kind.next())),
+        },
+    };
+    let groups = groups.into_iter().map(|group| kind.as_arm(group));
+    let groups: Result<Vec<Value>, _> = groups.collect();
+    groups.map_err(|error| malformed(path, error, kind.next()))
+}
+
 /// A route table.
-pub fn route_table(path: &Path) -> Result<RouteTable, Error> {
-    let value = json(path, AS_ARM_RETURNS_IT)?;
-    RouteTable::from_arm(&value).map_err(|error| of_firewall(path, &error))
+pub fn route_table(path: &Path, tags: &TagContext) -> Result<RouteTable, Error> {
+    let kind = Kind::ROUTE_TABLE;
+    let value = resource(path, &kind)?;
+    RouteTable::from_arm(&value, tags).map_err(|error| of_firewall(path, &kind, &error))
 }
 
 /// What is known, with the IP groups of these files besides.
 pub fn ip_groups(paths: &[PathBuf], mut tags: TagContext) -> Result<TagContext, Error> {
+    let kind = Kind::IP_GROUP;
     for path in paths {
-        let value = json(path, AS_ARM_RETURNS_IT)?;
+        let value = resource(path, &kind)?;
         let addresses = ip_group_addresses(&value);
-        let addresses = addresses.map_err(|error| malformed(path, error, AS_ARM_RETURNS_IT))?;
-        let id = value.get("id").and_then(serde_json::Value::as_str);
-        let id = id.ok_or_else(|| malformed(path, "the IP group has no id", AS_ARM_RETURNS_IT))?;
+        let addresses = addresses.map_err(|error| malformed(path, error, kind.next()))?;
+        let id = value.get("id").and_then(Value::as_str);
+        let id = id.ok_or_else(|| malformed(path, "the IP group has no id", kind.next()))?;
         tags = tags.with_ip_group(id, addresses);
     }
     Ok(tags)
 }
 
-const AS_ARM_RETURNS_IT: &str = "give the file as `az rest --method get` prints it";
-
 /// A firewall or route table of a file that cannot be read or analysed.
-pub fn of_firewall(path: &Path, error: &FirewallError) -> Error {
+pub fn of_firewall(path: &Path, kind: &Kind, error: &FirewallError) -> Error {
     match error {
         FirewallError::TooComplex(error) => too_complex(error),
         FirewallError::GovernedByPolicy { .. } => malformed(
@@ -236,7 +274,17 @@ pub fn of_firewall(path: &Path, error: &FirewallError) -> Error {
             error,
             "give its policy as --firewall-policy with --rule-collections",
         ),
-        other => malformed(path, other, AS_ARM_RETURNS_IT),
+        FirewallError::RouteTagUnknown { .. } => malformed(
+            path,
+            error,
+            format!("give a list that has the tag as --service-tags: {SERVICE_TAGS}"),
+        ),
+        FirewallError::RouteConflict { .. } => malformed(
+            path,
+            error,
+            "correct the file: Azure takes one route for each prefix",
+        ),
+        other => malformed(path, other, kind.next()),
     }
 }
 
@@ -247,13 +295,22 @@ pub fn of_nsg(path: &Path, error: &NsgError) -> Error {
         other => malformed(
             path,
             other,
-            "correct the file, or read the group again with `az rest`",
+            format!("correct the file, or {}", Kind::SECURITY_GROUP.next()),
         ),
     }
 }
 
+/// A resource as ARM returns it, in whichever form its file has it.
+fn resource(path: &Path, kind: &Kind) -> Result<Value, Error> {
+    let value = json(path, &kind.next())?;
+    kind.as_arm(value)
+        .map_err(|error| malformed(path, error, kind.next()))
+}
+
+const SERVICE_TAGS: &str = "give what `az network list-service-tags --location REGION` prints";
+
 /// JSON in which no field is given twice: one of the values would win in silence.
-fn json(path: &Path, next: &str) -> Result<serde_json::Value, Error> {
+fn json(path: &Path, next: &str) -> Result<Value, Error> {
     parse_json(&text(path)?).map_err(|error| malformed(path, error, next))
 }
 
