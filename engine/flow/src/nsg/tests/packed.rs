@@ -2,7 +2,6 @@
 //! to be the fewest.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
@@ -176,7 +175,6 @@ struct Tally {
     never: u32,
     not_all_tried: u32,
     other: u32,
-    slowest: Duration,
 }
 
 impl Tally {
@@ -186,10 +184,7 @@ impl Tally {
         while tally.fewest + tally.perhaps_fewer + tally.never + tally.not_all_tried < cases {
             let group = estate(&mut random, count, wide);
             let request = question(&mut random, &group);
-            let began = Instant::now();
-            let placed = place(&group, &request, &tags());
-            let took = began.elapsed();
-            match placed {
+            match place(&group, &request, &tags()) {
                 Ok(placement) if placement.renumbered.is_empty() => continue,
                 Ok(placement) if placement.is_fewest => tally.fewest += 1,
                 Ok(_) => tally.perhaps_fewer += 1,
@@ -200,7 +195,6 @@ impl Tally {
                 Err(PlacementError::Nsg(_)) => tally.other += 1,
                 Err(_) => continue,
             }
-            tally.slowest = tally.slowest.max(took);
         }
         tally
     }
@@ -212,27 +206,10 @@ impl Tally {
 
 #[test]
 fn in_packed_groups_the_fewest_moves_are_proved() {
-    for (count, cases) in [(10, 60), (30, 60), (100, 40), (300, 20), (900, 8)] {
+    for (count, cases) in [(10, 40), (30, 40), (100, 20), (300, 8), (900, 3)] {
         for wide in [5, 20, 50, 95] {
             let tally = Tally::of(count, wide, cases);
             assert!(tally.is_proved(), "{count} rules, {wide}% wide: {tally:?}");
-        }
-    }
-}
-
-#[test]
-#[ignore = "a measurement: run with --release and --nocapture"]
-fn how_often_the_fewest_moves_are_proved() {
-    for (count, cases) in [
-        (10, 1_000),
-        (30, 1_000),
-        (100, 1_000),
-        (300, 300),
-        (990, 300),
-    ] {
-        for wide in [5, 20, 50, 95] {
-            let tally = Tally::of(count, wide, cases);
-            eprintln!("{count} rules, {wide}% wide: {tally:?}");
         }
     }
 }
