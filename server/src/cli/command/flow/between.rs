@@ -34,6 +34,7 @@ pub fn hops<'a>(
 ) -> Result<Vec<Hop<'a>>, Error> {
     let between = |name: &str, policy| Hop {
         staying: staying.to_vec(),
+        notes: Vec::new(),
         name: name.to_owned(),
         direction: Direction::Outbound,
         rules: Rules::Between(Box::new(policy)),

@@ -45,7 +45,8 @@ pub fn explain(args: &ExplainArgs) -> Result<Explained, Error> {
             "give --nsg, --subnet-nsg, --nic-nsg, --admin-rules, --iptables or --ip6tables",
         ));
     }
-    let notes = notes(&machines, &asked, &staying);
+    let mut notes = notes(&machines, &asked, &staying);
+    notes.extend(hops.iter().flat_map(|hop| hop.notes.clone()));
     let explained = match &asked {
         Asked::Packet(packet) => of_packet(packet, &hops, notes).map(Explained::Packet),
         Asked::Set(boxes) => of_set(boxes, &hops, notes).map(Explained::Set),

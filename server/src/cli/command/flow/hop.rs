@@ -24,6 +24,8 @@ pub struct Hop<'a> {
     pub rules: Rules<'a>,
     /// Packets that stay on their machine and do not come here.
     pub staying: Vec<FlowBox>,
+    /// What its files leave open, in words.
+    pub notes: Vec<String>,
 }
 
 /// Rules by their kind.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use naosu_engine::Error;
 use naosu_flow::{
-    iptables::{Backend, Family, Hook, InterfaceKnowledge, NodeFirewall},
+    iptables::{Backend, Family, Hook, InterfaceKnowledge, NodeFirewall, Ruleset},
     nsg::{AdminPolicy, TagContext},
     set::{Direction, FlowBox},
 };
@@ -129,6 +129,7 @@ impl<'a> Machine<'a> {
                     admin: before_groups,
                 },
                 staying: aside.to_vec(),
+                notes: Vec::new(),
             });
         }
         if direction == Direction::Outbound {
@@ -140,10 +141,11 @@ impl<'a> Machine<'a> {
                 direction,
                 rules: Rules::Admin(admin),
                 staying: aside.to_vec(),
+                notes: Vec::new(),
             };
             hops.insert(0, admin_rules);
         }
-        if let Some(firewall) = self.firewall()? {
+        if let Some((firewall, notes)) = self.firewall()? {
             let rest = NodePart {
                 packets: FlowBox::any(),
                 hook: match self.way {
@@ -162,6 +164,7 @@ impl<'a> Machine<'a> {
                     Way::FromPod => staying.by_address(),
                     Way::In | Way::Out => Vec::new(),
                 },
+                notes,
             };
             match direction {
                 Direction::Outbound => hops.insert(0, node),
@@ -224,7 +227,8 @@ impl<'a> Machine<'a> {
         format!("{name}{}", self.whose)
     }
 
-    fn firewall(&self) -> Result<Option<NodeFirewall>, Error> {
+    /// The firewall that is given, with notes of what its files leave open.
+    fn firewall(&self) -> Result<Option<(NodeFirewall, Vec<String>)>, Error> {
         let mut rulesets = Vec::new();
         for (option, family, paths) in [
             ("iptables", Family::Ipv4, self.iptables),
@@ -262,21 +266,46 @@ impl<'a> Machine<'a> {
                 )),
             };
         }
+        let mut notes = Vec::new();
         if let Some(path) = self.nft_tables {
-            for table in read::foreign_tables(path)? {
-                let concerned = rulesets.iter_mut().filter(|set| table.is_of(set.family));
-                // One of a family's rulesets says it for all.
-                let mut told = Vec::new();
-                for ruleset in concerned {
-                    if !told.contains(&ruleset.family) {
-                        told.push(ruleset.family);
-                        ruleset.unreadable_tables.push(table.name.clone());
-                    }
+            for table in read::nft_tables(path)? {
+                if self.leave_unread(&mut rulesets, &table) && table.is_of_iptables() {
+                    notes.push(self.not_given(&table));
                 }
             }
         }
         let knowledge = node::knowledge(&self.node, self.option, self.way)?;
-        Ok(Some(NodeFirewall::new(rulesets, knowledge)))
+        Ok(Some((NodeFirewall::new(rulesets, knowledge), notes)))
+    }
+
+    /// Notes in the rulesets that a table is there which none of them shows; whether
+    /// there was one to note it in.
+    fn leave_unread(&self, rulesets: &mut [Ruleset], table: &read::NftTable) -> bool {
+        if rulesets.iter().any(|ruleset| table.is_told_in(ruleset)) {
+            return false;
+        }
+        // One of a family's rulesets says it for all.
+        let mut told = Vec::new();
+        for ruleset in rulesets.iter_mut().filter(|set| table.is_of(set.family)) {
+            if !told.contains(&ruleset.family) {
+                told.push(ruleset.family);
+                ruleset.unreadable_tables.push(table.to_string());
+            }
+        }
+        !told.is_empty()
+    }
+
+    /// How to give a table of iptables-nft that is there.
+    fn not_given(&self, table: &read::NftTable) -> String {
+        let program = match table.is_of(Family::Ipv4) {
+            true => "iptables",
+            false => "ip6tables",
+        };
+        format!(
+            "the node{} has the nft table {table}, which no given file shows; give \
+             {program}-nft-save's output with {}{program}",
+            self.whose, self.option
+        )
     }
 
     /// An option that says something of the node's rules, which are not given.

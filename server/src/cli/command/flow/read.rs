@@ -12,7 +12,7 @@ use naosu_engine::{Code, Error};
 use naosu_flow::{
     field::parse_json,
     firewall::{Firewall, FirewallError, RouteTable, ip_group_addresses},
-    iptables::{Family, Ruleset, TableName},
+    iptables::{Backend, Family, Ruleset, TableName},
     nsg::{AdminPolicy, AdminRule, Nsg, NsgError, TagContext},
 };
 
@@ -57,14 +57,13 @@ pub fn admin_rules(path: Option<&PathBuf>, tags: &TagContext) -> Result<AdminPol
     AdminPolicy::new(&rules, tags).map_err(|error| malformed(path, error, next))
 }
 
-/// A table of nftables that is none of iptables.
-pub struct ForeignTable {
-    /// Its family and name, as `nft` shows them.
-    pub name: String,
+/// A table of nftables.
+pub struct NftTable {
     family: String,
+    name: String,
 }
 
-impl ForeignTable {
+impl NftTable {
     /// Whether packets of a family may meet it.
     pub fn is_of(&self, family: Family) -> bool {
         match self.family.as_str() {
@@ -74,25 +73,41 @@ impl ForeignTable {
             _ => true,
         }
     }
+
+    /// Whether iptables-nft would show it.
+    pub fn is_of_iptables(&self) -> bool {
+        matches!(self.family.as_str(), "ip" | "ip6") && TableName::from_name(&self.name).is_some()
+    }
+
+    /// Whether a dump shows it, or names it as one that it cannot show.
+    pub fn is_told_in(&self, ruleset: &Ruleset) -> bool {
+        let name = TableName::from_name(&self.name);
+        self.is_of_iptables()
+            && self.is_of(ruleset.family)
+            && ruleset.backend.unwrap_or(Backend::Nft) == Backend::Nft
+            && (name.is_some_and(|name| ruleset.table(name).is_some())
+                || ruleset.unreadable_tables.contains(&self.name))
+    }
 }
 
-/// The tables that `nft list tables` shows besides those of iptables.
-pub fn foreign_tables(path: &Path) -> Result<Vec<ForeignTable>, Error> {
+/// Its family and name, as `nft` shows them.
+impl Display for NftTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.family, self.name)
+    }
+}
+
+/// The tables that `nft list tables` shows.
+pub fn nft_tables(path: &Path) -> Result<Vec<NftTable>, Error> {
     let mut tables = Vec::new();
     for (at, line) in text(path)?.lines().enumerate() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             [] => {}
-            ["table", family, name] => {
-                let is_of_iptables =
-                    matches!(*family, "ip" | "ip6") && TableName::from_name(name).is_some();
-                if !is_of_iptables {
-                    tables.push(ForeignTable {
-                        name: format!("{family} {name}"),
-                        family: (*family).to_owned(),
-                    });
-                }
-            }
+            ["table", family, name] => tables.push(NftTable {
+                family: (*family).to_owned(),
+                name: (*name).to_owned(),
+            }),
             _ => {
                 let what = format!("line {}: it is not \"table FAMILY NAME\"", at + 1);
                 return Err(malformed(
