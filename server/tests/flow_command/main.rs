@@ -3,10 +3,12 @@
 mod bad_input;
 mod delta;
 mod explain;
+mod forwarded;
 mod help;
 mod place;
 mod set;
 mod stays;
+mod ufw;
 mod way;
 
 use std::{

@@ -37,7 +37,7 @@ pub fn hops<'a>(
         notes: Vec::new(),
         name: name.to_owned(),
         direction: Direction::Outbound,
-        rules: Rules::Between(Box::new(policy)),
+        rules: Rules::Ordered(Box::new(policy)),
     };
     let given = args.firewall_address.as_deref();
     let given = given.map(|text| parameter::address("--firewall-address", text));

@@ -43,8 +43,8 @@ pub enum Rules<'a> {
     },
     /// The firewall of a node.
     Node(NodeRules),
-    /// Routes, or an Azure Firewall.
-    Between(Box<RulePolicy>),
+    /// Routes, an Azure Firewall, or what ufw says.
+    Ordered(Box<RulePolicy>),
 }
 
 impl Hop<'_> {
@@ -62,7 +62,7 @@ impl Hop<'_> {
             Rules::Admin(admin) => *admin,
             Rules::Group { policy, .. } => policy,
             Rules::Node(rules) => rules,
-            Rules::Between(policy) => policy.as_ref(),
+            Rules::Ordered(policy) => policy.as_ref(),
         }
     }
 
@@ -114,7 +114,7 @@ impl Hop<'_> {
                 Some(found) => admin_rule(admin, Some(found), rule),
                 None => group_rule(&self.name, group, direction, rule),
             },
-            Rules::Node(_) | Rules::Between(_) => named_rule(&self.name, None, rule),
+            Rules::Node(_) | Rules::Ordered(_) => named_rule(&self.name, None, rule),
         }
     }
 }

@@ -12,9 +12,11 @@ mod parameter;
 mod place;
 mod read;
 mod stays;
+mod ufw;
 
 pub use answer::{
-    Explanation, FlowAnswer, HopRule, NoFreePriority, PlaceAnswer, Placed, SetExplanation,
+    DeltaAnswer, Explanation, FlowAnswer, HopRule, NoFreePriority, PlaceAnswer, Placed,
+    SetExplanation,
 };
 
 use explain::Explained;

@@ -14,6 +14,7 @@ use naosu_flow::{
     firewall::{Firewall, FirewallError, RouteTable, ip_group_addresses},
     iptables::{Backend, Family, Ruleset, TableName},
     nsg::{AdminPolicy, AdminRule, Nsg, NsgError, TagContext},
+    ufw::{UfwError, UfwRule, UfwStatus, parse_added, parse_user_rules},
 };
 
 use super::{
@@ -146,6 +147,52 @@ pub fn ruleset(path: &Path, family: Family) -> Result<Ruleset, Error> {
             ),
         )),
     }
+}
+
+/// What ufw says of itself.
+pub fn ufw_status(path: &Path) -> Result<UfwStatus, Error> {
+    let text = text(path)?;
+    let status = UfwStatus::parse(&text).map_err(|error| of_ufw(path, &error, "ufw status"))?;
+    // ufw writes a heading only over rules.
+    let is_heading = |line: &str| line.split_whitespace().eq(["To", "Action", "From"]);
+    if let UfwStatus::Active(report) = &status
+        && report.rules.is_empty()
+        && let Some(at) = text.lines().position(is_heading)
+    {
+        return Err(malformed(
+            path,
+            format!("line {}: no rule follows; the output is cut short", at + 1),
+            "write the file again with ufw status verbose",
+        ));
+    }
+    Ok(status)
+}
+
+/// The rules that `ufw show added` shows.
+pub fn ufw_added(path: &Path) -> Result<Vec<UfwRule>, Error> {
+    let text = text(path)?;
+    // Also of an ufw without rules it says so in words.
+    if text.trim().is_empty() {
+        return Err(malformed(
+            path,
+            "line 1: there is no output",
+            "write the file again with ufw show added, as root",
+        ));
+    }
+    parse_added(&text).map_err(|error| of_ufw(path, &error, "ufw show added"))
+}
+
+/// The rules of a file that ufw loads.
+pub fn ufw_user_rules(path: &Path, family: Family) -> Result<Vec<UfwRule>, Error> {
+    parse_user_rules(family, &text(path)?).map_err(|error| {
+        let next = "look at that line, or give the file as it is in /etc/ufw";
+        malformed(path, error, next)
+    })
+}
+
+fn of_ufw(path: &Path, error: &UfwError, program: &str) -> Error {
+    let next = format!("look at that line, or write the file again with LC_ALL=C {program}");
+    malformed(path, error, next)
 }
 
 /// What is known of service tags.
