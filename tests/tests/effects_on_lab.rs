@@ -672,17 +672,59 @@ async fn a_rule_that_would_not_reach_the_kernel_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_iptables_does_not_show_is_observed() {
+async fn tables_that_iptables_does_not_show_are_observed_with_what_may_drop_in_them() {
     let Some(bench) = Bench::start().await else {
         return;
     };
     let table = "printf 'table inet fw {\\nchain in {\\n\
         type filter hook input priority 5; policy accept;\\n\
-        tcp dport 10251 drop\\n}\\n}\\n' | nft -f -";
+        tcp dport 10251 drop\\n}\\n}\\n\
+        table inet other {\\nmap verdicts {\\ntype inet_service : verdict\\n\
+        elements = { 10251 : drop }\\n}\\nchain out {\\n\
+        type nat hook output priority -100; policy accept;\\n\
+        tcp dport vmap @verdicts\\n}\\n}\\n\
+        table inet masks {\\nchain out {\\n\
+        type nat hook postrouting priority 100; policy accept;\\n\
+        ip saddr 192.0.2.1 masquerade comment \"no drop\"\\n}\\n}\\n' | nft -f -";
     on_node(&bench, PLAIN_NODE, table).await;
+    let ruleset = ruleset_of_plain_node(&bench).await;
+    let chains = [
+        "inet fw in filter input accept 1 1",
+        "inet other out nat output accept 1 1",
+        "inet masks out nat postrouting accept 1 0",
+    ];
+    let chains = chains.map(|line| NftChain::from_line(line).unwrap());
+    assert_eq!(ruleset.nft_chains, Some(chains.to_vec()));
+    assert!(!ruleset.nft_unlisted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_iptables_without_a_program_that_saves_them_are_told_as_those_of_nft() {
+    let Some(bench) = Bench::start().await else {
+        return;
+    };
+    let without = |program: &str| {
+        format!("mount --bind /dev/null \"$(readlink -f \"$(command -v {program})\")\"")
+    };
+    let rule = "iptables-nft -A INPUT -p tcp -m tcp --dport 10251 -j DROP";
+    on_node(&bench, PLAIN_NODE, rule).await;
+    on_node(&bench, PLAIN_NODE, &without("iptables-nft-save")).await;
+    let ruleset = ruleset_of_plain_node(&bench).await;
+    assert_eq!(ruleset.ipv4_nft, None);
+    let chains = ruleset.nft_chains.unwrap();
+    let mut of_filter = chains.iter().filter(|chain| chain.table == "filter");
+    assert!(
+        of_filter.any(|chain| chain.family == "ip" && chain.hook == "input" && chain.may_drop()),
+        "{chains:?}"
+    );
+    // And without nft, nothing tells which tables there are.
+    on_node(&bench, PLAIN_NODE, &without("nft")).await;
+    let ruleset = ruleset_of_plain_node(&bench).await;
+    assert_eq!((ruleset.nft_chains, ruleset.nft_unlisted), (None, true));
+}
+
+async fn ruleset_of_plain_node(bench: &Bench) -> FirewallRuleset {
     let effect = Effect::IptablesRuleInsert(iptables_rule(INPUT, "ACCEPT"));
     let read = bench.observe(&effect).await.answer.unwrap();
-    let ruleset: FirewallRuleset = serde_json::from_str(&read).unwrap();
-    let chain = NftChain::from_line("inet fw in filter input accept 1").unwrap();
-    assert_eq!(ruleset.nft_chains, Some(vec![chain]));
+    serde_json::from_str(&read).unwrap()
 }

@@ -299,15 +299,17 @@ pub fn node_routes(text: &str) {
 pub fn nft_chains(text: &str) {
     for chain in text.lines().filter_map(NftChain::from_line) {
         let _ = chain.may_drop();
+        let dropping = chain.dropping.map(|count| format!(" {count}"));
         let written = format!(
-            "{} {} {} {} {} {} {}",
+            "{} {} {} {} {} {} {}{}",
             chain.family,
             chain.table,
             chain.chain,
             chain.kind,
             chain.hook,
             chain.policy,
-            chain.rules
+            chain.rules,
+            dropping.unwrap_or_default()
         );
         assert_eq!(NftChain::from_line(&written), Some(chain));
     }

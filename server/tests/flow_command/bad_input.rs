@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::flow;
 
-const PACKET: &str = "--from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp";
+pub const PACKET: &str = "--from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp";
 
 /// Code and message of a failure; nothing is said on standard output.
 fn failure(output: &Output, exit: i32) -> (String, String) {
@@ -19,7 +19,8 @@ fn failure(output: &Output, exit: i32) -> (String, String) {
     (field("code"), field("message"))
 }
 
-fn refused(arguments: &str) -> (String, String) {
+/// Code and message of a question that is refused.
+pub fn refused(arguments: &str) -> (String, String) {
     failure(&flow(&format!("{arguments} -o json")), 2)
 }
 
@@ -333,6 +334,39 @@ fn a_wrong_parameter_is_named_with_its_value() {
         (
             with_group(&format!("{PACKET} --nft-tables tables.nft")),
             "--nft-tables",
+        ),
+        (
+            with_group(&format!("{PACKET} --direction forwarded")),
+            "--nsg does not go with --direction forwarded",
+        ),
+        (
+            format!("explain {PACKET} --direction forwarded --iptables node.save --interface eth0"),
+            "--interface",
+        ),
+        (
+            format!("explain {PACKET} --direction forwarded --ufw-status ufw-verbose.txt"),
+            "--direction forwarded",
+        ),
+        (
+            format!(
+                "explain {PACKET} --direction forwarded --iptables node.save \
+                 --from-iptables node.save"
+            ),
+            "--direction forwarded",
+        ),
+        (
+            format!("place --nsg nsg-closed.json --name new --direction forwarded {PACKET}"),
+            "--direction forwarded",
+        ),
+        (
+            format!("explain {PACKET} --ufw-status ufw-verbose.txt --nft-tables tables.nft"),
+            "--nft-tables",
+        ),
+        (
+            "delta --kind ufw-status --before ufw-verbose.txt --after ufw-verbose.txt \
+             --ufw-status ufw-verbose.txt"
+                .to_owned(),
+            "--ufw-status",
         ),
         (
             "delta --kind nsg --before nsg-open.json --after nsg-open.json --interface eth0"

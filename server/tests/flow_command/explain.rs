@@ -386,6 +386,43 @@ fn tables_of_nftables_itself_are_unknown_where_they_are_told_and_noted_otherwise
     assert_eq!(own["verdict"], "allow");
 }
 
+/// Both backends decide, and only one of them was given.
+#[test]
+fn a_table_of_iptables_nft_that_no_file_shows_is_unknown_and_it_is_said_what_to_give() {
+    let packet = "--from 10.20.1.4 --to 10.20.0.5 --port 10250/tcp";
+    let told = |given: &str| {
+        let answer = judged(given, &format!("{packet} --nft-tables tables-own.nft"));
+        let named = answer["unknown"][0]["name"].as_str();
+        let named = named.unwrap_or_default().to_owned();
+        (
+            answer["verdict"].clone(),
+            named,
+            answer["notes"].to_string(),
+        )
+    };
+    let (verdict, named, notes) = told("node-legacy.save");
+    assert_eq!(verdict, "unknown");
+    assert!(named.contains("table ip filter"), "{named}");
+    assert!(
+        notes.contains("give iptables-nft-save's output with --iptables"),
+        "{notes}"
+    );
+    // The other family's is none of these packets.
+    assert!(!notes.contains("ip6"), "{notes}");
+    // A dump of that backend shows it, a part of one does not.
+    let (verdict, _, notes) = told("node-legacy.save --iptables node.save");
+    assert_eq!(verdict, "allow", "{notes}");
+    let (verdict, named, _) = told("node-legacy.save --iptables node-only-nat.save");
+    assert_eq!(verdict, "unknown");
+    assert!(named.contains("table ip filter"), "{named}");
+    let of_source = json(&format!(
+        "explain {packet} --from-iptables node-legacy.save --from-nft-tables tables-own.nft"
+    ));
+    assert_eq!(of_source["verdict"], "unknown");
+    let notes = of_source["notes"].to_string();
+    assert!(notes.contains("with --from-iptables"), "{notes}");
+}
+
 #[test]
 fn protocols_without_ports_and_marks_of_sockets_are_asked_about() {
     let ping = "--from 10.20.1.4 --to 10.20.0.5 --protocol";

@@ -33,10 +33,13 @@ fn every_example_of_the_help_answers() {
         ("new.save", "node-mended.save"),
         ("routes.json", "routes.json"),
         ("firewall.json", "firewall.json"),
+        ("ufw.txt", "ufw-verbose.txt"),
+        ("old.added", "ufw-before.added"),
+        ("new.added", "ufw-after.added"),
     ] {
         std::fs::copy(sample(from), folder.path().join(name)).unwrap();
     }
-    for (page, count) in [("explain", 5), ("delta", 3), ("place", 3)] {
+    for (page, count) in [("explain", 7), ("delta", 4), ("place", 3)] {
         let page = text(&format!("{page} --help"));
         assert!(
             page.lines().all(|line| line.chars().count() <= 100),

@@ -4,10 +4,12 @@ mod azure_files;
 mod bad_input;
 mod delta;
 mod explain;
+mod forwarded;
 mod help;
 mod place;
 mod set;
 mod stays;
+mod ufw;
 mod way;
 
 use std::{

@@ -35,6 +35,11 @@ pub struct FirewallRuleset {
     /// What `nft list ruleset` has besides the tables above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nft_chains: Option<Vec<NftChain>>,
+    /// Whether nf_tables may hold more than `iptables-nft-save` shows, and the
+    /// program `nft` is not there to tell. Apart from `nft_chains`, so that what
+    /// earlier versions recorded is judged as it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nft_unlisted: bool,
 }
 
 /// Which rules of a node could not be read.
@@ -101,6 +106,7 @@ impl FirewallRuleset {
             out_interface: InterfaceKnowledge::ByPeer(peers),
             local_addresses: local,
             nft_chains: self.nft_chains.clone().unwrap_or_default(),
+            nft_unlisted: self.nft_unlisted,
             ..Knowledge::default()
         }
     }

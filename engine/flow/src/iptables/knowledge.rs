@@ -28,6 +28,9 @@ pub struct Knowledge {
     /// Chains besides those of iptables. Whether one that may drop packets drops
     /// those that the rules let pass is unknown.
     pub nft_chains: Vec<NftChain>,
+    /// Whether nothing tells which tables of nftables there are besides: one of them
+    /// may drop any packet.
+    pub nft_unlisted: bool,
 }
 
 /// Addresses of a routing type: those that are, and those that may be.
@@ -49,6 +52,7 @@ impl Knowledge {
             address_sets: self.address_sets.clone(),
             socket_mark: self.socket_mark,
             nft_chains: self.nft_chains.clone(),
+            nft_unlisted: self.nft_unlisted,
         })
     }
 

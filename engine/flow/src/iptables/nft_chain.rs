@@ -26,10 +26,15 @@ pub struct NftChain {
     pub policy: String,
     /// How many rules it has.
     pub rules: u32,
+    /// How many lines of its table may drop packets, in whatever chain or map:
+    /// those with `drop`, `reject`, `queue` or what `nft` itself cannot tell.
+    /// None where nobody counted them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropping: Option<u32>,
 }
 
 impl NftChain {
-    /// Reads a line of these fields, in this order.
+    /// Reads a line of these fields, in this order; the last may be missing.
     pub fn from_line(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace().map(str::to_owned);
         let mut word = || words.next();
@@ -41,17 +46,22 @@ impl NftChain {
             hook: word()?,
             policy: word()?,
             rules: word()?.parse().ok()?,
+            dropping: match word() {
+                Some(count) => Some(count.parse().ok()?),
+                None => None,
+            },
         };
         words.next().is_none().then_some(chain)
     }
 
-    /// Whether it may drop packets of which nothing else tells. Chains that only
-    /// translate addresses are not taken to, nor those of the cluster's own
-    /// components, which drop nothing that is sent to a node itself.
+    /// Whether it may drop packets of which nothing else tells. The kernel obeys a
+    /// `drop` in a chain of any type; one that only translates addresses or routes
+    /// anew is told by its table having none. Not taken to drop are chains of the
+    /// cluster's own components, which drop nothing that is sent to a node itself.
     pub fn may_drop(&self) -> bool {
         let is_of_cluster = self.table == "kube-proxy" || self.table.starts_with("cilium");
-        let filters = self.kind == "filter" && self.rules > 0;
-        !is_of_cluster && (filters || self.policy != "accept")
+        let decides = self.rules > 0 && (self.kind == "filter" || self.dropping != Some(0));
+        !is_of_cluster && (decides || self.policy != "accept")
     }
 
     /// Whether packets of a family come to it on their way through a hook.
@@ -94,6 +104,7 @@ mod tests {
             "inet fw input filter input drop",
             "a b c d e f g",
             "a b c d e f 1 x",
+            "a b c d e f 1 2 3",
         ] {
             assert_eq!(NftChain::from_line(line), None, "{line:?}");
         }
@@ -101,13 +112,20 @@ mod tests {
 
     #[test]
     fn a_chain_without_rules_that_accepts_drops_nothing_and_others_may() {
-        let may_drop = |line| NftChain::from_line(line).unwrap().may_drop();
+        let may_drop = |line: &str| NftChain::from_line(line).unwrap().may_drop();
         assert!(!may_drop("inet filter input filter input accept 0"));
         assert!(may_drop("inet filter input filter input drop 0"));
         assert!(may_drop("inet fw input filter input accept 1"));
+        assert!(may_drop("inet fw input filter input accept 1 0"));
         assert!(!may_drop(
-            "ip io.systemd.nat prerouting nat prerouting accept 2"
+            "ip io.systemd.nat prerouting nat prerouting accept 2 0"
         ));
+        for kind in ["nat", "route"] {
+            assert!(may_drop(&format!("inet fw out {kind} output accept 1 1")));
+            assert!(may_drop(&format!("inet fw out {kind} output drop 0 0")));
+            assert!(may_drop(&format!("inet fw out {kind} output accept 1")));
+            assert!(!may_drop(&format!("inet fw out {kind} output accept 0 1")));
+        }
         assert!(!may_drop(
             "ip kube-proxy filter-input filter input accept 1"
         ));

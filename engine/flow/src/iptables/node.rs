@@ -188,8 +188,15 @@ impl NodeFirewall {
     ) -> Result<(), AnalysisTooComplex> {
         let mut passed = flows.packets(walk.space)?;
         let beside = self.beside(family, hook);
-        for what in self.unread(family).into_iter().chain(beside) {
-            let reason = "rules that exist were not shown";
+        let shown = self.unread(family).into_iter().chain(beside);
+        let mut hidden: Vec<(String, &str)> = shown
+            .map(|what| (what, "rules that exist were not shown"))
+            .collect();
+        if self.knowledge.nft_unlisted {
+            let what = "the rules of nft tables that are not those of iptables".to_owned();
+            hidden.push((what, "the node has no nft to show whether there are any"));
+        }
+        for (what, reason) in hidden {
             let dropped = walk
                 .space
                 .atom(&format!("{what} drop the packet"), reason)?;

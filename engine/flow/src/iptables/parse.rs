@@ -111,7 +111,9 @@ impl<'k> Reader<'k> {
         {
             self.ruleset.legacy_tables_present = true;
         } else if let Some(rest) = line.strip_prefix("# Table `")
-            && let Some((name, _)) = rest.split_once("' is incompatible")
+            && let Some((name, what)) = rest.split_once("' ")
+            // "is incompatible", or since 1.8.8 "contains incompatible base-chains".
+            && what.contains("incompatible")
         {
             self.ruleset.unreadable_tables.push(excerpt(name));
         }

@@ -16,6 +16,9 @@ are asked, in the order packets meet them. Towards the machine whose rules are
 given: security admin rules, subnet NSG, interface NSG, node firewall; away from
 it (--direction outbound): node firewall, security admin rules, interface NSG,
 subnet NSG. What a security admin rule always allows, no security group denies.
+What the node passes on, such as its pods' packets, is asked of its rules of
+iptables alone (--direction forwarded). Without rules of iptables, what ufw says
+of itself is asked in their place (--ufw-...); with them, the kernel decides.
 What an address sends to itself, or to another of its node (--node-address),
 stays on its machine and meets that node's firewall alone.
 
@@ -29,6 +32,9 @@ rules, interface NSG and subnet NSG of the source, routes, firewall, and then th
 rules of the destination. For the tunnel, the source is the node of a tunnel
 agent and the destination that of a kubelet.
 
+Packets are whole: where the kernel tracks connections, it puts fragments together
+before its rules, so that rules with -f (later fragments) match none of them.
+
 Examples:
   One packet and one security group:
     naosu flow explain --nsg nsg.json --vnet-prefix 10.224.0.0/16 \\
@@ -39,6 +45,12 @@ Examples:
   One node's firewall:
     iptables-save | naosu flow explain --iptables /dev/stdin \\
       --from 10.224.0.4 --to 10.224.0.5 --port 10250/tcp --output json
+  What ufw says, where the kernel's rules are not known:
+    naosu flow explain --ufw-status ufw.txt \\
+      --from 10.224.0.4 --to 10.224.0.5 --port 10250/tcp
+  What a node passes on to its pods:
+    naosu flow explain --direction forwarded --iptables node.save \\
+      --from 10.224.0.4 --to 10.244.1.7 --port 8080/tcp
   From an agent's node to a kubelet, where it is stopped on the way:
     naosu flow explain --vnet-prefix 10.224.0.0/16 \\
       --from 10.224.0.4 --to 10.224.0.5 --port 10250/tcp \\
@@ -53,12 +65,18 @@ Examples:
     Explain(Box<ExplainArgs>),
     /// Say for which packets a change of rules changes the verdict.
     #[command(after_long_help = "\
+Packets are whole: a change of a rule with -f (later fragments) changes none of
+them, because the kernel puts fragments together before its rules wherever it
+tracks connections.
+
 Examples:
   naosu flow delta --kind nsg --before old.json --after new.json
   naosu flow delta --kind nsg --before old.json --after new.json \\
     --admin-rules admin.json
   naosu flow delta --kind iptables --before old.save --after new.save \\
-    --node-address 10.224.0.5/16")]
+    --node-address 10.224.0.5/16
+  naosu flow delta --kind ufw-added --before old.added --after new.added \\
+    --ufw-status ufw.txt")]
     Delta(Box<DeltaArgs>),
     /// Say which priority a new rule of a security group must have, with its proof.
     #[command(after_long_help = "\
@@ -110,6 +128,9 @@ pub struct ExplainArgs {
     /// iptables do is then unknown, and not left out.
     #[arg(long, value_name = "FILE")]
     pub nft_tables: Option<PathBuf>,
+    /// What ufw says of itself on the node.
+    #[command(flatten)]
+    pub ufw: UfwArgs,
     /// What is known of the node.
     #[command(flatten)]
     pub node: KnownNode,
@@ -122,6 +143,28 @@ pub struct ExplainArgs {
     /// What service tags stand for.
     #[command(flatten, next_help_heading = "What is known of the network")]
     pub network: KnownNetwork,
+}
+
+/// What ufw says of itself; not asked where rules of iptables are given.
+#[derive(Debug, Args)]
+pub struct UfwArgs {
+    /// Output of `ufw status verbose` on the node, or of `ufw status numbered`, which
+    /// does not say what happens where no rule decides.
+    #[arg(long = "ufw-status", value_name = "FILE")]
+    pub status: Option<PathBuf>,
+    /// Output of `ufw show added` on the node: its rules in place of the status's.
+    #[arg(
+        long = "ufw-added",
+        value_name = "FILE",
+        conflicts_with_all = ["user_rules", "user6_rules"]
+    )]
+    pub added: Option<PathBuf>,
+    /// /etc/ufw/user.rules of the node: the rules for IPv4 in place of the status's.
+    #[arg(long = "ufw-user-rules", value_name = "FILE")]
+    pub user_rules: Option<PathBuf>,
+    /// /etc/ufw/user6.rules of the node: the rules for IPv6 in place of the status's.
+    #[arg(long = "ufw-user6-rules", value_name = "FILE")]
+    pub user6_rules: Option<PathBuf>,
 }
 
 /// The rules of the machine that packets come from.
@@ -153,6 +196,22 @@ pub struct SourceArgs {
     /// Output of `nft list tables` on the source's node.
     #[arg(long = "from-nft-tables", value_name = "FILE")]
     pub from_nft_tables: Option<PathBuf>,
+    /// Output of `ufw status verbose` or `numbered` on the source's node.
+    #[arg(long = "from-ufw-status", value_name = "FILE")]
+    pub from_ufw_status: Option<PathBuf>,
+    /// Output of `ufw show added` on the source's node.
+    #[arg(
+        long = "from-ufw-added",
+        value_name = "FILE",
+        conflicts_with_all = ["from_ufw_user_rules", "from_ufw_user6_rules"]
+    )]
+    pub from_ufw_added: Option<PathBuf>,
+    /// /etc/ufw/user.rules of the source's node.
+    #[arg(long = "from-ufw-user-rules", value_name = "FILE")]
+    pub from_ufw_user_rules: Option<PathBuf>,
+    /// /etc/ufw/user6.rules of the source's node.
+    #[arg(long = "from-ufw-user6-rules", value_name = "FILE")]
+    pub from_ufw_user6_rules: Option<PathBuf>,
     /// An address of the source's node with its prefix length; all of them or none.
     #[arg(long = "from-node-address", value_name = "ADDRESS/LENGTH")]
     pub from_addresses: Vec<String>,
@@ -220,6 +279,12 @@ pub struct KnownNode {
     /// The node's interface that packets arrive at or leave by.
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
+    /// The interface by which packets arrive that the node passes on.
+    #[arg(long, value_name = "NAME", conflicts_with = "interface")]
+    pub in_interface: Option<String>,
+    /// The interface by which packets leave that the node passes on.
+    #[arg(long, value_name = "NAME", conflicts_with = "interface")]
+    pub out_interface: Option<String>,
     /// The mark of the socket that sends on the node (SO_MARK), such as 0 or 0x4000.
     #[arg(long, value_name = "MARK")]
     pub socket_mark: Option<String>,
@@ -266,6 +331,8 @@ pub enum DirectionArg {
     Inbound,
     /// Away from it.
     Outbound,
+    /// Through it: what a node passes on, such as its pods' packets.
+    Forwarded,
 }
 
 impl From<DirectionArg> for Direction {
@@ -273,6 +340,7 @@ impl From<DirectionArg> for Direction {
         match direction {
             DirectionArg::Inbound => Self::Inbound,
             DirectionArg::Outbound => Self::Outbound,
+            DirectionArg::Forwarded => Self::Forwarded,
         }
     }
 }
@@ -351,7 +419,11 @@ pub struct DeltaArgs {
     /// The rules after the change.
     #[arg(long, value_name = "FILE")]
     pub after: PathBuf,
-    /// What is known of the node; of rules of iptables.
+    /// Output of `ufw status verbose` on the node, which says whether ufw is active
+    /// and what happens where no rule decides; of the other kinds of ufw's rules.
+    #[arg(long, value_name = "FILE")]
+    pub ufw_status: Option<PathBuf>,
+    /// What is known of the node; of rules of iptables and ufw.
     #[command(flatten)]
     pub node: KnownNode,
     /// What security admin rules are in force; of `--kind nsg`.
@@ -371,4 +443,12 @@ pub enum RulesetKind {
     Iptables,
     /// Output of ip6tables-save.
     Ip6tables,
+    /// Output of `ufw status verbose` or `ufw status numbered`.
+    UfwStatus,
+    /// Output of `ufw show added`.
+    UfwAdded,
+    /// /etc/ufw/user.rules.
+    UfwUserRules,
+    /// /etc/ufw/user6.rules.
+    UfwUser6Rules,
 }

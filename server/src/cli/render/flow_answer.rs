@@ -5,7 +5,8 @@ use naosu_flow::{path::PartReport, policy::Verdict};
 use super::flow::{delta_report, flow_boxes};
 use crate::cli::{
     command::flow::{
-        Explanation, FlowAnswer, HopRule, NoFreePriority, PlaceAnswer, Placed, SetExplanation,
+        DeltaAnswer, Explanation, FlowAnswer, HopRule, NoFreePriority, PlaceAnswer, Placed,
+        SetExplanation,
     },
     page::{Page, Tone},
 };
@@ -17,8 +18,15 @@ pub fn flow_answer(page: &mut Page, answer: &FlowAnswer) {
     match answer {
         FlowAnswer::Explain(explanation) => explain(page, explanation),
         FlowAnswer::ExplainSet(explanation) => explain_set(page, explanation),
-        FlowAnswer::Delta(report) => delta_report(page, report),
+        FlowAnswer::Delta(answer) => delta(page, answer),
         FlowAnswer::Place(answer) => place(page, answer),
+    }
+}
+
+fn delta(page: &mut Page, answer: &DeltaAnswer) {
+    delta_report(page, &answer.report);
+    for note in &answer.notes {
+        page.field(0, "Note", Tone::Plain, note);
     }
 }
 

@@ -97,16 +97,20 @@ pub fn read(node: &str, what: NodeObservation, finished: &Finished) -> Result<St
                 hooks: text("hooks")?,
             })
         }
-        NodeObservation::FirewallRuleset => json(&FirewallRuleset {
-            ipv4_nft: sections.text("ipv4_nft")?,
-            ipv4_legacy: sections.text("ipv4_legacy")?,
-            ipv6_nft: sections.text("ipv6_nft")?,
-            ipv6_legacy: sections.text("ipv6_legacy")?,
-            // Without them less is known, but nothing is wrong.
-            ipv4_routes: sections.text("ipv4_routes").unwrap_or_default(),
-            ipv6_routes: sections.text("ipv6_routes").unwrap_or_default(),
-            nft_chains: sections.nft_chains()?,
-        }),
+        NodeObservation::FirewallRuleset => {
+            let nft_chains = sections.nft_chains()?;
+            json(&FirewallRuleset {
+                ipv4_nft: sections.text("ipv4_nft")?,
+                ipv4_legacy: sections.text("ipv4_legacy")?,
+                ipv6_nft: sections.text("ipv6_nft")?,
+                ipv6_legacy: sections.text("ipv6_legacy")?,
+                // Without them less is known, but nothing is wrong.
+                ipv4_routes: sections.text("ipv4_routes").unwrap_or_default(),
+                ipv6_routes: sections.text("ipv6_routes").unwrap_or_default(),
+                nft_unlisted: nft_chains.is_none(),
+                nft_chains,
+            })
+        }
         NodeObservation::ListeningSockets => {
             sections.text("sockets")?.ok_or_else(|| NodeError::Absent {
                 node: node.to_owned(),
@@ -134,7 +138,8 @@ struct Sections<'a> {
 }
 
 impl Sections<'_> {
-    /// What nft has besides the tables of iptables; `None` when it is not there.
+    /// What nft has besides the tables of iptables; `None` when it is not there, and
+    /// the kernel may have some all the same.
     fn nft_chains(&self) -> Result<Option<Vec<NftChain>>, NodeError> {
         let Some(text) = self.text("nft_chains")? else {
             return Ok(None);
@@ -232,6 +237,11 @@ mod tests {
         assert_eq!(ruleset.ipv4_nft.as_deref(), Some("*filter\nCOMMIT\n"));
         assert_eq!(ruleset.ipv4_legacy, None);
         assert_eq!(ruleset.nft_chains.unwrap()[0].table, "fw");
+        assert!(!ruleset.nft_unlisted);
+        finished.sections[6].exit = None;
+        let body = read("n", NodeObservation::FirewallRuleset, &finished).unwrap();
+        let ruleset: FirewallRuleset = serde_json::from_str(&body).unwrap();
+        assert_eq!((ruleset.nft_chains, ruleset.nft_unlisted), (None, true));
         finished.sections[1].exit = Some(1);
         let error = read("n", NodeObservation::FirewallRuleset, &finished).unwrap_err();
         assert_eq!(error.code(), Code::NodeCommandFailed);

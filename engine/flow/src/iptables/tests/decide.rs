@@ -396,8 +396,12 @@ fn a_table_that_iptables_does_not_show_leaves_open_what_the_rules_let_pass() {
     let (verdict, named) = beside("inet firewalld filter_INPUT filter input drop 9", accepts);
     assert_eq!(verdict, Verdict::Unknown);
     assert!(named.contains("nft table inet firewalld"), "{named}");
+    // A chain of another type drops, too.
+    let (verdict, _) = beside("inet fw in nat prerouting accept 1 1", accepts);
+    assert_eq!(verdict, Verdict::Unknown);
     for line in [
         "inet filter input filter input accept 0",
+        "inet nat in nat prerouting accept 1 0",
         "inet fw output filter output drop 1",
         "ip6 fw input filter input drop 1",
         "ip kube-proxy filter-input filter input accept 3",
@@ -408,6 +412,29 @@ fn a_table_that_iptables_does_not_show_leaves_open_what_the_rules_let_pass() {
     let drops = "-A INPUT -p tcp -m tcp --dport 10250 -j DROP";
     let (verdict, _) = beside("inet fw input filter input drop 1", drops);
     assert_eq!(verdict, Verdict::Deny);
+}
+
+#[test]
+fn tables_that_nothing_lists_leave_open_what_the_rules_let_pass() {
+    let knowledge = Knowledge {
+        nft_unlisted: true,
+        ..Knowledge::default()
+    };
+    let judged = |rule| {
+        answer(
+            &NodeFirewall::new([filter(rule)], knowledge.clone()),
+            kubelet(),
+        )
+    };
+    let (verdict, _, atoms) = judged("-A INPUT -j ACCEPT");
+    assert_eq!(verdict, Verdict::Unknown);
+    assert!(
+        atoms
+            .concat()
+            .contains("nft tables that are not those of iptables"),
+        "{atoms:?}"
+    );
+    assert_eq!(judged("-A INPUT -j DROP").0, Verdict::Deny);
 }
 
 #[test]

@@ -94,10 +94,11 @@ fn the_header_tells_the_backend_and_the_family() {
 #[test]
 fn remarks_about_rules_not_shown_are_kept() {
     let text = "# Warning: iptables-legacy tables present, use iptables-legacy-save to see them\n\
-                # Table `nat' is incompatible, use 'nft' tool.\n";
+                # Table `nat' is incompatible, use 'nft' tool.\n\
+                # Table `raw' contains incompatible base-chains, use 'nft' tool to list them.\n";
     let ruleset = v4(text).unwrap();
     assert!(ruleset.legacy_tables_present);
-    assert_eq!(ruleset.unreadable_tables, ["nat"]);
+    assert_eq!(ruleset.unreadable_tables, ["nat", "raw"]);
 }
 
 #[test]

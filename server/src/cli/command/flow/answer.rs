@@ -18,9 +18,19 @@ pub enum FlowAnswer {
     /// What happens to several packets, and which rules stop which of them.
     ExplainSet(SetExplanation),
     /// For which packets the verdict changes.
-    Delta(DeltaReport),
+    Delta(DeltaAnswer),
     /// Which priority a new rule must have.
     Place(PlaceAnswer),
+}
+
+/// For which packets the verdict changes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DeltaAnswer {
+    /// The packets.
+    #[serde(flatten)]
+    pub report: DeltaReport,
+    /// What the answer takes for granted, in words.
+    pub notes: Vec<String>,
 }
 
 /// What happens to one packet, and why.
@@ -91,7 +101,7 @@ pub struct HopVerdict {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HopExplanation {
     /// Which rules: "security admin rules", "security group", "subnet security group",
-    /// "interface security group", "node firewall"; on a whole way followed by
+    /// "interface security group", "node firewall", "ufw"; on a whole way followed by
     /// "of the source" or "of the destination", with "routes of the source" and
     /// "Azure Firewall" between the two.
     pub hop: String,

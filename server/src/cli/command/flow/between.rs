@@ -35,9 +35,10 @@ pub fn hops<'a>(
 ) -> Result<Vec<Hop<'a>>, Error> {
     let between = |name: &str, policy| Hop {
         staying: staying.to_vec(),
+        notes: Vec::new(),
         name: name.to_owned(),
         direction: Direction::Outbound,
-        rules: Rules::Between(Box::new(policy)),
+        rules: Rules::Ordered(Box::new(policy)),
     };
     let given = args.firewall_address.as_deref();
     let given = given.map(|text| parameter::address("--firewall-address", text));

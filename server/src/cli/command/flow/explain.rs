@@ -15,7 +15,7 @@ use super::{
     between,
     hop::Hop,
     machine::Machine,
-    node::Way,
+    node::{self, Way},
     parameter::invalid,
     read,
     stays::Staying,
@@ -42,10 +42,12 @@ pub fn explain(args: &ExplainArgs) -> Result<Explained, Error> {
     if hops.is_empty() {
         return Err(invalid(
             "no rules are given",
-            "give --nsg, --subnet-nsg, --nic-nsg, --admin-rules, --iptables or --ip6tables",
+            "give --nsg, --subnet-nsg, --nic-nsg, --admin-rules, --iptables, --ip6tables or \
+             --ufw-status",
         ));
     }
-    let notes = notes(&machines, &asked, &staying);
+    let mut notes = notes(&machines, &asked, &staying);
+    notes.extend(hops.iter().flat_map(|hop| hop.notes.clone()));
     let explained = match &asked {
         Asked::Packet(packet) => of_packet(packet, &hops, notes).map(Explained::Packet),
         Asked::Set(boxes) => of_set(boxes, &hops, notes).map(Explained::Set),
@@ -71,14 +73,22 @@ fn machines(args: &ExplainArgs) -> Result<Machines<'_>, Error> {
         || args.source.from_admin_rules.is_some()
         || between::is_given(&args.between);
     let way = match Direction::from(args.packets.direction) {
-        Direction::Inbound | Direction::Forwarded => Way::In,
+        Direction::Inbound => Way::In,
         Direction::Outbound => Way::Out,
+        Direction::Forwarded => Way::Through,
     };
-    if is_whole_way && way == Way::Out {
+    if is_whole_way && way != Way::In {
+        let direction = match way {
+            Way::Through => "forwarded",
+            Way::In | Way::Out | Way::FromPod => "outbound",
+        };
         return Err(invalid(
-            "--direction outbound does not go with the rules of a whole way",
+            format!("--direction {direction} does not go with the rules of a whole way"),
             "give the source's rules as --from-..., and the destination's without --direction",
         ));
+    }
+    if way == Way::Through {
+        only_passed_on(args)?;
     }
     let mut given = Machine::given(args, way);
     if is_whole_way {
@@ -88,6 +98,31 @@ fn machines(args: &ExplainArgs) -> Result<Machines<'_>, Error> {
         source: is_whole_way.then_some(source),
         given,
     })
+}
+
+/// Refuses what has no say over packets that a node passes on.
+fn only_passed_on(args: &ExplainArgs) -> Result<(), Error> {
+    let options = [
+        ("--nsg", args.nsg.is_some()),
+        ("--subnet-nsg", args.subnet_nsg.is_some()),
+        ("--nic-nsg", args.nic_nsg.is_some()),
+        ("--admin-rules", args.admin_rules.file.is_some()),
+        ("--socket-mark", args.node.socket_mark.is_some()),
+    ];
+    if let Some((option, _)) = options.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(invalid(
+            format!("{option} does not go with --direction forwarded"),
+            "what a node passes on is asked of --iptables or --ip6tables alone; to Azure, it \
+             comes in to one machine and goes out of another",
+        ));
+    }
+    match args.node.interface {
+        None => Ok(()),
+        Some(_) => Err(invalid(
+            "--interface does not go with --direction forwarded",
+            "what a node passes on has two: give --in-interface and --out-interface",
+        )),
+    }
 }
 
 /// The security admin rules of both sides; a network without such rules answers with
@@ -158,8 +193,8 @@ fn notes(machines: &Machines<'_>, asked: &Asked, staying: &Staying) -> Vec<Strin
                  of nftables may stop packets, too; give {option}nft-tables"
             ));
         }
-        let is_told = machine.node.interface.is_some() || !machine.node.addresses.is_empty();
-        if !is_told && !staying.is_all() {
+        let is_told = node::is_interface_told(&machine.node) || !machine.node.addresses.is_empty();
+        if !is_told && machine.way != Way::Through && !staying.is_all() {
             takes_two_machines = true;
             let packets = match asked {
                 Asked::Packet(_) => "the packet is taken for one",
@@ -167,7 +202,7 @@ fn notes(machines: &Machines<'_>, asked: &Asked, staying: &Staying) -> Vec<Strin
             };
             let which = match machine.way {
                 Way::FromPod => "to",
-                Way::In | Way::Out => "between two addresses of",
+                Way::In | Way::Out | Way::Through => "between two addresses of",
             };
             notes.push(format!(
                 "{packets} between two machines; give every {option}node-address, so that one \

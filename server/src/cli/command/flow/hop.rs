@@ -24,6 +24,8 @@ pub struct Hop<'a> {
     pub rules: Rules<'a>,
     /// Packets that stay on their machine and do not come here.
     pub staying: Vec<FlowBox>,
+    /// What its files leave open, in words.
+    pub notes: Vec<String>,
 }
 
 /// Rules by their kind.
@@ -41,8 +43,8 @@ pub enum Rules<'a> {
     },
     /// The firewall of a node.
     Node(NodeRules),
-    /// Routes, or an Azure Firewall.
-    Between(Box<RulePolicy>),
+    /// Routes, an Azure Firewall, or what ufw says.
+    Ordered(Box<RulePolicy>),
 }
 
 impl Hop<'_> {
@@ -60,7 +62,7 @@ impl Hop<'_> {
             Rules::Admin(admin) => *admin,
             Rules::Group { policy, .. } => policy,
             Rules::Node(rules) => rules,
-            Rules::Between(policy) => policy.as_ref(),
+            Rules::Ordered(policy) => policy.as_ref(),
         }
     }
 
@@ -112,7 +114,7 @@ impl Hop<'_> {
                 Some(found) => admin_rule(admin, Some(found), rule),
                 None => group_rule(&self.name, group, direction, rule),
             },
-            Rules::Node(_) | Rules::Between(_) => named_rule(&self.name, None, rule),
+            Rules::Node(_) | Rules::Ordered(_) => named_rule(&self.name, None, rule),
         }
     }
 }

@@ -13,9 +13,11 @@ mod place;
 mod read;
 mod resource;
 mod stays;
+mod ufw;
 
 pub use answer::{
-    Explanation, FlowAnswer, HopRule, NoFreePriority, PlaceAnswer, Placed, SetExplanation,
+    DeltaAnswer, Explanation, FlowAnswer, HopRule, NoFreePriority, PlaceAnswer, Placed,
+    SetExplanation,
 };
 
 use explain::Explained;

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use naosu_engine::Error;
 use naosu_flow::{
-    iptables::{InterfaceKnowledge, Knowledge, LocalAddresses, PeerInterfaces},
+    iptables::{Condition, InterfaceKnowledge, Knowledge, LocalAddresses, PeerInterfaces, Ruleset},
     set::AddressSet,
 };
 
@@ -19,6 +19,8 @@ pub enum Way {
     Out,
     /// It passes on what a pod with a network of its own sends.
     FromPod,
+    /// It passes them on, as the question says.
+    Through,
 }
 
 /// Addresses that are told to be the node's own.
@@ -46,7 +48,7 @@ pub fn knowledge(known: &KnownNode, option: &str, way: Way) -> Result<Knowledge,
     let socket_mark = mark.map(|text| parameter::mark(&named("socket-mark"), text));
     let interface = match &known.interface {
         Some(name) => InterfaceKnowledge::Named(name.clone()),
-        None if way == Way::FromPod => InterfaceKnowledge::NotLoopback,
+        None if matches!(way, Way::FromPod | Way::Through) => InterfaceKnowledge::NotLoopback,
         // What a node sends to an address of its own takes the loopback.
         None => InterfaceKnowledge::ByPeer(PeerInterfaces {
             loopback: hosts(&addresses).union(&stays::loopback()),
@@ -57,9 +59,9 @@ pub fn knowledge(known: &KnownNode, option: &str, way: Way) -> Result<Knowledge,
         in_interface: match way {
             // That of the pod, which nothing tells.
             Way::FromPod => InterfaceKnowledge::NotLoopback,
-            Way::In | Way::Out => interface.clone(),
+            Way::In | Way::Out | Way::Through => named_or(&known.in_interface, &interface),
         },
-        out_interface: interface,
+        out_interface: named_or(&known.out_interface, &interface),
         local_addresses: match addresses.as_slice() {
             [] => LocalAddresses::default(),
             all => LocalAddresses::all(all),
@@ -69,7 +71,35 @@ pub fn knowledge(known: &KnownNode, option: &str, way: Way) -> Result<Knowledge,
     })
 }
 
+fn named_or(name: &Option<String>, otherwise: &InterfaceKnowledge) -> InterfaceKnowledge {
+    let name = name.clone().map(InterfaceKnowledge::Named);
+    name.unwrap_or_else(|| otherwise.clone())
+}
+
 /// Whether something is told of the node.
 pub fn is_told(known: &KnownNode) -> bool {
-    !known.addresses.is_empty() || known.interface.is_some() || known.socket_mark.is_some()
+    !known.addresses.is_empty() || is_interface_told(known) || known.socket_mark.is_some()
+}
+
+/// Whether an interface of the node is told.
+pub fn is_interface_told(known: &KnownNode) -> bool {
+    let names = [&known.interface, &known.in_interface, &known.out_interface];
+    names.into_iter().any(Option::is_some)
+}
+
+/// What is said where rulesets ask for fragments.
+pub fn note_of_fragments<'a>(rulesets: impl IntoIterator<Item = &'a Ruleset>) -> Option<String> {
+    let tables = rulesets.into_iter().flat_map(|ruleset| &ruleset.tables);
+    let mut rules = tables
+        .flat_map(|table| &table.chains)
+        .flat_map(|chain| &chain.rules);
+    let asks = rules.any(|rule| {
+        let mut conditions = rule.conditions.iter();
+        conditions.any(|condition| matches!(condition, Condition::Fragment { .. }))
+    });
+    asks.then(|| {
+        "rules with -f are about later fragments of packets, and whole packets were judged: the \
+         kernel puts fragments together before its rules wherever it tracks connections"
+            .to_owned()
+    })
 }

@@ -152,6 +152,12 @@ fn rule(args: &PlaceArgs, boxes: &[FlowBox]) -> Result<NsgRule, Error> {
         direction: match args.packets.direction {
             crate::cli::args::DirectionArg::Inbound => nsg::Direction::Inbound,
             crate::cli::args::DirectionArg::Outbound => nsg::Direction::Outbound,
+            crate::cli::args::DirectionArg::Forwarded => {
+                return Err(invalid(
+                    "--direction forwarded does not go with security groups",
+                    "ask for inbound: to Azure, what a machine is to pass on comes in to it",
+                ));
+            }
         },
         access: match args.access {
             AccessArg::Allow => nsg::Access::Allow,

@@ -12,8 +12,9 @@ use naosu_engine::{Code, Error};
 use naosu_flow::{
     field::parse_json,
     firewall::{Firewall, FirewallError, RouteTable, ip_group_addresses},
-    iptables::{Family, Ruleset, TableName},
+    iptables::{Backend, Family, Ruleset, TableName},
     nsg::{AdminPolicy, AdminRule, Nsg, NsgError, TagContext},
+    ufw::{UfwError, UfwRule, UfwStatus, parse_added, parse_user_rules},
 };
 use serde_json::Value;
 
@@ -61,14 +62,13 @@ pub fn admin_rules(path: Option<&PathBuf>, tags: &TagContext) -> Result<AdminPol
     AdminPolicy::new(&rules, tags).map_err(|error| malformed(path, error, next))
 }
 
-/// A table of nftables that is none of iptables.
-pub struct ForeignTable {
-    /// Its family and name, as `nft` shows them.
-    pub name: String,
+/// A table of nftables.
+pub struct NftTable {
     family: String,
+    name: String,
 }
 
-impl ForeignTable {
+impl NftTable {
     /// Whether packets of a family may meet it.
     pub fn is_of(&self, family: Family) -> bool {
         match self.family.as_str() {
@@ -78,25 +78,41 @@ impl ForeignTable {
             _ => true,
         }
     }
+
+    /// Whether iptables-nft would show it.
+    pub fn is_of_iptables(&self) -> bool {
+        matches!(self.family.as_str(), "ip" | "ip6") && TableName::from_name(&self.name).is_some()
+    }
+
+    /// Whether a dump shows it, or names it as one that it cannot show.
+    pub fn is_told_in(&self, ruleset: &Ruleset) -> bool {
+        let name = TableName::from_name(&self.name);
+        self.is_of_iptables()
+            && self.is_of(ruleset.family)
+            && ruleset.backend.unwrap_or(Backend::Nft) == Backend::Nft
+            && (name.is_some_and(|name| ruleset.table(name).is_some())
+                || ruleset.unreadable_tables.contains(&self.name))
+    }
 }
 
-/// The tables that `nft list tables` shows besides those of iptables.
-pub fn foreign_tables(path: &Path) -> Result<Vec<ForeignTable>, Error> {
+/// Its family and name, as `nft` shows them.
+impl Display for NftTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.family, self.name)
+    }
+}
+
+/// The tables that `nft list tables` shows.
+pub fn nft_tables(path: &Path) -> Result<Vec<NftTable>, Error> {
     let mut tables = Vec::new();
     for (at, line) in text(path)?.lines().enumerate() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             [] => {}
-            ["table", family, name] => {
-                let is_of_iptables =
-                    matches!(*family, "ip" | "ip6") && TableName::from_name(name).is_some();
-                if !is_of_iptables {
-                    tables.push(ForeignTable {
-                        name: format!("{family} {name}"),
-                        family: (*family).to_owned(),
-                    });
-                }
-            }
+            ["table", family, name] => tables.push(NftTable {
+                family: (*family).to_owned(),
+                name: (*name).to_owned(),
+            }),
             _ => {
                 let what = format!("line {}: it is not \"table FAMILY NAME\"", at + 1);
                 return Err(malformed(
@@ -135,6 +151,52 @@ pub fn ruleset(path: &Path, family: Family) -> Result<Ruleset, Error> {
             ),
         )),
     }
+}
+
+/// What ufw says of itself.
+pub fn ufw_status(path: &Path) -> Result<UfwStatus, Error> {
+    let text = text(path)?;
+    let status = UfwStatus::parse(&text).map_err(|error| of_ufw(path, &error, "ufw status"))?;
+    // ufw writes a heading only over rules.
+    let is_heading = |line: &str| line.split_whitespace().eq(["To", "Action", "From"]);
+    if let UfwStatus::Active(report) = &status
+        && report.rules.is_empty()
+        && let Some(at) = text.lines().position(is_heading)
+    {
+        return Err(malformed(
+            path,
+            format!("line {}: no rule follows; the output is cut short", at + 1),
+            "write the file again with ufw status verbose",
+        ));
+    }
+    Ok(status)
+}
+
+/// The rules that `ufw show added` shows.
+pub fn ufw_added(path: &Path) -> Result<Vec<UfwRule>, Error> {
+    let text = text(path)?;
+    // Also of an ufw without rules it says so in words.
+    if text.trim().is_empty() {
+        return Err(malformed(
+            path,
+            "line 1: there is no output",
+            "write the file again with ufw show added, as root",
+        ));
+    }
+    parse_added(&text).map_err(|error| of_ufw(path, &error, "ufw show added"))
+}
+
+/// The rules of a file that ufw loads.
+pub fn ufw_user_rules(path: &Path, family: Family) -> Result<Vec<UfwRule>, Error> {
+    parse_user_rules(family, &text(path)?).map_err(|error| {
+        let next = "look at that line, or give the file as it is in /etc/ufw";
+        malformed(path, error, next)
+    })
+}
+
+fn of_ufw(path: &Path, error: &UfwError, program: &str) -> Error {
+    let next = format!("look at that line, or write the file again with LC_ALL=C {program}");
+    malformed(path, error, next)
 }
 
 /// What is known of service tags.
