@@ -37,7 +37,7 @@ fn ask_kernel(backend: Backend, first_seed: u64) {
         println!("skipped: {reason}");
         return;
     }
-    let seeds = seeds(first_seed, 20);
+    let seeds = seeds(first_seed, 10);
     let mut host = host();
     let knowledge = Judge::knowledge(&host).expect("its routes");
     host.route_everywhere().expect("a route");
@@ -61,7 +61,7 @@ fn ask_kernel(backend: Backend, first_seed: u64) {
         let all = tally.opened + tally.closed + tally.untouched + tally.unknown;
         assert!(tally.unknown * 4 < all, "too often unknown: {tally:?}");
         let least = tally.opened.min(tally.closed);
-        assert!(least * 100 > all, "too seldom changed: {tally:?}");
+        assert!(least * 50 > all, "too seldom changed: {tally:?}");
     }
 }
 
@@ -83,6 +83,10 @@ fn change(
         for _ in 0..rng.random_range(1..4) {
             *text = changed(&mut rng, text, asks_own);
         }
+    }
+    // Most changes close; the same the other way round opens.
+    if rng.random_bool(0.5) {
+        std::mem::swap(&mut case.rulesets, &mut after.rulesets);
     }
     let judge = Judge::new(case.family);
     let mut passing: [BTreeSet<u32>; 2] = Default::default();

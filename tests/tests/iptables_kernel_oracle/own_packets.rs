@@ -9,12 +9,12 @@ use super::{OPEN, PACKETS, TOOLS, fail, host, is_telling, load, seeds};
 
 #[test]
 fn legacy_rules_decide_what_the_host_sends_as_the_kernel_does() {
-    ask_kernel(&[Backend::Legacy], 6_000_000, 20);
+    ask_kernel(&[Backend::Legacy], 6_000_000, 10);
 }
 
 #[test]
 fn nft_rules_decide_what_the_host_sends_as_the_kernel_does() {
-    ask_kernel(&[Backend::Nft], 7_000_000, 20);
+    ask_kernel(&[Backend::Nft], 7_000_000, 10);
 }
 
 /// Rules of `OUTPUT` that look at marks, and change them.
