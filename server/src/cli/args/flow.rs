@@ -106,7 +106,8 @@ pub struct ExplainArgs {
     /// The packets.
     #[command(flatten)]
     pub packets: PacketArgs,
-    /// A network security group, as ARM returns it in JSON.
+    /// A network security group in JSON, as ARM returns it or `az network nsg show` prints
+    /// it; files of other resources of Azure may have either form, too.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["subnet_nsg", "nic_nsg"])]
     pub nsg: Option<PathBuf>,
     /// The network security group of the subnet, as ARM returns it.
@@ -437,7 +438,8 @@ pub struct DeltaArgs {
 /// Kinds of rule files.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum RulesetKind {
-    /// A network security group, as ARM returns it in JSON.
+    /// A network security group in JSON, as ARM returns it or `az network nsg show` prints
+    /// it; files of other resources of Azure may have either form, too.
     Nsg,
     /// Output of iptables-save.
     Iptables,
