@@ -351,7 +351,8 @@ fn ip_range(family: Family, module: Extension) -> Result<Condition, ParseErrorKi
 fn address_type(module: Extension) -> Result<Condition, ParseErrorKind> {
     let (mut source, mut destination, mut limit_interface) = (None, None, None);
     let types = |option: &OptionText| -> Result<Vec<String>, ParseErrorKind> {
-        Ok(one_value(option)?.split(',').map(str::to_owned).collect())
+        let names = one_value(option)?.split(',');
+        names.map(address_type_name).collect()
     };
     for option in &module.options {
         match option.name.as_str() {
@@ -371,6 +372,29 @@ fn address_type(module: Extension) -> Result<Condition, ParseErrorKind> {
         destination,
         limit_interface,
     })
+}
+
+/// A type of address as iptables names it, in any case.
+fn address_type_name(name: &str) -> Result<String, ParseErrorKind> {
+    const NAMES: [&str; 12] = [
+        "UNSPEC",
+        "UNICAST",
+        "LOCAL",
+        "BROADCAST",
+        "ANYCAST",
+        "MULTICAST",
+        "BLACKHOLE",
+        "UNREACHABLE",
+        "PROHIBIT",
+        "THROW",
+        "NAT",
+        "XRESOLVE",
+    ];
+    let mut known = NAMES.into_iter();
+    known
+        .find(|known| known.eq_ignore_ascii_case(name))
+        .map(str::to_owned)
+        .ok_or_else(|| value::bad_number("address type", name))
 }
 
 fn set(module: Extension) -> Result<Condition, ParseErrorKind> {

@@ -37,7 +37,7 @@ impl NodeId {
 }
 
 /// Edges that memory is asked for at once: growing from nothing copies as many.
-const FIRST_EDGES: usize = 1 << 15;
+const FIRST_EDGES: usize = 1 << 12;
 
 /// The position of a dimension in the fixed order; terminals come last.
 pub(super) type Level = u32;

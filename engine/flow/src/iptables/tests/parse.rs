@@ -123,6 +123,10 @@ fn bad_input_names_its_line_and_kind() {
         ("-A NOWHERE -j DROP", "unknown_chain"),
         ("-A INPUT -p tcp -p udp -j DROP", "unexpected_token"),
         (
+            "-A INPUT -m addrtype --dst-type LCK\"] \" -j DROP",
+            "bad_number",
+        ),
+        (
             "-A INPUT -s 10.0.0.1 -s 10.0.0.2 -j DROP",
             "unexpected_token",
         ),
